@@ -7,7 +7,17 @@
 //! *Does not:* decide, count, keep state, read a clock, or do I/O.
 
 pub mod abi;
+pub mod error;
+pub mod json;
 pub mod limits;
+pub mod plan;
+pub mod read;
 pub mod reason;
+pub mod request;
+pub mod share;
+pub mod totals;
 
+pub use error::{ErrorCode, Fault, Problem, Problems};
+pub use plan::Plan;
 pub use reason::Reason;
+pub use share::{BUCKETS, Share};

@@ -1,0 +1,52 @@
+//! What one node has counted since it started.
+
+use serde::{Deserialize, Serialize};
+
+/// Cumulative counts of one node since its epoch.
+///
+/// Sent upwards as often as one likes: a lost, repeated or overtaken report changes
+/// nothing, since only the newest of each node and epoch counts. A node that restarts
+/// draws a new epoch and counts from zero again; its old epoch keeps what it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// The node's name.
+    pub node: String,
+    /// The id of this run of the node.
+    #[serde(with = "hex")]
+    pub epoch: u64,
+    /// Grows with every report of this epoch.
+    pub sequence: u64,
+    /// Revision of the policy that was in force when this was written.
+    pub revision: u64,
+    /// Counts by version, in the policy's order.
+    pub versions: Vec<VersionTotals>,
+}
+
+/// Counts of one version.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VersionTotals {
+    /// The version's name.
+    pub version: String,
+    /// Requests that were decided to go to it.
+    pub routed: u64,
+    /// Requests whose outcome was reported.
+    pub requests: u64,
+    /// How many of those failed.
+    pub failures: u64,
+    /// Latency counts as `[bucket, count]`, buckets in order, empty ones left out.
+    pub latency: Vec<(u8, u64)>,
+}
+
+/// 64-bit ids as text, since JSON numbers end at 2^53 for many readers.
+mod hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{id:016x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom("not 16 hexadecimal digits"))
+    }
+}
