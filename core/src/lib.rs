@@ -6,9 +6,21 @@
 //! *Does not:* read a clock, draw randomness it was not given, do I/O, spawn
 //! threads, or know which host it runs in.
 
+mod blob;
+pub mod bucket;
+pub mod census;
+pub mod decision;
+pub mod engine;
 pub mod guest;
+pub mod latency;
+pub mod policy;
+pub mod request;
+mod rule;
+pub mod split;
+pub mod tally;
 
 pub use crossfade_protocol as protocol;
-
-pub mod engine;
+pub use decision::Decision;
 pub use engine::Engine;
+pub use policy::Policy;
+pub use request::Request;

@@ -1,0 +1,376 @@
+//! The policy: the routing part of a plan, compiled, and the decision itself.
+//!
+//! [`Policy::decide`] reads top to bottom in the order of decision: kill switch, local
+//! guard, brownout, pin, first matching rule, split or canary, stable. It never waits,
+//! never allocates and cannot fail.
+
+mod headers;
+
+use std::sync::Arc;
+
+use crossfade_protocol::plan::{self, OnMissingKey, Plan};
+use crossfade_protocol::{Reason, Share};
+
+use crate::bucket::{Seed, bucket_of_draw, bucket_of_key};
+use crate::decision::{Decision, NoTrace, Trace};
+use crate::request::Request;
+use crate::rule::{self, Rule, Then};
+use crate::split::Split;
+
+pub use headers::Headers;
+
+/// The version everything falls back to: the first of the list.
+pub const STABLE: u16 = 0;
+
+/// An immutable, revisioned policy. Cheap to share, replaced as a whole.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    plan: Arc<Plan>,
+    revision: u64,
+    kill_switch: bool,
+    /// Sorted by key.
+    pins: Vec<(Box<[u8]>, u16)>,
+    rules: Vec<Rule>,
+    traffic: Traffic,
+    seed: Seed,
+    draw_without_key: bool,
+    headers: Vec<Headers>,
+}
+
+/// What decides when no pin and no rule did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Traffic {
+    /// The stable version.
+    Stable,
+    /// The newest version for a share, the stable one for the rest.
+    Canary {
+        /// The share.
+        share: Share,
+        /// By key, or by draw.
+        sticky: bool,
+    },
+    /// A table of weights.
+    Split {
+        /// The table.
+        split: Split,
+        /// By key, or by draw.
+        sticky: bool,
+    },
+}
+
+impl Policy {
+    /// Compiles a plan. `before` is the policy it replaces: a split whose weights
+    /// changed keeps every bucket that need not move.
+    pub fn new(plan: Plan, revision: u64, before: Option<&Policy>) -> Policy {
+        let index = |name: &str| plan.versions.index(name).unwrap_or_default() as u16;
+        // A plan's splits name only its own versions, so positions are complete.
+        let weights = |split: &plan::Split| -> Vec<u32> {
+            let weight = |version: &String| {
+                split.0.iter().find(|(name, _)| name == version).map_or(0, |(_, w)| w.hundredths())
+            };
+            plan.versions.0.iter().map(weight).collect()
+        };
+        let mut pins: Vec<(Box<[u8]>, u16)> = plan
+            .pins
+            .iter()
+            .map(|(key, version)| (key.as_bytes().into(), index(version)))
+            .collect();
+        pins.sort_unstable();
+        let rules = plan.rules.iter().map(|rule| Rule {
+            name: rule.name.clone(),
+            when: rule.when.clone(),
+            then: match &rule.then {
+                plan::Then::To(version) => Then::To(index(version)),
+                plan::Then::Split(split) => Then::Split {
+                    split: Split::new(&weights(split)),
+                    seed: Seed::of_rule(&plan.salt, &rule.name),
+                },
+            },
+        });
+        let sticky = plan.sticky;
+        let traffic = match &plan.traffic {
+            plan::Traffic::Stable => Traffic::Stable,
+            plan::Traffic::Canary(share) => Traffic::Canary { share: *share, sticky },
+            plan::Traffic::Split { split, layout: Some(layout) } => {
+                let ranges = layout.iter().map(|range| (range.to, index(&range.version))).collect();
+                Traffic::Split {
+                    split: Split::from_ranges(ranges).reweighted(&weights(split)),
+                    sticky,
+                }
+            }
+            plan::Traffic::Split { split, layout: None } => {
+                let plain = || Split::new(&weights(split));
+                let split = before
+                    .filter(|before| {
+                        before.plan.versions == plan.versions && before.plan.salt == plan.salt
+                    })
+                    .and_then(|before| before.laid_out())
+                    .map_or_else(plain, |old| old.reweighted(&weights(split)));
+                Traffic::Split { split, sticky }
+            }
+        };
+        Policy {
+            revision,
+            kill_switch: plan.kill_switch,
+            pins,
+            rules: rules.collect(),
+            traffic,
+            seed: Seed::of_salt(&plan.salt),
+            draw_without_key: plan.key.on_missing == OnMissingKey::Random,
+            headers: Headers::of_plan(&plan),
+            plan: Arc::new(plan),
+        }
+    }
+
+    /// The table that a following split should start from.
+    fn laid_out(&self) -> Option<Split> {
+        match &self.traffic {
+            Traffic::Split { split, .. } => Some(split.clone()),
+            Traffic::Canary { .. } | Traffic::Stable => None,
+        }
+    }
+
+    /// The same policy with other traffic and the next revision.
+    #[must_use]
+    pub fn with_traffic(&self, traffic: Traffic) -> Policy {
+        Policy { traffic, revision: self.revision + 1, ..self.clone() }
+    }
+
+    /// The plan this was compiled from, as it was read.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The plan as it would have to be written now: with the traffic in force.
+    pub fn plan_in_force(&self) -> Plan {
+        let mut plan = Plan::clone(&self.plan);
+        let name =
+            |version: u16| plan.versions.0.get(usize::from(version)).cloned().unwrap_or_default();
+        plan.traffic = match (&self.traffic, &plan.traffic) {
+            (Traffic::Stable, _) => plan::Traffic::Stable,
+            (Traffic::Canary { share, .. }, _) => plan::Traffic::Canary(*share),
+            (Traffic::Split { split, .. }, plan::Traffic::Split { split: weights, .. }) => {
+                let mut from = 0;
+                let range = |(to, version): &(u16, u16)| {
+                    let range = plan::BucketRange { version: name(*version), from, to: *to };
+                    from = *to;
+                    range
+                };
+                let layout: Vec<_> = split.ranges().iter().map(range).collect();
+                let plain =
+                    Policy::new(Plan { traffic: plan.traffic.clone(), ..plan.clone() }, 0, None);
+                let is_plain = plain.laid_out().as_ref() == Some(split);
+                plan::Traffic::Split {
+                    split: weights.clone(),
+                    layout: (!is_plain).then_some(layout),
+                }
+            }
+            (Traffic::Split { .. }, other) => other.clone(),
+        };
+        plan
+    }
+
+    /// Grows with every change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What decides when no pin and no rule did.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// The version names, oldest first.
+    pub fn versions(&self) -> &[String] {
+        &self.plan.versions.0
+    }
+
+    /// The name of a version by its place; empty for a place that does not exist.
+    pub fn version_name(&self, version: u16) -> &str {
+        self.versions().get(usize::from(version)).map_or("", String::as_str)
+    }
+
+    /// The place of the newest version.
+    pub fn newest(&self) -> u16 {
+        self.versions().len().saturating_sub(1) as u16
+    }
+
+    /// The headers that go with a version.
+    pub fn headers(&self, version: u16) -> Option<&Headers> {
+        self.headers.get(usize::from(version))
+    }
+
+    /// The name of a rule by its place.
+    pub fn rule_name(&self, rule: u16) -> Option<&str> {
+        self.rules.get(usize::from(rule)).map(|rule| rule.name.as_str())
+    }
+
+    /// Whether a decision may look at attributes.
+    pub fn needs_attributes(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// The attributes that rules look at, each once, in document order.
+    pub fn attribute_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for condition in self.rules.iter().filter_map(|rule| rule.when.as_ref()) {
+            rule::names(condition, &mut names);
+        }
+        names
+    }
+
+    /// The bucket of a key under the policy's own salt.
+    pub fn bucket(&self, key: &[u8]) -> u16 {
+        bucket_of_key(key, self.seed)
+    }
+
+    /// Decides. `draw` is uniform over `u32`; it counts only where no key does.
+    #[inline]
+    pub fn decide(&self, request: &Request<'_>, draw: u32) -> Decision {
+        self.decide_traced(request, draw, &mut NoTrace)
+    }
+
+    /// Decides, telling `trace` of every stage tried.
+    #[inline]
+    pub fn decide_traced(
+        &self,
+        request: &Request<'_>,
+        draw: u32,
+        trace: &mut impl Trace,
+    ) -> Decision {
+        if self.kill_switch {
+            trace.stage("kill_switch", || {
+                format!("on: everything to {}", self.version_name(STABLE))
+            });
+            return Decision::plain(STABLE, Reason::KillSwitch);
+        }
+        trace.stage("kill_switch", || "off".to_owned());
+        if request.guard_tripped {
+            trace.stage("guard", || "tripped: everything to the stable version".to_owned());
+            return Decision::plain(STABLE, Reason::Guard);
+        }
+        if let Some(version) = self.pin(request.key) {
+            trace.stage("pin", || format!("this key is pinned to {}", self.version_name(version)));
+            return Decision::plain(version, Reason::Pin);
+        }
+        trace.stage("pin", || format!("not among {} pinned keys", self.pins.len()));
+        if let Some((place, rule)) = self.first_match(request, trace) {
+            let mut decision = match &rule.then {
+                Then::To(version) => Decision::plain(*version, Reason::Rule),
+                Then::Split { split, seed } => {
+                    self.by_split(split, *seed, true, Reason::Rule, request, draw, trace)
+                }
+            };
+            decision.rule = Some(place as u16);
+            return decision;
+        }
+        self.by_traffic(request, draw, trace)
+    }
+
+    #[inline]
+    fn pin(&self, key: Option<&[u8]>) -> Option<u16> {
+        if self.pins.is_empty() {
+            return None;
+        }
+        let key = key?;
+        let place = self.pins.binary_search_by(|(pinned, _)| (**pinned).cmp(key)).ok()?;
+        self.pins.get(place).map(|(_, version)| *version)
+    }
+
+    #[inline]
+    fn first_match(&self, request: &Request<'_>, trace: &mut impl Trace) -> Option<(usize, &Rule)> {
+        for (place, rule) in self.rules.iter().enumerate() {
+            let matched = rule.matches(request.attributes);
+            trace.stage("rule", || {
+                let verdict = if matched { "matches" } else { "does not match" };
+                match &rule.when {
+                    Some(when) => {
+                        format!(
+                            "`{}` {verdict}: {}",
+                            rule.name,
+                            rule::why(when, request.attributes)
+                        )
+                    }
+                    None => format!("`{}` has no condition: it matches always", rule.name),
+                }
+            });
+            if matched {
+                return Some((place, rule));
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn by_traffic(&self, request: &Request<'_>, draw: u32, trace: &mut impl Trace) -> Decision {
+        match request.traffic.unwrap_or(&self.traffic) {
+            Traffic::Stable => {
+                trace.stage("stable", || "no split and no canary percentage".to_owned());
+                Decision::plain(STABLE, Reason::Stable)
+            }
+            Traffic::Canary { share, sticky } => {
+                let Some(bucket) = self.place(request.key, self.seed, *sticky, draw) else {
+                    trace.stage("canary", || "no key: the stable version".to_owned());
+                    return Decision {
+                        canary: Some(false),
+                        ..Decision::plain(STABLE, Reason::NoKey)
+                    };
+                };
+                let canary = bucket < share.buckets();
+                trace.stage("canary", || {
+                    let is = if canary { "is" } else { "is not" };
+                    format!("bucket {bucket} {is} below {} ({share})", share.buckets())
+                });
+                let version = if canary { self.newest() } else { STABLE };
+                Decision {
+                    version,
+                    canary: Some(canary),
+                    reason: Reason::Canary,
+                    bucket: Some(bucket),
+                    rule: None,
+                }
+            }
+            Traffic::Split { split, sticky } => {
+                self.by_split(split, self.seed, *sticky, Reason::Split, request, draw, trace)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a leaf that both kinds of split share")]
+    fn by_split(
+        &self,
+        split: &Split,
+        seed: Seed,
+        sticky: bool,
+        reason: Reason,
+        request: &Request<'_>,
+        draw: u32,
+        trace: &mut impl Trace,
+    ) -> Decision {
+        let Some(bucket) = self.place(request.key, seed, sticky, draw) else {
+            trace.stage("split", || "no key: the stable version".to_owned());
+            return Decision::plain(STABLE, Reason::NoKey);
+        };
+        let version = split.version(bucket);
+        trace.stage("split", || {
+            let by = if sticky && request.key.is_some() { "of the key" } else { "drawn" };
+            format!("bucket {bucket} ({by}) belongs to {}", self.version_name(version))
+        });
+        Decision { version, canary: None, reason, bucket: Some(bucket), rule: None }
+    }
+
+    /// The bucket of a request: of its key, or of the draw where the key does not count.
+    /// `None` when the key should count and there is none.
+    #[inline]
+    fn place(&self, key: Option<&[u8]>, seed: Seed, sticky: bool, draw: u32) -> Option<u16> {
+        match key {
+            Some(key) if sticky => Some(bucket_of_key(key, seed)),
+            None if sticky && !self.draw_without_key => None,
+            _ => Some(bucket_of_draw(draw)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "policy/tests.rs"]
+mod tests;

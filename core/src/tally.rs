@@ -1,0 +1,271 @@
+//! Tallies: what was counted per version, here and by other nodes.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
+use crossfade_protocol::request::{Counts, Outcome};
+use crossfade_protocol::totals::{Totals, VersionTotals};
+use serde::{Deserialize, Serialize};
+
+use crate::latency::Histogram;
+
+/// Counts of one version. Adding is merging.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Requests decided to go to it.
+    pub routed: u64,
+    /// Requests whose outcome was reported.
+    pub requests: u64,
+    /// How many of those failed.
+    pub failures: u64,
+    /// Latencies, of the outcomes that carried one.
+    pub latency: Histogram,
+}
+
+impl Tally {
+    /// Counts an outcome.
+    pub fn record(&mut self, outcome: &Outcome) {
+        let count = outcome.requests();
+        self.requests = self.requests.saturating_add(count);
+        if outcome.failed {
+            self.failures = self.failures.saturating_add(count);
+        }
+        if let Some(latency_ms) = outcome.latency_ms {
+            self.latency.record(latency_ms, count);
+        }
+    }
+
+    /// Adds another's counts.
+    pub fn merge(&mut self, other: &Tally) {
+        self.routed = self.routed.saturating_add(other.routed);
+        self.requests = self.requests.saturating_add(other.requests);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.latency.merge(&other.latency);
+    }
+
+    /// Share of the reported requests that failed, 0 to 1; `None` while there is none.
+    pub fn failure_ratio(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.failures as f64 / self.requests as f64)
+    }
+
+    /// As it is sent.
+    pub fn to_totals(&self, version: &str) -> VersionTotals {
+        VersionTotals {
+            version: version.to_owned(),
+            routed: self.routed,
+            requests: self.requests,
+            failures: self.failures,
+            latency: self.latency.sparse(),
+        }
+    }
+
+    /// As it was sent. More failures than requests are as many as there are requests.
+    pub fn from_totals(totals: &VersionTotals) -> Tally {
+        Tally {
+            routed: totals.routed,
+            requests: totals.requests,
+            failures: totals.failures.min(totals.requests),
+            latency: Histogram::from_sparse(&totals.latency),
+        }
+    }
+}
+
+/// Control and canary side by side, for the gate.
+pub fn counts(control: &Tally, canary: &Tally) -> Counts {
+    Counts {
+        canary_requests: canary.requests,
+        canary_failures: canary.failures,
+        control_requests: control.requests,
+        control_failures: control.failures,
+    }
+}
+
+/// What other nodes have counted: of each node and epoch the newest report.
+///
+/// Taking in is associative, commutative and idempotent: of two reports of one node
+/// and epoch the one with the higher sequence stays, and two of the same sequence
+/// become the larger of each count.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fleet {
+    newest: BTreeMap<(String, u64), Totals>,
+}
+
+/// A report that could not be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetFull;
+
+impl Fleet {
+    /// Takes in a report; `Ok(false)` when a newer one, or the same, was there already.
+    ///
+    /// # Errors
+    /// [`FleetFull`] when it comes from a new source and the limit is reached.
+    pub fn merge(&mut self, report: Totals) -> Result<bool, FleetFull> {
+        let full = self.newest.len() >= TOTALS_SOURCES_MAX;
+        match self.newest.entry((report.node.clone(), report.epoch)) {
+            Entry::Vacant(_) if full => Err(FleetFull),
+            Entry::Vacant(slot) => {
+                slot.insert(normalised(report));
+                Ok(true)
+            }
+            Entry::Occupied(mut slot) => {
+                let known = slot.get_mut();
+                let report = normalised(report);
+                if report.sequence < known.sequence || report == *known {
+                    return Ok(false);
+                }
+                if report.sequence > known.sequence {
+                    *known = report;
+                } else {
+                    *known = larger(known, &report);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Sum over all nodes for each of `versions`. Counts of other versions are left out.
+    pub fn sum(&self, versions: &[String]) -> Vec<Tally> {
+        let mut sum = vec![Tally::default(); versions.len()];
+        for counted in self.newest.values().flat_map(|totals| &totals.versions) {
+            if let Some(place) = versions.iter().position(|version| *version == counted.version) {
+                sum[place].merge(&Tally::from_totals(counted));
+            }
+        }
+        sum
+    }
+
+    /// How many nodes and epochs have reported.
+    pub fn sources(&self) -> usize {
+        self.newest.len()
+    }
+}
+
+/// One entry a version, sorted, latency buckets sorted and each once, so that equal
+/// reports are equal values.
+fn normalised(mut report: Totals) -> Totals {
+    let mut versions: BTreeMap<String, VersionTotals> = BTreeMap::new();
+    for mut counted in report.versions {
+        counted.latency = Histogram::from_sparse(&counted.latency).sparse();
+        counted.failures = counted.failures.min(counted.requests);
+        match versions.entry(counted.version.clone()) {
+            Entry::Vacant(slot) => {
+                slot.insert(counted);
+            }
+            Entry::Occupied(mut slot) => {
+                let both = larger_version(slot.get(), &counted);
+                slot.insert(both);
+            }
+        }
+    }
+    report.versions = versions.into_values().collect();
+    report
+}
+
+fn larger(a: &Totals, b: &Totals) -> Totals {
+    let versions = a.versions.iter().chain(&b.versions).cloned().collect();
+    normalised(Totals { versions, revision: a.revision.max(b.revision), ..a.clone() })
+}
+
+fn larger_version(a: &VersionTotals, b: &VersionTotals) -> VersionTotals {
+    let (left, right) = (Histogram::from_sparse(&a.latency), Histogram::from_sparse(&b.latency));
+    let mut latency = Histogram::default();
+    for (bucket, (x, y)) in left.counts().iter().zip(right.counts()).enumerate() {
+        latency.add(bucket, *x.max(y));
+    }
+    VersionTotals {
+        version: a.version.clone(),
+        routed: a.routed.max(b.routed),
+        requests: a.requests.max(b.requests),
+        failures: a.failures.max(b.failures),
+        latency: latency.sparse(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn report() -> impl Strategy<Value = Totals> {
+        let version = (
+            0usize..3,
+            0u64..50,
+            0u64..50,
+            0u64..50,
+            prop::collection::vec((0u8..4, 1u64..9), 0..4),
+        );
+        let versions = prop::collection::vec(version, 0..4);
+        (0u8..2, 0u64..2, 0u64..4, 0u64..3, versions).prop_map(
+            |(node, epoch, sequence, revision, versions)| Totals {
+                node: format!("n{node}"),
+                epoch,
+                sequence,
+                revision,
+                versions: versions
+                    .into_iter()
+                    .map(|(version, routed, requests, failures, latency)| VersionTotals {
+                        version: format!("v{version}"),
+                        routed,
+                        requests,
+                        failures,
+                        latency,
+                    })
+                    .collect(),
+            },
+        )
+    }
+
+    fn fleet(reports: &[Totals]) -> Fleet {
+        let mut fleet = Fleet::default();
+        for report in reports {
+            fleet.merge(report.clone()).unwrap();
+        }
+        fleet
+    }
+
+    proptest! {
+        #[test]
+        fn reports_may_come_in_any_order_any_number_of_times(
+            reports in prop::collection::vec(report(), 0..8),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 0..24),
+        ) {
+            let once = fleet(&reports);
+            // Any order, with repeats, as long as each comes at least once.
+            let mut shuffled = reports.clone();
+            for (i, index) in order.iter().enumerate() {
+                if !reports.is_empty() {
+                    let j = index.index(shuffled.len());
+                    let i = i % shuffled.len();
+                    shuffled.swap(i, j);
+                    shuffled.push(reports[index.index(reports.len())].clone());
+                }
+            }
+            prop_assert_eq!(fleet(&shuffled), once);
+        }
+    }
+
+    fn counted(sequence: u64, requests: u64) -> Totals {
+        let version = VersionTotals { version: "v1".into(), requests, ..VersionTotals::default() };
+        Totals { node: "n".into(), epoch: 1, sequence, revision: 1, versions: vec![version] }
+    }
+
+    #[test]
+    fn a_late_report_changes_nothing_and_a_restarted_node_adds() {
+        let mut fleet = fleet(&[counted(2, 20)]);
+        assert_eq!(fleet.merge(counted(1, 10)), Ok(false));
+        assert_eq!(fleet.merge(Totals { epoch: 2, ..counted(1, 5) }), Ok(true));
+        assert_eq!(fleet.sum(&["v1".to_owned()])[0].requests, 25);
+    }
+
+    #[test]
+    fn sources_are_bounded() {
+        let mut fleet = Fleet::default();
+        for epoch in 0..TOTALS_SOURCES_MAX as u64 {
+            fleet.merge(Totals { epoch, ..counted(1, 1) }).unwrap();
+        }
+        assert_eq!(fleet.merge(Totals { epoch: u64::MAX, ..counted(1, 1) }), Err(FleetFull));
+        assert_eq!(fleet.merge(counted(2, 2)), Ok(true), "known sources still report");
+    }
+}
