@@ -10,8 +10,6 @@ use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
-use crate::blob::Blob;
-
 /// Where a client's identity came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -307,56 +305,54 @@ impl KeyArena {
     }
 }
 
-/// A census as it is kept in a snapshot: rows of fixed size, then keys, little-endian.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Saved {
-    rows: Blob,
-    keys: Blob,
+/// What a snapshot says of a census beside its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    clients: usize,
     uncounted: u64,
     seed: u64,
 }
 
+/// A row in a snapshot: key length, version, identity, last seen, requests; all
+/// little-endian. The keys follow the rows.
 const SAVED_ROW_BYTES: usize = 12;
 
 impl Census {
-    pub(crate) fn save(&self) -> Saved {
-        let mut rows = Vec::with_capacity(self.len() * SAVED_ROW_BYTES);
-        let mut keys =
-            Vec::with_capacity(self.entries.iter().map(|row| usize::from(row.key_len)).sum());
+    pub(crate) fn head(&self) -> Head {
+        Head { clients: self.len(), uncounted: self.uncounted, seed: self.seed }
+    }
+
+    /// Writes every client.
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        let key_bytes: usize = self.entries.iter().map(|row| usize::from(row.key_len)).sum();
+        out.reserve(self.len() * SAVED_ROW_BYTES + key_bytes);
         for row in self.entries.iter() {
-            rows.extend_from_slice(&row.key_len.to_le_bytes());
-            rows.extend_from_slice(&[row.version, row.identity as u8]);
-            rows.extend_from_slice(&row.last_seen_s.to_le_bytes());
-            rows.extend_from_slice(&row.requests.to_le_bytes());
-            keys.extend_from_slice(self.keys.get(row));
+            out.extend_from_slice(&row.key_len.to_le_bytes());
+            out.extend_from_slice(&[row.version, row.identity as u8]);
+            out.extend_from_slice(&row.last_seen_s.to_le_bytes());
+            out.extend_from_slice(&row.requests.to_le_bytes());
         }
-        Saved { rows: Blob(rows), keys: Blob(keys), uncounted: self.uncounted, seed: self.seed }
+        for row in self.entries.iter() {
+            out.extend_from_slice(self.keys.get(row));
+        }
     }
 
     /// The census that was saved, or `None` when the bytes do not fit together.
-    pub(crate) fn load(saved: &Saved) -> Option<Census> {
-        let mut census = Census { uncounted: saved.uncounted, ..Census::new(saved.seed) };
-        let count = saved.rows.0.len() / SAVED_ROW_BYTES;
-        let well_formed = saved.rows.0.len().is_multiple_of(SAVED_ROW_BYTES)
-            && count <= CLIENTS_MAX
-            && saved.keys.0.len() <= CLIENT_KEY_BYTES_MAX;
-        if !well_formed {
+    pub(crate) fn load(head: &Head, clients: &[u8]) -> Option<Census> {
+        if head.clients > CLIENTS_MAX {
             return None;
         }
-        let mut keys = saved.keys.0.as_slice();
-        for row in saved.rows.0.chunks_exact(SAVED_ROW_BYTES) {
+        let mut census = Census { uncounted: head.uncounted, ..Census::new(head.seed) };
+        let (rows, mut keys) = clients.split_at_checked(head.clients * SAVED_ROW_BYTES)?;
+        for row in rows.chunks_exact(SAVED_ROW_BYTES) {
             let [l0, l1, version, identity, s0, s1, s2, s3, r0, r1, r2, r3] =
                 row.try_into().ok()?;
             let (key, rest) = keys.split_at_checked(usize::from(u16::from_le_bytes([l0, l1])))?;
             keys = rest;
-            let last_seen_s = u32::from_le_bytes([s0, s1, s2, s3]);
+            let last_seen_ms = u64::from(u32::from_le_bytes([s0, s1, s2, s3])) * 1000;
+            let identity = Identity::from_byte(identity);
             let before = census.len();
-            census.record(
-                key,
-                Identity::from_byte(identity),
-                u16::from(version),
-                u64::from(last_seen_s) * 1000,
-            );
+            census.record(key, identity, u16::from(version), last_seen_ms);
             if census.len() == before {
                 return None; // a client twice
             }

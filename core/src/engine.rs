@@ -1,27 +1,450 @@
-//! Placeholder engine.
+//! The engine: messages in, messages out.
+//!
+//! It owns the policy in force, the counts, the clients and the controller, and is the
+//! only place where they meet. A line takes one of two ways: the known shape of
+//! `get_users` is recognised by [`scan`] and answered without building a JSON value;
+//! everything else is read by `crossfade-protocol` and answered in [`answer`].
+
+mod answer;
+mod scan;
+mod state;
+mod write;
+
+use std::collections::VecDeque;
+
 use crossfade_protocol::abi::RouteWord;
-/// Placeholder.
+use crossfade_protocol::limits::{
+    CLIENTS_MAX, EVENTS_MAX, KEY_BYTES_MAX, LINE_BYTES_MAX, TIME_MS_MAX,
+};
+use crossfade_protocol::plan::{Plan, Versions};
+use crossfade_protocol::request::{Address, Clock, InitDocument, Message};
+use crossfade_protocol::totals::Totals;
+use crossfade_protocol::{ErrorCode, Fault};
+
+use crate::census::{Census, Identity};
+use crate::controller::Controller;
+use crate::decision::Decision;
+use crate::draws::Draws;
+use crate::event::{Event, What};
+use crate::guard::Guard;
+use crate::guest::Guest;
+use crate::policy::Policy;
+use crate::request::Request;
+use crate::tally::{self, Fleet, FleetFull, Tally};
+
+/// One node's engine.
 #[derive(Debug)]
-pub struct Engine;
-impl crate::guest::Guest for Engine {
-    fn init(_: &[u8], _: u64, _: u64, _: &mut Vec<u8>) -> Self {
-        Engine
+pub struct Engine {
+    node: String,
+    epoch: u64,
+    /// Grows with every report of totals.
+    sequence: u64,
+    clock: Clock,
+    /// The engine's time: never goes back.
+    now_ms: u64,
+    /// How far a virtual clock has been moved beyond the host's.
+    ahead_ms: u64,
+    draws: Draws,
+    policy: Policy,
+    /// The policy's version names as JSON strings, for replies.
+    version_json: Vec<String>,
+    /// What this node counted, by version.
+    tallies: Vec<Tally>,
+    /// When each version last served a request.
+    last_served_ms: Vec<Option<u64>>,
+    /// What other nodes counted.
+    fleet: Fleet,
+    census: Census,
+    guard: Guard,
+    controller: Controller,
+    /// Whom to tell when the rollout has ended.
+    waiting: Option<Waiting>,
+    /// Lines seen, blank ones included.
+    lines: u64,
+    /// Whether replies are enveloped: after a Maelstrom `init`.
+    enveloped: bool,
+    /// Event lines for the next tick.
+    events: VecDeque<String>,
+    /// Events dropped since the last tick because nobody took them.
+    events_dropped: u64,
+}
+
+/// A reply that is owed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Waiting {
+    address: Option<Address>,
+    msg_id: Option<u64>,
+}
+
+impl Engine {
+    /// Starts an engine.
+    pub fn new(init: InitDocument, now_ms: u64, seed: u64) -> Engine {
+        let mut draws = Draws::new(seed);
+        let epoch = init.epoch.unwrap_or_else(|| draws.next_u64());
+        let policy = Policy::new(init.plan.map_or_else(Plan::bare, |plan| *plan), 1, None);
+        let census = Census::new(draws.next_u64());
+        let mut engine = Engine {
+            node: init.node,
+            epoch,
+            sequence: 0,
+            clock: init.clock,
+            now_ms: now_ms.min(TIME_MS_MAX),
+            ahead_ms: 0,
+            draws,
+            version_json: Vec::new(),
+            tallies: vec![Tally::default(); policy.versions().len()],
+            last_served_ms: vec![None; policy.versions().len()],
+            policy,
+            fleet: Fleet::default(),
+            census,
+            guard: Guard::default(),
+            controller: Controller::default(),
+            waiting: None,
+            lines: 0,
+            enveloped: false,
+            events: VecDeque::new(),
+            events_dropped: 0,
+        };
+        engine.name_versions();
+        engine
     }
-    fn handle(&mut self, lines: &[u8], _: u64, out: &mut Vec<u8>) {
-        for line in lines.split(|b| *b == b'\n') {
-            if !line.trim_ascii().is_empty() {
-                out.extend_from_slice(b"{\"type\":\"error\",\"code\":10,\"text\":\"stub\"}\n");
+
+    fn name_versions(&mut self) {
+        let json = |name: &String| serde_json::to_string(name).unwrap_or_default();
+        self.version_json = self.policy.versions().iter().map(json).collect();
+    }
+
+    fn versions(&self) -> &Versions {
+        &self.policy.plan().versions
+    }
+
+    /// Moves the engine's time forward to the host's.
+    fn observe(&mut self, now_ms: u64) {
+        let now_ms = now_ms.saturating_add(self.ahead_ms).min(TIME_MS_MAX);
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// Serves the lines of a block, in order.
+    fn serve(&mut self, block: &[u8], out: &mut Vec<u8>) {
+        // One check for the block; line by line only where something is wrong.
+        let text = std::str::from_utf8(block);
+        for line in LineRanges::new(block) {
+            self.lines += 1;
+            if block[line.clone()].trim_ascii().is_empty() {
+                continue;
+            }
+            let line = match text {
+                Ok(text) => text.get(line).ok_or(0),
+                Err(_) => std::str::from_utf8(&block[line]).map_err(|e| e.valid_up_to()),
+            };
+            match line {
+                Ok(line) => self.serve_line(line, out),
+                Err(at) => {
+                    let fault = Fault::malformed(format!("not UTF-8 at column {}", at + 1));
+                    self.refuse_line(&fault, out);
+                }
             }
         }
     }
-    fn route(&mut self, _: &[u8], _: u32) -> RouteWord {
-        RouteWord::CANNOT
+
+    fn serve_line(&mut self, line: &str, out: &mut Vec<u8>) {
+        // A byte order mark in front of the text is no part of it (RFC 8259, 8.1).
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        if line.len() > LINE_BYTES_MAX {
+            let fault = Fault::malformed(format!(
+                "{} bytes are over the limit of {LINE_BYTES_MAX} for one line",
+                line.len()
+            ));
+            return self.refuse_line(&fault, out);
+        }
+        if let Some(message) = scan::get_users(line) {
+            return self.get_users_scanned(&message, out);
+        }
+        match Message::read(line, self.versions()) {
+            Ok(message) => self.answer(message, out),
+            Err(unreadable) => {
+                let fault = &unreadable.fault;
+                if unreadable.msg_id.is_none() {
+                    // Without an id to reply to, the line number is how to find the culprit.
+                    self.refuse_at(unreadable.address.as_ref(), fault, out);
+                } else {
+                    let to = self.reply_to(unreadable.address.as_ref(), unreadable.msg_id);
+                    write::error(out, to, fault);
+                }
+            }
+        }
     }
-    fn tick(&mut self, _: u64, _: &mut Vec<u8>) {}
-    fn totals(&mut self, _: &mut Vec<u8>) {}
-    fn merge(&mut self, _: &[u8], _: &mut Vec<u8>) {}
-    fn snapshot(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"stub")
+
+    fn refuse_line(&self, fault: &Fault, out: &mut Vec<u8>) {
+        self.refuse_at(None, fault, out);
     }
-    fn restore(&mut self, _: &[u8], _: &mut Vec<u8>) {}
+
+    fn refuse_at(&self, address: Option<&Address>, fault: &Fault, out: &mut Vec<u8>) {
+        let text = format!("line {}: {}", self.lines, fault.text);
+        write::error(out, self.reply_to(address, None), &Fault { code: fault.code, text });
+    }
+
+    fn reply_to<'m>(
+        &self,
+        address: Option<&'m Address>,
+        msg_id: Option<u64>,
+    ) -> write::ReplyTo<'m> {
+        let envelope = address.filter(|_| self.enveloped);
+        write::ReplyTo { envelope: envelope.map(|a| (a.dest.as_str(), a.src.as_str())), msg_id }
+    }
+
+    fn get_users_scanned(&mut self, message: &scan::GetUsers<'_>, out: &mut Vec<u8>) {
+        let key = message.user_id.filter(|key| !key.is_empty());
+        let traffic =
+            message.canary.map(|share| crate::policy::Traffic::Canary { share, sticky: true });
+        let request = Request {
+            key: key.map(str::as_bytes),
+            attributes: &(),
+            traffic: traffic.as_ref(),
+            guard_tripped: self.guard.tripped(),
+        };
+        let draw = self.draws.next_u32();
+        let decision = self.policy.decide(&request, draw);
+        self.count(&decision, key, message.src);
+        let envelope = match (self.enveloped, message.src, message.dest) {
+            (true, Some(src), Some(dest)) => Some((dest, src)),
+            _ => None,
+        };
+        let to = write::ReplyTo { envelope, msg_id: message.msg_id };
+        let version =
+            self.version_json.get(usize::from(decision.version)).map_or("\"\"", String::as_str);
+        write::users_response(out, to, version, decision.canary);
+    }
+
+    /// Counts a decided request, and its client if it has a name.
+    #[inline]
+    fn count(&mut self, decision: &Decision, key: Option<&str>, src: Option<&str>) {
+        self.count_version(decision.version);
+        let (client, identity) = match (key, src) {
+            (Some(key), _) => (key.as_bytes(), Identity::Key),
+            (None, Some(src)) => (src.as_bytes(), Identity::Sender),
+            (None, None) => return,
+        };
+        self.count_client(client, identity, decision.version);
+    }
+
+    #[inline]
+    fn count_version(&mut self, version: u16) {
+        if let Some(tally) = self.tallies.get_mut(usize::from(version)) {
+            tally.routed += 1;
+        }
+        if let Some(last) = self.last_served_ms.get_mut(usize::from(version)) {
+            *last = Some(self.now_ms);
+        }
+    }
+
+    #[inline]
+    fn count_client(&mut self, client: &[u8], identity: Identity, version: u16) {
+        let complete = self.census.uncounted() == 0;
+        self.census.record(client, identity, version, self.now_ms);
+        if complete && self.census.uncounted() > 0 {
+            self.happened(What::ClientsFull { clients: self.census.len() as u64 });
+        }
+    }
+
+    /// Counts of all nodes together, by version.
+    fn counted(&self) -> Vec<Tally> {
+        let mut sum = self.fleet.sum(self.policy.versions());
+        for (sum, own) in sum.iter_mut().zip(&self.tallies) {
+            sum.merge(own);
+        }
+        sum
+    }
+
+    /// Counts of the newest version against all others.
+    fn evidence(&self) -> crossfade_protocol::request::Counts {
+        let counted = self.counted();
+        let newest = usize::from(self.policy.newest());
+        let mut control = Tally::default();
+        counted.iter().take(newest).for_each(|tally| control.merge(tally));
+        tally::counts(&control, &counted.get(newest).cloned().unwrap_or_default())
+    }
+
+    fn happened(&mut self, what: What) {
+        let event = Event { at_ms: self.now_ms, what };
+        if self.events.len() >= EVENTS_MAX {
+            self.events.pop_front();
+            self.events_dropped += 1;
+        }
+        self.controller.remember(&event);
+        self.events.push_back(write::event(&event));
+    }
+
+    /// Takes up what the controller asks for.
+    fn follow(&mut self, events: Vec<What>) {
+        if events.is_empty() {
+            return;
+        }
+        if let Some(traffic) =
+            self.controller.traffic().filter(|traffic| traffic != self.policy.traffic())
+        {
+            self.policy = self.policy.with_traffic(traffic);
+        }
+        for what in events {
+            self.happened(what);
+        }
+    }
+
+    /// Lets time and evidence act on the rollout.
+    fn act(&mut self) {
+        if self.controller.is_active() {
+            let events = self.controller.tick(&self.evidence(), self.now_ms);
+            self.follow(events);
+        }
+    }
+
+    /// Plays an active rollout on the virtual clock, as far as time alone takes it.
+    fn play(&mut self) {
+        self.act();
+        while let Some(next_ms) = self.controller.next_ms() {
+            let ahead_ms = next_ms.saturating_sub(self.now_ms);
+            self.ahead_ms = self.ahead_ms.saturating_add(ahead_ms);
+            self.now_ms = self.now_ms.saturating_add(ahead_ms);
+            self.act();
+        }
+    }
+
+    /// Pays the reply that is owed once the rollout has ended.
+    fn settle(&mut self, out: &mut Vec<u8>) {
+        if !self.controller.is_active()
+            && let Some(waiting) = self.waiting.take()
+        {
+            self.rollout_complete(&waiting, out);
+        }
+    }
 }
+
+impl Guest for Engine {
+    fn init(document: &[u8], now_ms: u64, seed: u64, out: &mut Vec<u8>) -> Engine {
+        let init = InitDocument::read(document).unwrap_or_else(|fault| {
+            write::error(out, write::ReplyTo::default(), &fault);
+            InitDocument::default()
+        });
+        Engine::new(init, now_ms, seed)
+    }
+
+    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) {
+        self.observe(now_ms);
+        self.serve(lines, out);
+    }
+
+    fn route(&mut self, key: &[u8], draw: u32) -> RouteWord {
+        if self.policy.needs_attributes() || key.len() > KEY_BYTES_MAX {
+            return RouteWord::CANNOT;
+        }
+        let request = Request { guard_tripped: self.guard.tripped(), ..Request::of_key(key) };
+        let decision = self.policy.decide(&request, draw);
+        self.count_version(decision.version);
+        if let Some(key) = request.key {
+            self.count_client(key, Identity::Key, decision.version);
+        }
+        RouteWord::new(decision.version, decision.canary == Some(true), decision.reason)
+    }
+
+    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) {
+        self.observe(now_ms);
+        if self.clock == Clock::Wall {
+            self.act();
+            self.settle(out);
+        }
+        if self.events_dropped > 0 {
+            write::events_dropped(out, self.events_dropped);
+            self.events_dropped = 0;
+        }
+        for event in self.events.drain(..) {
+            out.extend_from_slice(event.as_bytes());
+        }
+    }
+
+    fn totals(&mut self, out: &mut Vec<u8>) {
+        self.sequence += 1;
+        let versions = self.policy.versions().iter().zip(&self.tallies);
+        let totals = Totals {
+            node: self.node.clone(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            revision: self.policy.revision(),
+            versions: versions.map(|(version, tally)| tally.to_totals(version)).collect(),
+        };
+        totals.write(out);
+    }
+
+    fn merge(&mut self, totals: &[u8], out: &mut Vec<u8>) {
+        let to = write::ReplyTo::default();
+        let report = match Totals::read(totals) {
+            Ok(report) => report,
+            Err(fault) => return write::error(out, to, &fault),
+        };
+        if let Some(fault) = self.unacceptable(&report) {
+            return write::error(out, to, &fault);
+        }
+        match self.fleet.merge(report) {
+            Ok(new) => write::merged(out, new, self.fleet.sources()),
+            Err(FleetFull) => {
+                let fault = Fault::unavailable("the limit of 65536 nodes and epochs is reached");
+                write::error(out, to, &fault);
+            }
+        }
+    }
+
+    fn snapshot(&mut self, out: &mut Vec<u8>) {
+        state::save(self, out);
+    }
+
+    fn restore(&mut self, snapshot: &[u8], out: &mut Vec<u8>) {
+        if let Err(text) = state::load(self, snapshot) {
+            let fault = Fault { code: ErrorCode::PreconditionFailed, text };
+            write::error(out, write::ReplyTo::default(), &fault);
+        }
+    }
+}
+
+impl Engine {
+    /// Why a report cannot be taken in at all.
+    fn unacceptable(&self, report: &Totals) -> Option<Fault> {
+        if report.node == self.node && report.epoch == self.epoch {
+            return Some(Fault::precondition("these are this node's own totals"));
+        }
+        let unknown =
+            report.versions.iter().find(|v| self.versions().index(&v.version).is_none())?;
+        let shown = crossfade_protocol::json::shown(&unknown.version);
+        let listed = self.versions().listed();
+        Some(Fault::malformed(format!(
+            "totals of an unknown version `{shown}`: known are {listed}"
+        )))
+    }
+}
+
+/// Where each line of a block lies, without its newline.
+struct LineRanges<'b> {
+    block: &'b [u8],
+    from: usize,
+}
+
+impl<'b> LineRanges<'b> {
+    fn new(block: &'b [u8]) -> LineRanges<'b> {
+        LineRanges { block, from: 0 }
+    }
+}
+
+impl Iterator for LineRanges<'_> {
+    type Item = std::ops::Range<usize>;
+
+    fn next(&mut self) -> Option<std::ops::Range<usize>> {
+        let rest = self.block.get(self.from..).filter(|rest| !rest.is_empty())?;
+        let len = memchr::memchr(b'\n', rest);
+        let line = self.from..self.from + len.unwrap_or(rest.len());
+        self.from = line.end + 1;
+        Some(line)
+    }
+}
+
+const _: () = assert!(CLIENTS_MAX < u32::MAX as usize);
+
+#[cfg(test)]
+mod tests;

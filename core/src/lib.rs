@@ -6,15 +6,20 @@
 //! *Does not:* read a clock, draw randomness it was not given, do I/O, spawn
 //! threads, or know which host it runs in.
 
-mod blob;
 pub mod bucket;
 pub mod census;
+mod controller;
 pub mod decision;
+mod draws;
 pub mod engine;
+pub mod event;
+mod guard;
 pub mod guest;
+pub mod health;
 pub mod latency;
 pub mod policy;
 pub mod request;
+pub mod rollout;
 mod rule;
 pub mod split;
 pub mod tally;

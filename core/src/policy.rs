@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crossfade_protocol::plan::{self, OnMissingKey, Plan};
 use crossfade_protocol::{Reason, Share};
+use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Seed, bucket_of_draw, bucket_of_key};
 use crate::decision::{Decision, NoTrace, Trace};
@@ -38,7 +39,7 @@ pub struct Policy {
 }
 
 /// What decides when no pin and no rule did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Traffic {
     /// The stable version.
     Stable,
@@ -70,12 +71,12 @@ impl Policy {
             };
             plan.versions.0.iter().map(weight).collect()
         };
-        let mut pins: Vec<(Box<[u8]>, u16)> = plan
+        // In order of their bytes, as the plan's map is.
+        let pins: Vec<(Box<[u8]>, u16)> = plan
             .pins
             .iter()
             .map(|(key, version)| (key.as_bytes().into(), index(version)))
             .collect();
-        pins.sort_unstable();
         let rules = plan.rules.iter().map(|rule| Rule {
             name: rule.name.clone(),
             when: rule.when.clone(),
@@ -134,6 +135,12 @@ impl Policy {
     #[must_use]
     pub fn with_traffic(&self, traffic: Traffic) -> Policy {
         Policy { traffic, revision: self.revision + 1, ..self.clone() }
+    }
+
+    /// The same policy under another revision.
+    #[must_use]
+    pub fn with_revision(&self, revision: u64) -> Policy {
+        Policy { revision, ..self.clone() }
     }
 
     /// The plan this was compiled from, as it was read.

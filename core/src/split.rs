@@ -1,13 +1,14 @@
 //! Splits: which version owns which bucket.
 
 use crossfade_protocol::share::BUCKETS;
+use serde::{Deserialize, Serialize};
 
 /// A table of bucket ranges, one version each, that covers all 10,000.
 ///
 /// The plain layout puts the newest version first, so that the new version of two
 /// owns `[0, n)` and a growing weight only ever adds to it. [`Split::reweighted`]
 /// keeps every bucket where it is unless it has to move.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
     /// `(end, version)`: from the previous end (or 0) up to `end`, exclusive.
     ranges: Vec<(u16, u16)>,
@@ -60,7 +61,7 @@ impl Split {
                 *surplus += 1;
             }
         }
-        let mut free = Vec::new();
+        let mut free = vec![false; owners.len()];
         let mut give = |bucket: usize, from_stable: bool, surplus: &mut Vec<i32>| {
             let owner = usize::from(owners[bucket]);
             // An owner that is no longer in the list gives everything.
@@ -69,7 +70,7 @@ impl Split {
                 if let Some(surplus) = surplus.get_mut(owner) {
                     *surplus -= 1;
                 }
-                free.push(bucket);
+                free[bucket] = true;
             }
         };
         for bucket in 0..usize::from(BUCKETS) {
@@ -78,13 +79,12 @@ impl Split {
         for bucket in (0..usize::from(BUCKETS)).rev() {
             give(bucket, false, &mut surplus);
         }
-        free.sort_unstable();
         // Newest versions take the lowest free buckets, as in the plain layout.
         let mut takers = (0..target.len()).rev().flat_map(|version| {
             std::iter::repeat_n(version as u16, usize::try_from(-surplus[version]).unwrap_or(0))
         });
-        for bucket in free {
-            owners[bucket] = takers.next().unwrap_or(0);
+        for (owner, _) in owners.iter_mut().zip(free).filter(|(_, free)| *free) {
+            *owner = takers.next().unwrap_or(0);
         }
         Split::of_owners(&owners)
     }
@@ -131,11 +131,13 @@ pub(crate) fn apportion<W: Copy + Into<u64>>(weights: &[W], total: u16) -> Vec<u
     let scaled = weights.iter().map(|w| u128::from((*w).into()) * u128::from(total));
     let parts: Vec<(u128, u128)> = scaled.map(|s| (s / sum, s % sum)).collect();
     let mut counts: Vec<u16> = parts.iter().map(|(whole, _)| *whole as u16).collect();
-    let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(parts[*i].1));
-    let missing = total - counts.iter().sum::<u16>();
-    for i in order.into_iter().take(usize::from(missing)) {
-        counts[i] += 1;
+    let mut remainders: Vec<u128> = parts.iter().map(|(_, rest)| *rest).collect();
+    for _ in counts.iter().sum::<u16>()..total {
+        // The earliest of the largest; fewer are missing than there are entries.
+        let largest = remainders.iter().enumerate().rev().max_by_key(|(_, rest)| **rest);
+        let Some((place, _)) = largest else { break };
+        counts[place] += 1;
+        remainders[place] = 0;
     }
     counts
 }

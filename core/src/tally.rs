@@ -87,9 +87,22 @@ pub fn counts(control: &Tally, canary: &Tally) -> Counts {
 /// and epoch the one with the higher sequence stays, and two of the same sequence
 /// become the larger of each count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Vec<Totals>", into = "Vec<Totals>")]
 pub struct Fleet {
     newest: BTreeMap<(String, u64), Totals>,
+}
+
+impl From<Fleet> for Vec<Totals> {
+    fn from(fleet: Fleet) -> Vec<Totals> {
+        fleet.newest.into_values().collect()
+    }
+}
+
+impl From<Vec<Totals>> for Fleet {
+    fn from(reports: Vec<Totals>) -> Fleet {
+        let keyed = reports.into_iter().map(|report| ((report.node.clone(), report.epoch), report));
+        Fleet { newest: keyed.collect() }
+    }
 }
 
 /// A report that could not be taken in.

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod plan;
 pub mod read;
 pub mod reason;
+pub mod reply;
 pub mod request;
 pub mod share;
 pub mod totals;

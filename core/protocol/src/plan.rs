@@ -8,9 +8,11 @@
 mod condition;
 mod dates;
 mod gate;
+mod instant;
 mod read;
 mod rollout;
 mod semver;
+mod warnings;
 
 use std::collections::BTreeMap;
 
@@ -18,14 +20,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use condition::{Condition, Test};
-pub use dates::{Brownout, Deprecation, Freeze, Instant, OldVersionAfter};
+pub use dates::{Brownout, Deprecation, Freeze, OldVersionAfter};
 pub use gate::{
     FailureGate, Gate, LatencyGate, MissingData, MissingDataPolicy, NotWorse, OnInconclusive,
 };
+pub use instant::Instant;
 pub use rollout::{Approval, RollbackMode, Rollout, Step};
 pub use semver::{Comparison, Requirement, SdkVersion};
 
-use crate::error::Problems;
+use crate::error::{Problem, Problems};
 use crate::share::{Share, Weight};
 
 pub(crate) use condition::attribute_text;
@@ -93,6 +96,11 @@ impl Plan {
     /// Every problem in it, in document order as far as reading goes.
     pub fn read(document: &Value) -> Result<Plan, Problems> {
         crate::read::read(document, read::plan)
+    }
+
+    /// What is allowed but probably not meant.
+    pub fn warnings(&self) -> Vec<Problem> {
+        warnings::of(self)
     }
 
     /// The plan of a node that was given none: `v1` to `v2`, everything to `v1`.

@@ -136,7 +136,12 @@ pub enum Override {
     /// `canary_percentage`
     Canary(Share),
     /// `traffic_split`
-    Split(Split),
+    Split {
+        /// The weights.
+        split: Split,
+        /// By key when the message says `sticky: true`, else by draw.
+        sticky: bool,
+    },
 }
 
 /// What an operator may tell a rollout.

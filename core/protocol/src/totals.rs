@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Fault;
+
 /// Cumulative counts of one node since its epoch.
 ///
 /// Sent upwards as often as one likes: a lost, repeated or overtaken report changes
@@ -20,6 +22,22 @@ pub struct Totals {
     pub revision: u64,
     /// Counts by version, in the policy's order.
     pub versions: Vec<VersionTotals>,
+}
+
+impl Totals {
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(json: &[u8]) -> Result<Totals, Fault> {
+        serde_json::from_slice(json).map_err(|e| Fault::malformed(format!("not totals: {e}")))
+    }
+
+    /// Writes the report as one line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        crate::reply::write_json(out, self);
+        out.push(b'\n');
+    }
 }
 
 /// Counts of one version.

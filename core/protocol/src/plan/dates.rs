@@ -1,60 +1,12 @@
 //! Dates: freeze windows, deprecation and sunset, brownouts.
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX, PINS_MAX};
-use crate::read::{Fields, Node};
+use super::instant::{Instant, read_instant, require_instant};
+
+use crate::limits::{KEY_BYTES_MAX, PINS_MAX};
+use crate::read::Node;
 use crate::share::{Minutes, Share};
-
-/// A moment, written as `2027-01-31`, `2027-03-01T00:00Z` or RFC 3339; a date is its
-/// first moment in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instant(Timestamp);
-
-impl Instant {
-    /// Milliseconds since 1970, 0 for anything earlier.
-    pub fn unix_ms(self) -> u64 {
-        u64::try_from(self.0.as_millisecond()).unwrap_or_default()
-    }
-
-    /// Seconds since 1970, as RFC 9745 counts them.
-    pub fn unix_seconds(self) -> i64 {
-        self.0.as_second()
-    }
-
-    /// The date as HTTP writes it (RFC 9110, 5.6.7): `Sat, 31 Jul 2027 00:00:00 GMT`.
-    pub fn http_date(self) -> String {
-        self.0.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
-    }
-}
-
-impl Serialize for Instant {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-fn read_instant(node: &Node<'_, '_>) -> Option<Instant> {
-    let text = node.text(NAME_BYTES_MAX)?;
-    let timestamp = text.parse::<Timestamp>().ok().or_else(|| {
-        // Without a zone only a plain date is unambiguous enough.
-        let date: Date = text
-            .parse::<Date>()
-            .ok()
-            .filter(|_| text.parse::<DateTime>().is_ok() && !text.contains(['T', 't', ' ']))?;
-        date.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    });
-    timestamp.map(Instant).or_else(|| {
-        node.wrong("not a date (2027-01-31) or a time with its zone (2027-03-01T00:00Z)")
-    })
-}
-
-fn require_instant(fields: &Fields<'_, '_>, name: &'static str) -> Option<Instant> {
-    fields.require(name, "a date or a time with its zone").and_then(|node| read_instant(&node))
-}
 
 /// A window in which no step begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -274,9 +274,14 @@ fn read_override(
         (Some(value), None) => {
             under("canary_percentage", value, |node| node.share().map(Override::Canary))
         }
-        (None, Some(value)) => under("traffic_split", value, |node| {
-            read_split(node, Some(versions)).map(Override::Split)
-        }),
+        (None, Some(value)) => {
+            let sticky = match find("sticky")? {
+                None => Ok(false),
+                Some(value) => under("sticky", value, |node| node.flag()),
+            };
+            let split = under("traffic_split", value, |node| read_split(node, Some(versions)));
+            split.and_then(|split| Ok(Override::Split { split, sticky: sticky? }))
+        }
     };
     read.map(Some).map_err(malformed)
 }

@@ -1,0 +1,256 @@
+//! Replies, field by field in the order in which they are written.
+//!
+//! Every reply begins with `type` and, when the request had a `msg_id`, `in_reply_to`;
+//! the structs here are what follows.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::error::Problem;
+use crate::{Reason, Share};
+
+/// A reply's name and its fields.
+pub trait Reply {
+    /// The `type`.
+    const TYPE: &'static str;
+
+    /// Writes the other fields as a JSON object.
+    fn write_fields(&self, out: &mut Vec<u8>);
+}
+
+/// Writes a value of our own as JSON.
+///
+/// Serialising into memory cannot fail; were it to, what was written is left as it is.
+pub fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "{written:?}");
+}
+
+macro_rules! replies {
+    ($($(#[$meta:meta])* $name:ident = $kind:literal { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)* })*) => {
+        $(
+            $(#[$meta])*
+            #[derive(Debug, Clone, PartialEq, Serialize)]
+            pub struct $name { $($(#[$field_meta])* pub $field: $ty,)* }
+
+            impl Reply for $name {
+                const TYPE: &'static str = $kind;
+
+                fn write_fields(&self, out: &mut Vec<u8>) {
+                    write_json(out, self);
+                }
+            }
+        )*
+    };
+}
+
+replies! {
+    /// To `init`.
+    InitOk = "init_ok" {}
+
+    /// To `report_outcomes`.
+    ReportOutcomesOk = "report_outcomes_ok" {}
+
+    /// To `configure`.
+    ConfigureOk = "configure_ok" {
+        /// The revision of the policy now in force.
+        revision: u64,
+    }
+
+    /// To `get_config`.
+    Config = "config" {
+        /// The revision of the policy in force.
+        revision: u64,
+        /// The plan as it would be written now.
+        document: Value,
+    }
+
+    /// To `get_users`.
+    UsersResponse = "users_response" {
+        /// The version that serves.
+        version: String,
+        /// Whether the canary percentage chose the new version; absent when none was in force.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        canary: Option<bool>,
+    }
+
+    /// To `route`.
+    RouteOk = "route_ok" {
+        /// The version that serves.
+        version: String,
+        /// Whether a canary percentage chose the new version.
+        canary: bool,
+        /// What decided.
+        reason: Reason,
+        /// The rule that decided.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        /// The bucket that decided, else the key's bucket under the policy's salt.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bucket: Option<u16>,
+        /// Headers by name: the routing header, and what the old version's clients are told.
+        headers: Value,
+    }
+
+    /// To `explain`.
+    Explanation = "explanation" {
+        /// The version that would serve.
+        version: String,
+        /// Whether a canary percentage chose the new version.
+        canary: bool,
+        /// What decided.
+        reason: Reason,
+        /// The rule that decided.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+        /// As in [`RouteOk`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bucket: Option<u16>,
+        /// Every stage that was tried, in order.
+        stages: Vec<Stage>,
+    }
+
+    /// To `check_policy`.
+    PolicyChecked = "policy_checked" {
+        /// Whether the document can be used.
+        valid: bool,
+        /// Everything wrong with it.
+        problems: Vec<Problem>,
+        /// How many problems more there were.
+        more: usize,
+        /// What is allowed but probably not meant.
+        warnings: Vec<Problem>,
+    }
+
+    /// To `get_migration_stats`.
+    MigrationStats = "migration_stats" {
+        /// Clients seen.
+        total_clients: u64,
+        /// Whole percents by version that sum to 100, or all 0 when there is no client.
+        version_percentages: Map<String, Value>,
+        /// Whether the new version served someone, and the old one nobody for the window.
+        migration_complete: bool,
+        /// Clients last served by each version.
+        clients: Map<String, Value>,
+        /// Requests decided for each version, all nodes together.
+        routed: Map<String, Value>,
+        /// Reported requests and failures of each version, all nodes together.
+        outcomes: Map<String, Value>,
+        /// The window that was looked at, in milliseconds.
+        window_ms: u64,
+        /// Requests whose client did not fit into the table; 0 means that the counts of
+        /// clients are exact.
+        uncounted_requests: u64,
+    }
+
+    /// To `gradual_rollout`, when it has ended.
+    RolloutComplete = "rollout_complete" {
+        /// The share of the new version now.
+        final_percentage: Share,
+        /// False when v2 was found worse, or evidence that was asked for did not come.
+        health_checks_passed: bool,
+        /// `completed`, `rolled_back`, `aborted`, `undone` or `held`.
+        outcome: &'static str,
+        /// Steps that were passed.
+        steps_passed: usize,
+        /// How long it took, on the engine's clock.
+        duration_minutes: crate::share::Minutes,
+        /// Why it ended so, as a sentence.
+        reason: String,
+        /// The numbers behind the last verdict.
+        #[serde(skip_serializing_if = "Value::is_null")]
+        evidence: Value,
+    }
+
+    /// To `get_rollout` and every command.
+    RolloutState = "rollout" {
+        /// `idle`, `progressing`, `paused`, `held`, `completed`, `rolled_back`, `aborted` or
+        /// `undone`.
+        phase: &'static str,
+        /// The step, from 1; 0 when there is no rollout.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+        /// The share of the new version now.
+        percentage: Share,
+        /// The last verdict; absent before the first.
+        #[serde(skip_serializing_if = "Value::is_null")]
+        verdict: Value,
+        /// The numbers behind it.
+        #[serde(skip_serializing_if = "Value::is_null")]
+        evidence: Value,
+        /// Where things stand, as a sentence.
+        reason: String,
+        /// How long the step has lasted.
+        step_minutes: crate::share::Minutes,
+    }
+
+    /// To `explain_rollout`.
+    RolloutExplanation = "rollout_explanation" {
+        /// What happened, oldest first, one sentence each.
+        sentences: Vec<String>,
+    }
+
+    /// To `evaluate_gate`.
+    GateVerdict = "gate_verdict" {
+        /// `healthy`, `unhealthy` or `inconclusive`.
+        verdict: Value,
+        /// The numbers behind it.
+        evidence: Value,
+        /// The same in words.
+        reason: String,
+    }
+
+    /// To `get_clients`.
+    Clients = "clients" {
+        /// How many there are, listed or not.
+        total: u64,
+        /// Whether `total` is exact.
+        exact: bool,
+        /// The busiest first.
+        clients: Vec<ClientSeen>,
+    }
+
+    /// To `get_sunset`.
+    Sunset = "sunset" {
+        /// Whether the old version can go.
+        ready: bool,
+        /// What was checked.
+        checks: Vec<Check>,
+    }
+}
+
+/// One stage of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stage {
+    /// Its name, that of the reason it would give.
+    pub stage: &'static str,
+    /// What it looked at, and what came of it.
+    pub outcome: String,
+}
+
+/// One client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClientSeen {
+    /// Its id.
+    pub client: String,
+    /// `key`, or `sender` for one that sent no key.
+    pub identity: &'static str,
+    /// The version that served it last.
+    pub version: String,
+    /// When, in milliseconds of the engine's clock, rounded down to the second.
+    pub last_seen_ms: u64,
+    /// Requests decided for it.
+    pub requests: u32,
+}
+
+/// One item of the sunset checklist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub check: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// With its numbers.
+    pub detail: String,
+}

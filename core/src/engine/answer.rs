@@ -1,0 +1,508 @@
+//! The long way: every message in its general form.
+
+use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
+use crossfade_protocol::plan::{Plan, Split as PlanSplit, Versions};
+use crossfade_protocol::reply::{
+    Check, ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk,
+    MigrationStats, PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation,
+    RolloutState, RouteOk, Stage, Sunset, UsersResponse,
+};
+use crossfade_protocol::request::{
+    Address, Clock, Command, Counts, GateQuestion, Message, Outcome, Override, Request as Asked,
+};
+use crossfade_protocol::{Fault, Share, json};
+use serde_json::{Map, Value};
+
+use super::{Engine, Waiting, write};
+use crate::census::Identity;
+use crate::decision::Decision;
+use crate::event::What;
+use crate::health::{Gate as _, Judgement, TwoProportions};
+use crate::policy::{Policy, STABLE, Traffic};
+use crate::request::Request;
+use crate::rollout::{Phase, Refused};
+use crate::split::{Split, apportion};
+
+impl Engine {
+    /// Answers one message: exactly one line, now or, for a rollout in wall time, later.
+    pub(super) fn answer(&mut self, message: Message, out: &mut Vec<u8>) {
+        let Message { address, src, msg_id, request } = message;
+        if let Asked::Init { .. } = request {
+            self.enveloped = true;
+        }
+        if let Err(fault) = self.try_answer(request, address.as_ref(), src.as_deref(), msg_id, out)
+        {
+            write::error(out, self.reply_to(address.as_ref(), msg_id), &fault);
+        }
+    }
+
+    fn try_answer(
+        &mut self,
+        request: Asked,
+        address: Option<&Address>,
+        src: Option<&str>,
+        msg_id: Option<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let to = self.reply_to(address, msg_id);
+        match request {
+            Asked::Init { node_id } => {
+                self.node = node_id;
+                write::reply(out, to, &InitOk {});
+            }
+            Asked::GetUsers { user_id, traffic } => {
+                let decision = self.route_message(user_id.as_deref(), &[], traffic, src);
+                let version = self.policy.version_name(decision.version).to_owned();
+                write::reply(out, to, &UsersResponse { version, canary: decision.canary });
+            }
+            Asked::Route { key, attributes, traffic } => {
+                let decision = self.route_message(key.as_deref(), &attributes, traffic, src);
+                write::reply(out, to, &self.route_ok(&decision, key.as_deref()));
+            }
+            Asked::GetMigrationStats { window_ms } => write::reply(out, to, &self.stats(window_ms)),
+            Asked::GradualRollout { steps, gate } => {
+                let baseline = match self.clock {
+                    // Outcomes reported before are the evidence of every step.
+                    Clock::Virtual => Counts::default(),
+                    Clock::Wall => self.evidence(),
+                };
+                let traffic = self.policy.traffic().clone();
+                let events = self
+                    .controller
+                    .start(steps, gate, &traffic, baseline, self.now_ms)
+                    .map_err(refused)?;
+                self.follow(events);
+                self.waiting = Some(Waiting { address: address.cloned(), msg_id });
+                self.play_if_virtual(out);
+            }
+            Asked::ReportOutcomes { outcomes } => {
+                self.record_outcomes(&outcomes);
+                write::reply(out, to, &ReportOutcomesOk {});
+            }
+            Asked::Configure { plan } => {
+                let revision = self.configure(*plan)?;
+                write::reply(out, to, &ConfigureOk { revision });
+            }
+            Asked::GetConfig => {
+                let document =
+                    serde_json::to_value(self.policy.plan_in_force()).unwrap_or_default();
+                write::reply(out, to, &Config { revision: self.policy.revision(), document });
+            }
+            Asked::Explain { plan, key, attributes, traffic } => {
+                write::reply(
+                    out,
+                    to,
+                    &self.explain(plan.map(|plan| *plan), key.as_deref(), &attributes, traffic),
+                );
+            }
+            Asked::CheckPolicy { document } => write::reply(out, to, &check_policy(&document)),
+            Asked::EvaluateGate(question) => write::reply(out, to, &evaluate_gate(&question)),
+            Asked::ExplainRollout => {
+                let sentences = self.controller.history().to_vec();
+                write::reply(out, to, &RolloutExplanation { sentences });
+            }
+            Asked::GetRollout => write::reply(out, to, &self.rollout_state()),
+            Asked::Command(command) => self.command(command, to, out)?,
+            Asked::GetClients { version, limit } => {
+                write::reply(out, to, &self.clients(version.as_deref(), limit)?);
+            }
+            Asked::GetSunset { window_ms } => write::reply(out, to, &self.sunset(window_ms)),
+            Asked::Refuse(fault) => {
+                let text = format!("line {}: {}", self.lines, fault.text);
+                write::error(out, to, &Fault { code: fault.code, text });
+            }
+        }
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        command: Command,
+        to: write::ReplyTo<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let counts = match self.clock {
+            Clock::Virtual => Counts::default(),
+            Clock::Wall => self.evidence(),
+        };
+        let events = self.controller.command(command, counts, self.now_ms).map_err(refused)?;
+        self.follow(events);
+        if self.clock == Clock::Virtual {
+            self.play();
+        }
+        write::reply(out, to, &self.rollout_state());
+        // Whoever waits for the rollout hears of its end after the one who ended it.
+        self.settle(out);
+        Ok(())
+    }
+
+    fn play_if_virtual(&mut self, out: &mut Vec<u8>) {
+        if self.clock == Clock::Virtual {
+            self.play();
+            // A step that is held will not move by time: that is how this rollout ends.
+            if let Some(waiting) = self.waiting.take() {
+                self.rollout_complete(&waiting, out);
+            }
+        }
+    }
+
+    fn route_message(
+        &mut self,
+        key: Option<&str>,
+        attributes: &[(String, String)],
+        traffic: Option<Override>,
+        src: Option<&str>,
+    ) -> Decision {
+        let traffic = traffic.map(|traffic| self.compile(traffic));
+        let draw = self.draws.next_u32();
+        let request = Request {
+            key: key.map(str::as_bytes),
+            attributes: &attributes,
+            traffic: traffic.as_ref(),
+            guard_tripped: self.guard.tripped(),
+        };
+        let decision = self.policy.decide(&request, draw);
+        self.count(&decision, key, src);
+        decision
+    }
+
+    fn compile(&self, traffic: Override) -> Traffic {
+        match traffic {
+            Override::Canary(share) => Traffic::Canary { share, sticky: true },
+            Override::Split { split, sticky } => {
+                Traffic::Split { split: Split::new(&weights(self.versions(), &split)), sticky }
+            }
+        }
+    }
+
+    fn route_ok(&self, decision: &Decision, key: Option<&str>) -> RouteOk {
+        RouteOk {
+            version: self.policy.version_name(decision.version).to_owned(),
+            canary: decision.canary == Some(true),
+            reason: decision.reason,
+            rule: decision.rule.and_then(|rule| self.policy.rule_name(rule)).map(str::to_owned),
+            bucket: decision.bucket.or_else(|| key.map(|key| self.policy.bucket(key.as_bytes()))),
+            headers: serde_json::to_value(self.policy.headers(decision.version))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn explain(
+        &self,
+        plan: Option<Plan>,
+        key: Option<&str>,
+        attributes: &[(String, String)],
+        traffic: Option<Override>,
+    ) -> Explanation {
+        let other = plan.map(|plan| Policy::new(plan, 0, None));
+        let policy = other.as_ref().unwrap_or(&self.policy);
+        let traffic = traffic.map(|traffic| self.compile(traffic));
+        let mut trace = Vec::new();
+        let request = Request {
+            key: key.map(str::as_bytes),
+            attributes: &attributes,
+            traffic: traffic.as_ref(),
+            // Another policy would arm the guard anew.
+            guard_tripped: other.is_none() && self.guard.tripped(),
+        };
+        // The draw of a look ahead: asking changes nothing.
+        let draw = self.draws.clone().next_u32();
+        let decision = policy.decide_traced(&request, draw, &mut trace);
+        Explanation {
+            version: policy.version_name(decision.version).to_owned(),
+            canary: decision.canary == Some(true),
+            reason: decision.reason,
+            rule: decision.rule.and_then(|rule| policy.rule_name(rule)).map(str::to_owned),
+            bucket: decision.bucket.or_else(|| key.map(|key| policy.bucket(key.as_bytes()))),
+            stages: trace.into_iter().map(|(stage, outcome)| Stage { stage, outcome }).collect(),
+        }
+    }
+
+    fn record_outcomes(&mut self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            if let Some(tally) = self.tallies.get_mut(outcome.version) {
+                tally.record(outcome);
+            }
+        }
+        let newest = self.tallies.get(usize::from(self.policy.newest()));
+        let rule = self.policy.plan().guard;
+        if let Some(what) = newest.and_then(|newest| self.guard.look(rule.as_ref(), newest)) {
+            self.happened(what);
+        }
+        if self.clock == Clock::Wall {
+            self.act();
+        }
+    }
+
+    /// Puts a plan into force; its revision.
+    fn configure(&mut self, plan: Plan) -> Result<u64, Fault> {
+        if self.controller.is_active() {
+            return Err(Fault::precondition(
+                "a rollout is running on the present policy: abort it or wait for its end",
+            ));
+        }
+        let places = self.places(&plan.versions)?;
+        let renumbered = |old: usize| places.get(old).copied().unwrap_or(STABLE);
+        let mut tallies = vec![crate::tally::Tally::default(); plan.versions.0.len()];
+        let mut last_served_ms = vec![None; plan.versions.0.len()];
+        for old in 0..self.tallies.len() {
+            let new = usize::from(renumbered(old));
+            if self.tallies[old] != crate::tally::Tally::default()
+                || self.last_served_ms[old].is_some()
+            {
+                tallies[new] = std::mem::take(&mut self.tallies[old]);
+                last_served_ms[new] = self.last_served_ms[old];
+            }
+        }
+        self.tallies = tallies;
+        self.last_served_ms = last_served_ms;
+        self.census.renumber(&places);
+        self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
+        self.name_versions();
+        let newest = self.tallies.get(usize::from(self.policy.newest()));
+        self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
+        let revision = self.policy.revision();
+        self.happened(What::Configured { revision });
+        Ok(revision)
+    }
+
+    /// Where each present version stands in a new list.
+    fn places(&self, new: &Versions) -> Result<Vec<u16>, Fault> {
+        let mut places = Vec::new();
+        for (old, name) in self.policy.versions().iter().enumerate() {
+            let counted = self.tallies.get(old).is_some_and(|t| t.routed > 0 || t.requests > 0)
+                || self.census.on_version(old as u16) > 0;
+            match new.index(name) {
+                Some(place) => places.push(place as u16),
+                None if !counted => places.push(STABLE),
+                None => {
+                    return Err(Fault::precondition(format!(
+                        "version `{}` has been counted here and is not in the new plan: a new migration needs a new node",
+                        json::shown(name)
+                    )));
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    fn by_version(&self, value: impl Fn(usize) -> Value) -> Map<String, Value> {
+        let versions = self.policy.versions().iter().enumerate();
+        versions.map(|(place, name)| (name.clone(), value(place))).collect()
+    }
+
+    fn stats(&self, window_ms: u64) -> MigrationStats {
+        let clients: Vec<u64> =
+            (0..self.policy.versions().len()).map(|v| self.census.on_version(v as u16)).collect();
+        let percents =
+            if self.census.is_empty() { vec![0; clients.len()] } else { apportion(&clients, 100) };
+        let counted = self.counted();
+        let outcomes = |place: usize| {
+            let tally = counted.get(place).cloned().unwrap_or_default();
+            serde_json::json!({"requests": tally.requests, "failures": tally.failures})
+        };
+        MigrationStats {
+            total_clients: self.census.len() as u64,
+            version_percentages: self
+                .by_version(|v| percents.get(v).copied().unwrap_or_default().into()),
+            migration_complete: self.migration_complete(window_ms),
+            clients: self.by_version(|v| clients.get(v).copied().unwrap_or_default().into()),
+            routed: self.by_version(|v| counted.get(v).map_or(0, |tally| tally.routed).into()),
+            outcomes: self.by_version(outcomes),
+            window_ms,
+            uncounted_requests: self.census.uncounted(),
+        }
+    }
+
+    /// The newest version has served someone, and no other anybody within the window that
+    /// ends now.
+    fn migration_complete(&self, window_ms: u64) -> bool {
+        let newest = usize::from(self.policy.newest());
+        let quiet = |last: &Option<u64>| {
+            last.is_none_or(|last| self.now_ms.saturating_sub(last) >= window_ms)
+        };
+        let old_quiet = self.last_served_ms.iter().take(newest).all(quiet);
+        old_quiet && self.last_served_ms.get(newest).is_some_and(Option::is_some)
+    }
+
+    fn clients(&self, version: Option<&str>, limit: usize) -> Result<Clients, Fault> {
+        let place = match version {
+            None => None,
+            Some(name) => Some(self.versions().index(name).ok_or_else(|| {
+                Fault::unknown(format!(
+                    "no version `{}`: known are {}",
+                    json::shown(name),
+                    self.versions().listed()
+                ))
+            })? as u16),
+        };
+        let total = place.map_or(self.census.len() as u64, |place| self.census.on_version(place));
+        let listed = self.census.busiest(place, limit.min(CLIENTS_LISTED_MAX));
+        let clients = listed.into_iter().map(|client| ClientSeen {
+            client: String::from_utf8_lossy(client.key).into_owned(),
+            identity: match client.identity {
+                Identity::Key => "key",
+                Identity::Sender => "sender",
+            },
+            version: self.policy.version_name(client.version).to_owned(),
+            last_seen_ms: u64::from(client.last_seen_s) * 1000,
+            requests: client.requests,
+        });
+        Ok(Clients { total, exact: self.census.uncounted() == 0, clients: clients.collect() })
+    }
+
+    fn sunset(&self, window_ms: u64) -> Sunset {
+        let newest = self.policy.newest();
+        let all_to_newest = match self.policy.traffic() {
+            Traffic::Canary { share, .. } => *share == Share::FULL,
+            Traffic::Split { split, .. } => {
+                split.ranges().iter().all(|(_, version)| *version == newest)
+            }
+            Traffic::Stable => false,
+        };
+        let left = self.census.len() as u64 - self.census.on_version(newest);
+        let verdict = self.controller.rollout().map(|rollout| rollout.phase());
+        let check = |check, ok, detail| Check { check, ok, detail };
+        let checks = vec![
+            check(
+                "share",
+                all_to_newest,
+                format!(
+                    "the policy sends {} to {}",
+                    if all_to_newest { "everything" } else { "not everything" },
+                    self.policy.version_name(newest)
+                ),
+            ),
+            check(
+                "quiet",
+                self.migration_complete(window_ms),
+                format!("no older version served anybody for {} minutes", window_ms / 60_000),
+            ),
+            check(
+                "clients",
+                left == 0,
+                format!("{left} clients were last served by an older version"),
+            ),
+            check(
+                "counted",
+                self.census.uncounted() == 0,
+                format!(
+                    "{} requests came from clients that did not fit into the table",
+                    self.census.uncounted()
+                ),
+            ),
+            check(
+                "rollout",
+                !matches!(verdict, Some(Phase::RolledBack | Phase::Aborted)),
+                format!("the last rollout is {}", verdict.map_or("idle", Phase::as_str)),
+            ),
+        ];
+        Sunset { ready: checks.iter().all(|check| check.ok), checks }
+    }
+
+    fn judged(&self) -> (Value, Value) {
+        match self.controller.judgement() {
+            None => (Value::Null, Value::Null),
+            Some(Judgement { verdict, evidence, .. }) => {
+                (verdict.as_str().into(), serde_json::to_value(evidence).unwrap_or_default())
+            }
+        }
+    }
+
+    fn rollout_state(&self) -> RolloutState {
+        let (verdict, evidence) = self.judged();
+        let Some(rollout) = self.controller.rollout() else {
+            let percentage = match self.policy.traffic() {
+                Traffic::Canary { share, .. } => *share,
+                Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
+            };
+            return RolloutState {
+                phase: "idle",
+                step: 0,
+                steps: 0,
+                percentage,
+                verdict,
+                evidence,
+                reason: "No rollout has begun.".to_owned(),
+                step_minutes: Default::default(),
+            };
+        };
+        let (step, steps) = rollout.step();
+        let ended = !rollout.phase().is_active();
+        RolloutState {
+            phase: rollout.phase().as_str(),
+            step,
+            steps,
+            percentage: rollout.share(),
+            verdict,
+            evidence,
+            reason: self.last_sentence(),
+            step_minutes: if ended {
+                Default::default()
+            } else {
+                rollout.step_elapsed(self.now_ms)
+            },
+        }
+    }
+
+    fn last_sentence(&self) -> String {
+        self.controller.history().last().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn rollout_complete(&self, waiting: &Waiting, out: &mut Vec<u8>) {
+        let Some(rollout) = self.controller.rollout() else { return };
+        let phase = rollout.phase();
+        let reply = RolloutComplete {
+            final_percentage: rollout.share(),
+            health_checks_passed: !matches!(phase, Phase::RolledBack | Phase::Held),
+            outcome: phase.as_str(),
+            steps_passed: rollout.passed(),
+            duration_minutes: rollout.elapsed(self.now_ms),
+            reason: self.last_sentence(),
+            evidence: self.judged().1,
+        };
+        write::reply(out, self.reply_to(waiting.address.as_ref(), waiting.msg_id), &reply);
+    }
+}
+
+fn refused(refused: Refused) -> Fault {
+    Fault::precondition(refused.0)
+}
+
+/// Weights by place in the version list.
+fn weights(versions: &Versions, split: &PlanSplit) -> Vec<u32> {
+    let weight = |version: &String| {
+        split.0.iter().find(|(name, _)| name == version).map_or(0, |(_, w)| w.hundredths())
+    };
+    versions.0.iter().map(weight).collect()
+}
+
+fn check_policy(document: &Value) -> PolicyChecked {
+    match Plan::read(document) {
+        Ok(plan) => {
+            PolicyChecked { valid: true, problems: Vec::new(), more: 0, warnings: plan.warnings() }
+        }
+        Err(problems) => PolicyChecked {
+            valid: false,
+            problems: problems.list,
+            more: problems.more,
+            warnings: Vec::new(),
+        },
+    }
+}
+
+fn evaluate_gate(question: &GateQuestion) -> GateVerdict {
+    let mut sum = Counts::default();
+    for counts in &question.segments {
+        sum.canary_requests += counts.canary_requests;
+        sum.canary_failures += counts.canary_failures;
+        sum.control_requests += counts.control_requests;
+        sum.control_failures += counts.control_failures;
+    }
+    let judgement = TwoProportions::of(&question.gate).judge(&sum);
+    GateVerdict {
+        verdict: judgement.verdict.as_str().into(),
+        evidence: serde_json::to_value(&judgement.evidence).unwrap_or_default(),
+        reason: judgement.because,
+    }
+}
