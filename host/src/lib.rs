@@ -1,1 +1,29 @@
-//! host
+//! The native host of Crossfade: runs an engine compiled to WebAssembly, and every
+//! command of the `crossfade` program.
+//!
+//! *Does:* load any module that speaks the ABI, keep it within its limits, bring it
+//! back when it fails, and connect it to files, pipes, clocks and signals.
+//!
+//! *Does not:* decide, count or judge anything: that is the module's, also for the
+//! commands that only ask a question. It never links the engine.
+//!
+//! [`Module`] is compiled code, [`Plugin`] a running engine:
+//!
+//! ```
+//! use crossfade::{Module, Plugin, PluginOptions, Start};
+//!
+//! let start = Start { seed: 1234, ..Start::default() };
+//! let (mut plugin, _) = Plugin::start(Module::builtin()?, PluginOptions::default(), start)?;
+//! let replies = plugin.handle(b"{\"type\":\"get_users\",\"msg_id\":1,\"user_id\":\"u\"}\n", 0)?;
+//! assert!(replies.ends_with(b"\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod cache;
+pub mod module;
+pub mod plugin;
+mod runtime;
+
+pub use cache::Cache;
+pub use module::{Module, ModuleError};
+pub use plugin::{Plugin, PluginError, PluginOptions, Start};

@@ -1,1 +1,3 @@
+//! The `crossfade` program.
+
 fn main() {}

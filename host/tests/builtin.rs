@@ -1,0 +1,50 @@
+//! The module that this build carries: what it takes from a host (nothing), what it
+//! offers, and its size.
+
+use crossfade::module::BUILTIN_WASM;
+use crossfade_protocol::abi;
+use wasmtime::{Engine, Module};
+
+/// The engine must load quickly in a browser and on an edge node.
+const SIZE_BYTES_MAX: usize = 700 << 10;
+
+fn module() -> Module {
+    Module::from_binary(&Engine::default(), BUILTIN_WASM).unwrap()
+}
+
+#[test]
+fn it_imports_nothing() {
+    let imports: Vec<String> = module().imports().map(|import| format!("{import:?}")).collect();
+    assert_eq!(imports, [""; 0]);
+}
+
+/// Beside the ABI, the linker adds two constants that mark where data ends.
+#[test]
+fn it_exports_the_abi_and_nothing_else() {
+    let module = module();
+    let mut exports: Vec<&str> = module.exports().map(|export| export.name()).collect();
+    exports.sort_unstable();
+    let mut expected = vec!["__data_end", "__heap_base", abi::MEMORY];
+    expected.extend(abi::FUNCTIONS);
+    expected.sort_unstable();
+    assert_eq!(exports, expected);
+}
+
+#[test]
+fn it_keeps_to_its_size_budget() {
+    let size = BUILTIN_WASM.len();
+    assert!(
+        size <= SIZE_BYTES_MAX,
+        "crossfade.wasm has {size} bytes, the budget is {SIZE_BYTES_MAX}"
+    );
+}
+
+/// Panic messages name source files: as the repository does, not as the builder's disk.
+#[test]
+fn it_does_not_tell_where_it_was_built() {
+    for directory in [env!("CARGO_MANIFEST_DIR"), env!("HOME")] {
+        let told =
+            BUILTIN_WASM.windows(directory.len()).any(|window| window == directory.as_bytes());
+        assert!(!told, "crossfade.wasm contains {directory}");
+    }
+}

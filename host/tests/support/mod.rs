@@ -1,0 +1,47 @@
+//! What the host's tests share. Each test binary uses a part of it.
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+#[path = "../../nested_cargo.rs"]
+mod nested_cargo;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crossfade::{Cache, Module, Plugin, PluginOptions, Start};
+
+/// Path of `NAME.wasm` from `tests/guests`, which is built at the first call.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
+    let guests = GUESTS.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        nested_cargo::build(root, &target_dir, &["--package", "crossfade-guests", "--examples"])
+            .unwrap_or_else(|error| panic!("the guests do not build: {error}"))
+            .join("examples")
+    });
+    guests.join(format!("{name}.wasm"))
+}
+
+/// Where the test run keeps compiled modules: not in the user's cache.
+pub(crate) fn cache_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+/// A guest of `tests/guests`, compiled.
+pub(crate) fn guest_module(name: &str) -> Module {
+    let path = guest(name);
+    let wasm = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Module::load(name, &wasm, &Cache::in_dir(cache_dir())).unwrap()
+}
+
+/// A guest of `tests/guests`, running.
+pub(crate) fn plugin(name: &str, options: PluginOptions) -> Plugin {
+    let (plugin, said) = Plugin::start(guest_module(name), options, Start::default()).unwrap();
+    assert_eq!(said, b"");
+    plugin
+}
+
+/// A text's lines.
+pub(crate) fn lines(bytes: &[u8]) -> Vec<&str> {
+    std::str::from_utf8(bytes).expect("replies are UTF-8").lines().collect()
+}

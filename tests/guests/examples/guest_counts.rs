@@ -1,0 +1,3 @@
+//! Behaves.
+
+crossfade_core::export_abi!(crossfade_guests::Counter);

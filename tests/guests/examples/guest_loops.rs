@@ -1,0 +1,15 @@
+//! Never answers a poisoned line.
+
+use crossfade_guests::{Counter, Mischief, Spoiled};
+
+struct Loops;
+
+impl Mischief for Loops {
+    fn act() {
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+crossfade_core::export_abi!(Spoiled<Counter, Loops>);

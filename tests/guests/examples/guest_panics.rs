@@ -1,0 +1,14 @@
+//! Panics on a poisoned line.
+
+use crossfade_guests::{Counter, Mischief, Spoiled};
+
+struct Panics;
+
+impl Mischief for Panics {
+    #[expect(clippy::panic, reason = "it is what this guest is for")]
+    fn act() {
+        panic!("this line is \"poison\"");
+    }
+}
+
+crossfade_core::export_abi!(Spoiled<Counter, Panics>);
