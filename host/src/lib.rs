@@ -20,9 +20,16 @@
 //! ```
 
 pub mod cache;
+pub mod cli;
+mod commands;
+pub mod exit;
 pub mod module;
+pub mod node;
 pub mod plugin;
+pub mod policy;
 mod runtime;
+pub mod signals;
+mod units;
 
 pub use cache::Cache;
 pub use module::{Module, ModuleError};

@@ -1,3 +1,7 @@
-//! The `crossfade` program.
+//! The `crossfade` program: see [`crossfade::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    crossfade::cli::run()
+}

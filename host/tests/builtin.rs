@@ -1,6 +1,8 @@
 //! The module that this build carries: what it takes from a host (nothing), what it
 //! offers, and its size.
 
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
 use crossfade::module::BUILTIN_WASM;
 use crossfade_protocol::abi;
 use wasmtime::{Engine, Module};

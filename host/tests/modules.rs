@@ -1,5 +1,7 @@
 //! Files that are no engine: each has an error of its own that says what is wrong.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
+
 mod support;
 
 use std::fs;

@@ -1,8 +1,10 @@
 //! What the host's tests share. Each test binary uses a part of it.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
 
 #[path = "../../nested_cargo.rs"]
 mod nested_cargo;
+pub(crate) mod process;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -86,14 +86,17 @@ impl<G: Guest, M: Mischief> Guest for Spoiled<G, M> {
 
 /// The least engine whose answers tell whether state was lost: it numbers its lines.
 ///
-/// A tick, a merge and a fast-path call count like a line. A snapshot is the count in
-/// decimal.
-#[derive(Debug)]
-pub struct Counter(u64);
+/// A merge and a fast-path call count like a line; ticks have a count of their own. A
+/// snapshot is both counts in decimal, as in `12 3`.
+#[derive(Debug, Default)]
+pub struct Counter {
+    lines: u64,
+    ticks: u64,
+}
 
 impl Guest for Counter {
     fn init(_: &[u8], _: u64, _: u64, _: &mut Vec<u8>) -> Self {
-        Counter(0)
+        Counter::default()
     }
 
     fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) {
@@ -101,24 +104,27 @@ impl Guest for Counter {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            self.0 += 1;
+            self.lines += 1;
             let kind = if contains(line, b"\"type\":\"refuse\"") { "refused" } else { "counted" };
-            out.extend_from_slice(
-                format!("{{\"type\":\"{kind}\",\"n\":{},\"now_ms\":{now_ms}}}\n", self.0)
-                    .as_bytes(),
-            );
+            let n = self.lines;
+            let reply = format!("{{\"type\":\"{kind}\",\"n\":{n},\"now_ms\":{now_ms}}}\n");
+            out.extend_from_slice(reply.as_bytes());
         }
     }
 
     fn route(&mut self, key: &[u8], _: u32) -> RouteWord {
-        self.0 += 1;
+        self.lines += 1;
         RouteWord(key.len() as u32)
     }
 
-    fn tick(&mut self, _: u64, out: &mut Vec<u8>) {
-        self.0 += 1;
-        if self.0.is_multiple_of(10) {
+    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(10) {
             out.extend_from_slice(b"{\"type\":\"event\",\"event\":\"ten\"}\n");
+        }
+        // On a virtual clock nothing is late.
+        if self.ticks == 5 && now_ms > 0 {
+            out.extend_from_slice(b"{\"type\":\"late_reply\"}\n");
         }
     }
 
@@ -127,17 +133,21 @@ impl Guest for Counter {
     }
 
     fn merge(&mut self, _: &[u8], out: &mut Vec<u8>) {
-        self.0 += 1;
+        self.lines += 1;
         out.extend_from_slice(b"{\"type\":\"merge_ok\"}\n");
     }
 
     fn snapshot(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.to_string().as_bytes());
+        out.extend_from_slice(format!("{} {}", self.lines, self.ticks).as_bytes());
     }
 
     fn restore(&mut self, snapshot: &[u8], out: &mut Vec<u8>) {
-        match std::str::from_utf8(snapshot).ok().and_then(|text| text.parse().ok()) {
-            Some(count) => self.0 = count,
+        let counts = std::str::from_utf8(snapshot).ok().and_then(|text| {
+            let (lines, ticks) = text.split_once(' ')?;
+            Some(Counter { lines: lines.parse().ok()?, ticks: ticks.parse().ok()? })
+        });
+        match counts {
+            Some(counts) => *self = counts,
             None => {
                 out.extend_from_slice(b"{\"type\":\"error\",\"code\":22,\"text\":\"no count\"}\n")
             }

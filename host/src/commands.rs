@@ -1,0 +1,35 @@
+//! The commands. A new one is a file here, a variant, and a line in each `match`.
+
+mod completions;
+mod node;
+
+use clap::Subcommand;
+use tracing::level_filters::LevelFilter;
+
+use crate::exit::{Exit, Failure};
+
+/// What can be asked of the program.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Node(node::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Command::Node(args) => args.run(),
+            Command::Completions(args) => args.run(),
+        }
+    }
+
+    /// What is logged unless `--log-level` says otherwise. A service tells of its start,
+    /// its reloads and its events; a command that answers a question, of trouble only.
+    pub(crate) fn log_level(&self) -> LevelFilter {
+        match self {
+            Command::Node(_) => LevelFilter::INFO,
+            Command::Completions(_) => LevelFilter::WARN,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `crossfade node`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::exit::{self, Exit, Failure};
+use crate::node::{self, Clock, NodeOptions};
+use crate::plugin::PluginOptions;
+use crate::units::{parse_bytes, parse_duration};
+
+/// Serve JSON lines: requests on stdin, replies on stdout, logs on stderr.
+///
+/// Each line gets its reply at once, so another program can hold a conversation; a file
+/// or a fast pipe is served in blocks. Nothing that a line says ends the program: what
+/// cannot be served is answered with an error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+pub(crate) struct Args {
+    /// Start with this plan document.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// Run this module in place of the built-in engine. It must speak the ABI of
+    /// docs/abi.md. SIGHUP loads it again, with the state carried over.
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+
+    /// Load the module again whenever its file changes.
+    #[arg(long, requires = "module")]
+    watch: bool,
+
+    /// `virtual`: a rollout is played at once on simulated time.
+    /// `wall`: it takes its real minutes.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    clock: Clock,
+
+    /// Seed of all chance: the same seed and input give the same output [default: drawn,
+    /// and logged].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// What this node is called among others [default: the host's name].
+    #[arg(long, value_name = "NAME")]
+    node_id: Option<String>,
+
+    /// Memory that the engine may take, 2MiB to 4GiB.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = memory_limit)]
+    memory_limit: usize,
+
+    /// Time that the engine may take over one batch of lines, 10ms to 1h. A line that
+    /// takes longer is answered with error 13.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = deadline)]
+    deadline: Duration,
+}
+
+const EXAMPLES: &str = r#"Examples:
+  Where does user123 go with a canary of 10 %?
+    echo '{"type":"get_users","msg_id":1,"user_id":"user123","canary_percentage":10}' | crossfade node
+
+  A file of requests, the same way each time:
+    crossfade node --seed 1 < requests.jsonl > replies.jsonl
+
+  A rollout in real time, under a plan:
+    crossfade node --clock wall --policy plan.json
+
+  An engine under development, loaded again at each build:
+    crossfade node --module target/wasm32-unknown-unknown/wasm/crossfade.wasm --watch"#;
+
+impl Args {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        node::run(NodeOptions {
+            module: self.module,
+            watch: self.watch,
+            policy: self.policy,
+            clock: self.clock,
+            seed: self.seed,
+            node_id: self.node_id,
+            plugin: PluginOptions {
+                memory_bytes_max: self.memory_limit,
+                call_deadline: self.deadline,
+            },
+        })
+    }
+}
+
+fn memory_limit(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text)?;
+    match usize::try_from(bytes) {
+        Ok(limit) if (2 << 20..=4 << 30).contains(&bytes) => Ok(limit),
+        _ => Err("an engine needs 2MiB at least, and can address 4GiB at most".into()),
+    }
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    let deadline = parse_duration(text)?;
+    match deadline.as_millis() {
+        10..=3_600_000 => Ok(deadline),
+        _ => Err("it is checked every 10ms, and an hour is the most".into()),
+    }
+}
