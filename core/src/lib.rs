@@ -13,6 +13,7 @@ pub mod decision;
 mod draws;
 pub mod engine;
 pub mod event;
+pub mod gate;
 mod guard;
 pub mod guest;
 pub mod health;

@@ -1,0 +1,132 @@
+//! Bins of five seconds: the guard against failures that come in clusters.
+//!
+//! A client that retries, a pod that blips: one event makes many failures, and a test
+//! that counts each of them rolls back healthy versions. In a bin a client therefore
+//! counts at most once per version, as a request and as a failure; and what a bin says
+//! in the end is capped ([`cap`](super::cap)).
+
+use serde::{Deserialize, Serialize};
+
+use super::clients::{Addition, ClientTable};
+use super::segment::{Arm, Segment};
+
+/// How long a bin stays open, in milliseconds.
+pub const BIN_MS: u64 = 5_000;
+
+/// One request that was served, reported by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// When it was served, in unix milliseconds.
+    pub at_ms: u64,
+    /// The version that served it.
+    pub version: Arm,
+    /// Whether it failed.
+    pub failed: bool,
+    /// A seeded 64-bit hash of the client's id.
+    pub client: u64,
+}
+
+/// Reports that were not counted quite as they were meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Irregular {
+    /// Came after their bin had closed, and were counted in the open one.
+    pub late: u64,
+    /// Carried a time still to come, and were counted in the open bin.
+    pub ahead: u64,
+    /// Came from a client for whom the table of the bin had no room, and were counted
+    /// by request.
+    pub overflowed: u64,
+}
+
+/// The open bin.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Bins {
+    start_ms: u64,
+    open: Segment,
+    clients: ClientTable,
+    irregular: Irregular,
+}
+
+impl Bins {
+    /// What the open bin has counted so far, each client once.
+    pub fn open(&self) -> &Segment {
+        &self.open
+    }
+
+    /// Reports that were late, ahead, or too many, since the beginning.
+    pub fn irregular(&self) -> Irregular {
+        self.irregular
+    }
+
+    /// True when the open bin has had its five seconds. A clock that went back ends no
+    /// bin.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.start_ms) >= BIN_MS
+    }
+
+    /// Closes the bin, opens the one of `now_ms`, and returns what was counted.
+    pub fn close(&mut self, now_ms: u64) -> Segment {
+        self.start_ms = (now_ms - now_ms % BIN_MS).max(self.start_ms);
+        self.clients.clear();
+        std::mem::take(&mut self.open)
+    }
+
+    /// Counts a report, and says what of it was new. [`Bins::is_over`] must have been
+    /// answered before; a report that is late or ahead joins the open bin.
+    pub fn record(&mut self, report: &Report, now_ms: u64) -> Addition {
+        if report.at_ms < self.start_ms {
+            self.irregular.late = self.irregular.late.saturating_add(1);
+        } else if report.at_ms > now_ms {
+            self.irregular.ahead = self.irregular.ahead.saturating_add(1);
+        }
+        let addition = self.clients.note(report.client, report.version, report.failed);
+        if addition.overflowed {
+            self.irregular.overflowed = self.irregular.overflowed.saturating_add(1);
+        }
+        self.open.count_parts(report.version, addition.request, addition.failure);
+        addition
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(at_ms: u64, client: u64, failed: bool) -> Report {
+        Report { at_ms, version: Arm::Canary, failed, client: client << 4 }
+    }
+
+    #[test]
+    fn retries_of_one_client_are_one_failure_until_the_next_bin() {
+        let mut bins = Bins::default();
+        for _ in 0..100 {
+            bins.record(&report(10, 1, true), 10);
+        }
+        bins.record(&report(11, 2, false), 11);
+        assert_eq!(bins.open(), &Segment::new(2, 1, 0, 0).unwrap());
+        assert!(!bins.is_over(4_999) && bins.is_over(5_000));
+        assert_eq!(bins.close(5_000), Segment::new(2, 1, 0, 0).unwrap());
+        bins.record(&report(5_000, 1, true), 5_000);
+        assert_eq!(bins.open(), &Segment::new(1, 1, 0, 0).unwrap());
+    }
+
+    #[test]
+    fn reports_from_other_times_join_the_open_bin_and_are_counted_as_such() {
+        let mut bins = Bins::default();
+        bins.close(20_000);
+        bins.record(&report(19_999, 1, false), 20_001);
+        bins.record(&report(20_000, 2, false), 20_001);
+        bins.record(&report(90_000, 3, false), 20_001);
+        assert_eq!(bins.open().canary_requests(), 3);
+        assert_eq!(bins.irregular(), Irregular { late: 1, ahead: 1, overflowed: 0 });
+    }
+
+    #[test]
+    fn a_clock_that_went_back_ends_no_bin() {
+        let mut bins = Bins::default();
+        bins.close(20_000);
+        assert!(!bins.is_over(3_000));
+        bins.close(3_000);
+        assert!(!bins.is_over(24_999) && bins.is_over(25_000));
+    }
+}

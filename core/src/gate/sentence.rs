@@ -1,0 +1,402 @@
+//! Evidence in plain English, made of the same numbers.
+
+use std::fmt::Write;
+
+use super::data::DataState;
+use super::evidence::{
+    Evidence, FailureEvidence, LatencyEvidence, SampleRatioEvidence, SloEvidence,
+};
+use super::latency::THRESHOLDS;
+use super::segment::Arm;
+use super::slo::SloBound;
+use super::tally::Trials;
+use super::verdict::{Rule, Verdict};
+
+impl Evidence {
+    /// What was found and why, in a few sentences.
+    pub fn sentence(&self) -> String {
+        let mut text = String::new();
+        match self.finding.rule {
+            Rule::Data => text += &data(&self.data),
+            Rule::SampleRatioMismatch => {
+                text += &self.sample_ratio.as_ref().map(mismatch).unwrap_or_default();
+            }
+            rule => {
+                let failures = self.failures.as_ref().filter(|test| test.finding.rule == rule);
+                let latency = self.latency.as_ref().filter(|test| test.finding.rule == rule);
+                let slo = self.slo.as_ref().filter(|test| test.finding.rule == rule);
+                match (failures, latency, slo) {
+                    (Some(test), ..) => text += &test.sentence(),
+                    (_, Some(test), _) => text += &slower(test),
+                    (.., Some(test)) => text += &bound(test),
+                    (None, None, None) => text += "No test was asked for, so nothing is proven.",
+                }
+                if let DataState::TooFew { canary_requests, needed } = self.data
+                    && self.finding.verdict == Verdict::Inconclusive
+                {
+                    let _ = write!(
+                        text,
+                        " v2 has served {} of the {} requests it takes to prove a flawless version healthy.",
+                        grouped(canary_requests),
+                        grouped(needed)
+                    );
+                }
+            }
+        }
+        text
+    }
+}
+
+impl FailureEvidence {
+    /// What was found about failures and why, in a few sentences.
+    pub fn sentence(&self) -> String {
+        let config = &self.config;
+        let enough_worse = format!(
+            "evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts",
+            self.log_e_worse,
+            self.threshold_worse,
+            percent(config.alpha.get())
+        );
+        match self.finding.rule {
+            Rule::Worse => format!(
+                "v2 fails {} than v1{}: {}{}; {enough_worse}.",
+                margin(config.margin.get()),
+                self.since(),
+                self.window_counts(),
+                self.ratio_in_words(),
+            ),
+            Rule::BelowMinEffect => format!(
+                "v2 fails more often than v1{}, but by less than the {} times worth a rollback: {}{}; {enough_worse}.",
+                self.since(),
+                times(config.min_effect.get()),
+                self.window_counts(),
+                self.ratio_in_words(),
+            ),
+            Rule::TooFewFailures => format!(
+                "v2 seems to fail more often than v1, but on {} failures, and {} are asked for: {}; {enough_worse}.",
+                self.canary_failures,
+                config.min_failures,
+                self.window_counts(),
+            ),
+            Rule::NotWorse => format!(
+                "v2 is healthy: it fails at most {} times as often as v1, or at most {} points more. In this step {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
+                times(config.not_worse.ratio()),
+                config.not_worse.points().get(),
+                counts(self.step.canary(), self.step.control()),
+                self.log_e_ok,
+                self.threshold_ok,
+                percent(config.beta.get()),
+            ),
+            _ => format!(
+                "Not enough evidence yet. In this step {}{}. To call v2 worse it takes evidence {:.2}, and there is {:.2}; to call it healthy {:.2}, and there is {:.2}.",
+                counts(self.step.canary(), self.step.control()),
+                self.ratio_in_words(),
+                self.threshold_worse,
+                self.log_e_worse,
+                self.threshold_ok,
+                self.log_e_ok,
+            ),
+        }
+    }
+
+    fn since(&self) -> String {
+        if self.window_from_slot == 0 {
+            return String::new();
+        }
+        format!(" since slot {} of {}", self.window_from_slot + 1, self.slots)
+    }
+
+    fn window_counts(&self) -> String {
+        counts(self.window.canary(), self.window.control())
+    }
+
+    fn ratio_in_words(&self) -> String {
+        let sure = percent(1.0 - self.interval_alpha.get());
+        let (low, high) = (self.ratio_interval.low, self.ratio_interval.high);
+        let span = match (low > 0.0, high.is_finite()) {
+            (false, false) => return String::new(),
+            (true, false) => format!("at least {} times", times(low)),
+            (false, true) => format!("at most {} times", times(high)),
+            (true, true) => format!("between {} and {} times", times(low), times(high)),
+        };
+        match self.ratio {
+            Some(ratio) => {
+                format!(", {} times as often ({span}, {sure} sure at any time)", times(ratio))
+            }
+            None => format!(" ({span} as often, {sure} sure at any time)"),
+        }
+    }
+}
+
+fn slower(test: &LatencyEvidence) -> String {
+    let config = &test.config;
+    let tolerated = u32::from(config.tolerance.buckets()) * 10;
+    match test.finding.rule {
+        Rule::LatencyUnmeasured => {
+            "v1's latency has not been measured yet; it takes 2,000 requests.".to_owned()
+        }
+        Rule::Slower => format!(
+            "v2 is more than {tolerated} % slower than v1: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
+            worst_threshold(test),
+            test.log_e_slower,
+            test.threshold_slower,
+            percent(config.alpha.get()),
+        ),
+        Rule::NotWorse => format!(
+            "v2 is at most {tolerated} % slower than v1; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
+            test.log_e_not_slower,
+            test.threshold_not_slower,
+            percent(config.beta.get()),
+        ),
+        _ => format!(
+            "Not enough evidence on latency yet. To call v2 slower it takes evidence {:.2}, and there is {:.2}; to call it not slower {:.2}, and there is {:.2}.",
+            test.threshold_slower,
+            test.log_e_slower,
+            test.threshold_not_slower,
+            test.log_e_not_slower,
+        ),
+    }
+}
+
+/// The threshold at which v2's share of slow requests exceeds v1's by most.
+fn worst_threshold(test: &LatencyEvidence) -> String {
+    let side = |version: Arm, i: usize| {
+        Trials::new(test.window.requests(version), test.window.exceeded(version)[i]).ok()
+    };
+    let excess = |i: usize| {
+        let rate = |version| side(version, i).and_then(|side| side.rate()).unwrap_or_default();
+        rate(Arm::Canary) - rate(Arm::Control)
+    };
+    let worst =
+        (1..THRESHOLDS).fold(0, |worst, i| if excess(i) > excess(worst) { i } else { worst });
+    let over = match test.thresholds_ms.and_then(|all| all[worst]) {
+        Some(ms) => format!("{ms:.0} ms"),
+        None => "the threshold".to_owned(),
+    };
+    match (side(Arm::Canary, worst), side(Arm::Control, worst)) {
+        (Some(canary), Some(control)) => format!(
+            "{} of v2's requests took longer than {over}, {} of v1's",
+            rate(canary),
+            rate(control)
+        ),
+        _ => format!("more of v2's requests took longer than {over}"),
+    }
+}
+
+fn bound(test: &SloEvidence) -> String {
+    let config = &test.config;
+    let allowed = match test.source {
+        SloBound::Declared { bound } => {
+            format!("the {} that are allowed", percent(bound.get()))
+        }
+        SloBound::LastBaseline { bound, baseline } => format!(
+            "the {} that v1 may have had when it was last measured ({} of {})",
+            percent(bound.get()),
+            grouped(baseline.trials.failures()),
+            grouped(baseline.trials.requests()),
+        ),
+    };
+    let of = |trials: Trials| {
+        format!(
+            "{} of {} requests failed ({})",
+            grouped(trials.failures()),
+            grouped(trials.requests()),
+            rate(trials)
+        )
+    };
+    match test.finding.rule {
+        Rule::BoundExceeded => format!(
+            "v2 fails more often than {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
+            of(test.window),
+            test.log_e_bad,
+            test.threshold_bad,
+            percent(config.alpha.get()),
+        ),
+        Rule::BoundKept => format!(
+            "v2 keeps within {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
+            of(test.step),
+            test.log_e_ok,
+            test.threshold_ok,
+            percent(config.beta.get()),
+        ),
+        Rule::TooFewFailures => format!(
+            "v2 seems to fail more often than {allowed}, but on too few failures ({} are asked for): {}.",
+            config.min_failures,
+            of(test.window),
+        ),
+        _ => format!(
+            "Not enough evidence yet on {allowed}: {}. To call the bound exceeded it takes evidence {:.2}, and there is {:.2}; to call it kept {:.2}, and there is {:.2}.",
+            of(test.step),
+            test.threshold_bad,
+            test.log_e_bad,
+            test.threshold_ok,
+            test.log_e_ok,
+        ),
+    }
+}
+
+fn mismatch(test: &SampleRatioEvidence) -> String {
+    let total = test.canary as f64 + test.control as f64;
+    format!(
+        "v2 gets {} of the traffic ({} of {}), and {} were asked for; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts. The versions cannot be compared while something else decides who gets which.",
+        percent(test.canary as f64 / total),
+        grouped(test.canary),
+        grouped(test.canary.saturating_add(test.control)),
+        percent(test.asked_share),
+        test.log_bf,
+        test.threshold,
+        percent(test.alpha.get()),
+    )
+}
+
+fn data(state: &DataState) -> String {
+    match state {
+        DataState::Ok | DataState::TooFew { .. } => String::new(),
+        DataState::NoReports => "Nothing was reported in this step; that is neither healthy nor unhealthy.".to_owned(),
+        DataState::Stale { age_ms } => format!(
+            "The newest report is {} s old; what v2 does now is not known.",
+            age_ms / 1000
+        ),
+        DataState::NoControl => "v1 gets no traffic, so there is nothing to compare v2 with; leave it a share, or declare a bound.".to_owned(),
+        DataState::NoCanary => "v2 gets no traffic, so there is nothing to judge.".to_owned(),
+        DataState::Suspect { why } => format!("The reports cannot be true: {why}."),
+    }
+}
+
+fn margin(margin: f64) -> String {
+    if margin == 1.0 {
+        "more often".to_owned()
+    } else {
+        format!("more than {} times as often", times(margin))
+    }
+}
+
+fn counts(canary: Trials, control: Trials) -> String {
+    format!(
+        "{} of v2's {} requests failed ({}) and {} of v1's {} ({})",
+        grouped(canary.failures()),
+        grouped(canary.requests()),
+        rate(canary),
+        grouped(control.failures()),
+        grouped(control.requests()),
+        rate(control)
+    )
+}
+
+fn rate(trials: Trials) -> String {
+    trials.rate().map_or_else(|| "none served".to_owned(), percent)
+}
+
+/// `12345678` as `12,345,678`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in percent: two decimals, more only where they would all be 0.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    let decimals = if percent == 0.0 {
+        0
+    } else if percent < 0.001 {
+        6
+    } else if percent < 0.1 {
+        4
+    } else {
+        2
+    };
+    let mut text = format!("{percent:.decimals$}");
+    if text.contains('.') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    text + " %"
+}
+
+/// A ratio with three digits that matter.
+fn times(ratio: f64) -> String {
+    let decimals = if ratio >= 100.0 {
+        0
+    } else if ratio >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{ratio:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::config::{FailureConfig, Level};
+    use crate::gate::segment::Segment;
+
+    fn sentence(n_t: u64, e_t: u64, n_c: u64, e_c: u64) -> String {
+        let segment = Segment::new(n_t, e_t, n_c, e_c).unwrap();
+        FailureEvidence::of_segments(&[segment], &FailureConfig::default()).sentence()
+    }
+
+    #[test]
+    fn a_regression_is_told_with_its_numbers() {
+        assert_eq!(
+            sentence(10_000, 60, 100_000, 100),
+            "v2 fails more often than v1: 60 of v2's 10,000 requests failed (0.6 %) and 100 of v1's 100,000 (0.1 %), \
+             6.00 times as often (between 3.00 and 11.5 times, 99.5 % sure at any time); evidence 45.36, and 5.30 is \
+             reached by chance in at most 0.5 % of rollouts."
+        );
+    }
+
+    #[test]
+    fn a_healthy_version_is_told_with_what_was_tolerated() {
+        let text = sentence(14_000, 15, 126_000, 140);
+        assert!(text.starts_with("v2 is healthy: it fails at most 1.50 times as often as v1, or at most 0.5 points more."), "{text}");
+    }
+
+    #[test]
+    fn too_little_is_told_with_what_is_missing() {
+        let text = sentence(300, 0, 2_700, 3);
+        assert!(text.starts_with("Not enough evidence yet. In this step 0 of v2's 300 requests failed (0 %) and 3 of v1's 2,700 (0.11 %)"), "{text}");
+        assert!(sentence(0, 0, 0, 0).contains("(none served)"));
+    }
+
+    #[test]
+    fn missing_data_and_a_wrong_share_are_told_as_such() {
+        let share = SampleRatioEvidence::of(1_200, 8_800, 0.1, Level::new(0.001).unwrap());
+        let evidence = |data, share| Evidence::assemble(data, None, None, None, share).sentence();
+        let text = evidence(DataState::Ok, Some(share));
+        assert!(
+            text.starts_with(
+                "v2 gets 12 % of the traffic (1,200 of 10,000), and 10 % were asked for;"
+            ),
+            "{text}"
+        );
+        let stale = evidence(DataState::Stale { age_ms: 61_500 }, None);
+        assert!(stale.starts_with("The newest report is 61 s old"), "{stale}");
+    }
+
+    #[test]
+    fn numbers_are_short_and_never_lose_their_meaning() {
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(999), "999");
+        for (share, text) in [
+            (0.0, "0 %"),
+            (0.005, "0.5 %"),
+            (0.995, "99.5 %"),
+            (1.0, "100 %"),
+            (0.000_012_3, "0.0012 %"),
+            (0.1, "10 %"),
+        ] {
+            assert_eq!(percent(share), text);
+        }
+        assert_eq!(
+            (times(1.5).as_str(), times(12.34).as_str(), times(1234.5).as_str()),
+            ("1.50", "12.3", "1234")
+        );
+    }
+}
