@@ -5,11 +5,13 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crossfade_core::gate::bins::Report;
-use crossfade_core::gate::config::{FailureConfig, LatencyConfig};
+use crossfade_core::gate::config::{FailureConfig, LatencyConfig, Margin};
 use crossfade_core::gate::failures::FailureGate;
 use crossfade_core::gate::latency_gate::LatencyGate;
 use crossfade_core::gate::segment::{Arm, Segment};
-use crossfade_core::gate::windows::Stratum;
+use crossfade_core::gate::tally::FailureTally;
+use crossfade_core::gate::windows::{Stratum, WindowedTest};
+use crossfade_core::gate::worse::WorseTest;
 use crossfade_core::latency::{Histogram, LATENCY_BUCKETS};
 
 const SLOT_MS: u64 = 600_000;
@@ -47,6 +49,11 @@ fn main() {
             black_box(gate.record(&report, now_ms).expect("few strata"));
         });
         println!("failures, one report: {ns} ns");
+        let mut exact = WindowedTest::new(WorseTest::from(Margin::NONE));
+        exact.enter(Stratum(steps - 1));
+        exact.merge(gate.windows()).expect("few strata");
+        let ns = median(|| drop(black_box(exact.judge(&FailureTally::default()))));
+        println!("failures, windows alone, nothing skipped: {ns} ns");
         println!("failures, all evidence: {} ns", median(|| drop(black_box(gate.evidence()))));
 
         let mut past = Histogram::default();
