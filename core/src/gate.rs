@@ -28,6 +28,7 @@ pub mod latency;
 pub mod latency_gate;
 mod mixture;
 pub mod not_worse;
+pub mod repeats;
 pub mod sample_ratio;
 pub mod segment;
 mod sentence;

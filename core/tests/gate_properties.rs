@@ -1,5 +1,7 @@
 //! What must hold for any counts. Each test prints the seed that replays it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test may fail as one")]
+
 use std::hash::{BuildHasher, RandomState};
 
 use crossfade_core::gate::cap::cap_failures;

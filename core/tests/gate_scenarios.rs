@@ -1,5 +1,7 @@
 //! The gates as a controller uses them: steps, nodes, thresholds, and their size.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test may fail as one")]
+
 use crossfade_core::gate::Evidence;
 use crossfade_core::gate::bins::Report;
 use crossfade_core::gate::clients::BIN_CLIENTS_MAX;
@@ -150,7 +152,7 @@ fn new_steps_freeze_new_thresholds_from_what_v1_did_meanwhile() {
 #[test]
 fn a_wrong_share_blocks_health_but_not_an_alarm() {
     let level = Level::new(0.001).unwrap();
-    let share = SampleRatioEvidence::of(2_000, 8_000, 0.1, level);
+    let share = SampleRatioEvidence::of(2_000, 8_000, 0.1, level, 0);
     let mut gate = failures();
     gate.record_total(&segment(5_000, 5, 45_000, 45), 0).unwrap();
     let evidence = |gate: &mut FailureGate| {
@@ -194,7 +196,7 @@ fn the_state_of_twenty_steps_with_everything_in_it_is_below_64_kb() {
     }
     for client in 0..BIN_CLIENTS_MAX as u64 {
         let client = client.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (at_ms, version, failed) = (now_ms, Arm::Control, false);
+        let (at_ms, version, failed) = (now_ms, Arm::Control, true);
         failures.record(&Report { at_ms, version, failed, client }, now_ms).unwrap();
     }
     let sizes = [

@@ -4,6 +4,8 @@
 //! The world is the same for the same seed; `CROSSFADE_SEED=… cargo test -p
 //! crossfade-core --test gate_validity` plays another one.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test may fail as one")]
+
 use crossfade_core::gate::bins::Report;
 use crossfade_core::gate::config::{FailureConfig, Level, Margin};
 use crossfade_core::gate::failures::FailureGate;
@@ -39,16 +41,35 @@ struct World {
     /// Probability that a request fails; a failed one is retried until it is not.
     control: f64,
     canary: f64,
-    /// Probability that a client whose request failed tries again, and fails again.
+    /// Probability that a client whose request failed tries again, and fails again;
+    /// `retries_per_tick` times a tick.
     retry: f64,
+    retries_per_tick: u32,
     /// Each report by itself, or the counts of a tick.
     aggregated: bool,
 }
 
+/// Clients that will try again in the next tick.
+type Waiting = Vec<(Arm, u64)>;
+
 impl World {
     /// Plays one tick into the gate, and returns what happened.
-    fn play(&self, gate: &mut FailureGate, now_ms: u64, chance: &mut Chance) -> Segment {
+    fn play(
+        &self,
+        gate: &mut FailureGate,
+        now_ms: u64,
+        waiting: &mut Waiting,
+        chance: &mut Chance,
+    ) -> Segment {
         let mut counted = Segment::default();
+        let mut serve = |version, client, failed| {
+            counted.count(version, 1, u64::from(failed));
+            if !self.aggregated {
+                let report = Report { at_ms: now_ms, version, failed, client };
+                gate.record(&report, now_ms).unwrap();
+            }
+        };
+        let mut trying = std::mem::take(waiting);
         for _ in 0..self.requests_per_tick {
             let (version, failure) = if chance.happens(self.share) {
                 (Arm::Canary, self.canary)
@@ -57,16 +78,19 @@ impl World {
             };
             let client = chance.next();
             let failed = chance.happens(failure);
-            loop {
-                counted.count(version, 1, u64::from(failed));
-                if !self.aggregated {
-                    let report = Report { at_ms: now_ms, version, failed, client };
-                    gate.record(&report, now_ms).unwrap();
-                }
-                if !failed || !chance.happens(self.retry) {
-                    break;
+            serve(version, client, failed);
+            if failed && chance.happens(self.retry) {
+                trying.push((version, client));
+            }
+        }
+        'clients: for (version, client) in trying {
+            for _ in 0..self.retries_per_tick {
+                serve(version, client, true);
+                if !chance.happens(self.retry) {
+                    continue 'clients;
                 }
             }
+            waiting.push((version, client));
         }
         if self.aggregated {
             gate.record_total(&counted, now_ms).unwrap();
@@ -95,8 +119,9 @@ fn unhealthy_at(
     world: &World,
     chance: &mut Chance,
 ) -> Option<u64> {
+    let mut waiting = Waiting::new();
     ticks.into_iter().find(|tick| {
-        world.play(gate, tick * TICK_MS, chance);
+        world.play(gate, tick * TICK_MS, &mut waiting, chance);
         gate.judge().verdict == Verdict::Unhealthy
     })
 }
@@ -145,6 +170,7 @@ fn a_healthy_version_is_rolled_back_no_more_often_than_alpha() {
         control: 0.01,
         canary: 0.01,
         retry: 0.0,
+        retries_per_tick: 1,
         aggregated: false,
     };
     let (mut alarms, mut fooled) = (0, 0);
@@ -152,7 +178,7 @@ fn a_healthy_version_is_rolled_back_no_more_often_than_alpha() {
         let mut gate = gate(alpha, ticks);
         let (mut alarm, mut z_alarm, mut all) = (false, false, Segment::default());
         for tick in 0..ticks {
-            all.merge(&world.play(&mut gate, tick * TICK_MS, &mut chance));
+            all.merge(&world.play(&mut gate, tick * TICK_MS, &mut Waiting::new(), &mut chance));
             alarm |= gate.judge().verdict == Verdict::Unhealthy;
             z_alarm |= peeked_z_alarms(&all);
         }
@@ -187,6 +213,7 @@ fn steps_and_a_drifting_baseline_do_not_add_alarms() {
                 control: failures,
                 canary: failures,
                 retry: 0.0,
+                retries_per_tick: 1,
                 aggregated: false,
             };
             alarm |= unhealthy_at(&mut gate, first..first + 60, &world, &mut chance).is_some();
@@ -197,18 +224,20 @@ fn steps_and_a_drifting_baseline_do_not_add_alarms() {
     assert!(upper_bound(alarms, runs) <= alpha, "{alarms} alarms in {runs} runs");
 }
 
-/// Clients that try again and fail again: five failures for one event.
+/// Clients that try again and fail again, five failures for one event, at once or over
+/// several bins.
 #[test]
 fn retries_of_sticky_clients_do_not_roll_back_a_healthy_version() {
     let (runs, ticks) = (40, 480);
     let mut chance = Chance(seed() ^ 2);
-    let mut alarms = |aggregated| {
+    let mut alarms = |retries_per_tick, aggregated| {
         let world = World {
             requests_per_tick: 250,
             share: 0.1,
             control: 0.002,
             canary: 0.002,
             retry: 0.8,
+            retries_per_tick,
             aggregated,
         };
         let alarm = |_: &u32| {
@@ -216,9 +245,10 @@ fn retries_of_sticky_clients_do_not_roll_back_a_healthy_version() {
         };
         (0..runs).filter(alarm).count()
     };
-    let (guarded, counted) = (alarms(false), alarms(true));
-    println!("{guarded} alarms with the guards, {counted} without, in {runs} runs");
-    assert!(guarded <= 1, "{guarded} alarms in {runs} runs");
+    let guarded = [100, 2, 1].map(|retries_per_tick| alarms(retries_per_tick, false));
+    let counted = alarms(2, true);
+    println!("{guarded:?} alarms with the guards, {counted} without, in {runs} runs");
+    assert!(guarded.iter().all(|alarms| *alarms <= 1), "{guarded:?} alarms in {runs} runs");
     // Without this the world would not show what the guards are for.
     assert!(counted > runs as usize / 4, "{counted} alarms without the guards");
 }
@@ -235,6 +265,7 @@ fn a_late_regression_is_found_within_minutes() {
         control: 0.001,
         canary: 0.001,
         retry: 0.0,
+        retries_per_tick: 1,
         aggregated: true,
     };
     let after = World { canary: 0.005, ..before };
@@ -243,7 +274,7 @@ fn a_late_regression_is_found_within_minutes() {
         .map(|_| {
             let mut gate = gate(0.005, 2 * good);
             for tick in 0..good {
-                before.play(&mut gate, tick * TICK_MS, &mut chance);
+                before.play(&mut gate, tick * TICK_MS, &mut Waiting::new(), &mut chance);
             }
             let found = unhealthy_at(&mut gate, good..2 * good, &after, &mut chance);
             assert!(gate.evidence().window_from_slot > 0);
@@ -268,6 +299,7 @@ fn an_outage_is_found_within_seconds() {
         control: 0.001,
         canary: 1.0,
         retry: 0.0,
+        retries_per_tick: 1,
         aggregated: false,
     };
     let mut delays: Vec<u64> = (0..21)
@@ -291,12 +323,13 @@ fn a_healthy_version_is_called_healthy_after_a_few_thousand_requests() {
         control: 0.001,
         canary: 0.001,
         retry: 0.0,
+        retries_per_tick: 1,
         aggregated: false,
     };
     for _ in 0..10 {
         let mut gate = gate(0.005, 2_880);
         let healthy = (0..400).find(|tick| {
-            world.play(&mut gate, tick * TICK_MS, &mut chance);
+            world.play(&mut gate, tick * TICK_MS, &mut Waiting::new(), &mut chance);
             gate.judge().verdict == Verdict::Healthy
         });
         assert!(healthy.is_some(), "{}", gate.evidence().sentence());
@@ -317,12 +350,13 @@ fn a_version_at_the_limit_is_called_healthy_no_more_often_than_beta() {
         control: 0.005,
         canary: 0.01,
         retry: 0.0,
+        retries_per_tick: 1,
         aggregated: true,
     };
     let wrong = |_: &u32| {
         let mut gate = gate(1e-9, ticks);
         (0..ticks).any(|tick| {
-            world.play(&mut gate, tick * TICK_MS, &mut chance);
+            world.play(&mut gate, tick * TICK_MS, &mut Waiting::new(), &mut chance);
             gate.judge().verdict == Verdict::Healthy
         })
     };
@@ -347,6 +381,7 @@ fn four_hours_of_a_healthy_version() {
             control: failures,
             canary: failures,
             retry: 0.0,
+            retries_per_tick: 1,
             aggregated: false,
         };
         let alarm = |_: &u32| {

@@ -3,6 +3,8 @@
 //! `tests/vectors/gate.json` names a function, its arguments and the result; a result
 //! must agree to 1e-9, relatively above 1. A function this file does not know fails.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test may fail as one")]
+
 use crossfade_core::gate::cap::cap_failures;
 use crossfade_core::gate::config::{Bound, Cap, Level, Margin, Points, Tolerance};
 use crossfade_core::gate::difference::log_e_diff_bad;

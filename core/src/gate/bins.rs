@@ -2,12 +2,14 @@
 //!
 //! A client that retries, a pod that blips: one event makes many failures, and a test
 //! that counts each of them rolls back healthy versions. In a bin a client therefore
-//! counts at most once per version, as a request and as a failure; and what a bin says
+//! counts at most once per version, as a request and as a failure; a client that failed
+//! does not count again for a minute ([`repeats`](super::repeats)); and what a bin says
 //! in the end is capped ([`cap`](super::cap)).
 
 use serde::{Deserialize, Serialize};
 
 use super::clients::{Addition, ClientTable};
+use super::repeats::FailedClients;
 use super::segment::{Arm, Segment};
 
 /// How long a bin stays open, in milliseconds.
@@ -33,9 +35,11 @@ pub struct Irregular {
     pub late: u64,
     /// Carried a time still to come, and were counted in the open bin.
     pub ahead: u64,
-    /// Came from a client for whom the table of the bin had no room, and were counted
-    /// by request.
+    /// Came from a client for whom a table had no room: counted by request, or again
+    /// although it failed a moment ago.
     pub overflowed: u64,
+    /// Came from a client that had failed within the last minute, and were not counted.
+    pub repeated: u64,
 }
 
 /// The open bin.
@@ -44,6 +48,7 @@ pub struct Bins {
     start_ms: u64,
     open: Segment,
     clients: ClientTable,
+    failed: FailedClients,
     irregular: Irregular,
 }
 
@@ -68,6 +73,7 @@ impl Bins {
     pub fn close(&mut self, now_ms: u64) -> Segment {
         self.start_ms = (now_ms - now_ms % BIN_MS).max(self.start_ms);
         self.clients.clear();
+        self.failed.forget(self.start_ms / BIN_MS);
         std::mem::take(&mut self.open)
     }
 
@@ -79,7 +85,15 @@ impl Bins {
         } else if report.at_ms > now_ms {
             self.irregular.ahead = self.irregular.ahead.saturating_add(1);
         }
-        let addition = self.clients.note(report.client, report.version, report.failed);
+        let mut addition = self.clients.note(report.client, report.version, report.failed);
+        if self.failed.contains(report.client, report.version) {
+            // Its first failure is in this bin or an earlier one: nothing more is new.
+            self.irregular.repeated = self.irregular.repeated.saturating_add(1);
+            addition = Addition { request: false, failure: false, ..addition };
+        } else if addition.failure {
+            let bin = self.start_ms / BIN_MS;
+            addition.overflowed |= !self.failed.remember(report.client, report.version, bin);
+        }
         if addition.overflowed {
             self.irregular.overflowed = self.irregular.overflowed.saturating_add(1);
         }
@@ -106,8 +120,22 @@ mod tests {
         assert_eq!(bins.open(), &Segment::new(2, 1, 0, 0).unwrap());
         assert!(!bins.is_over(4_999) && bins.is_over(5_000));
         assert_eq!(bins.close(5_000), Segment::new(2, 1, 0, 0).unwrap());
-        bins.record(&report(5_000, 1, true), 5_000);
+        bins.record(&report(5_000, 2, true), 5_000);
         assert_eq!(bins.open(), &Segment::new(1, 1, 0, 0).unwrap());
+    }
+
+    #[test]
+    fn retries_in_later_bins_are_no_new_failures_for_a_minute() {
+        let mut bins = Bins::default();
+        bins.record(&report(0, 1, true), 0);
+        let mut counted = Segment::default();
+        for bin in 1..=13 {
+            counted.merge(&bins.close(bin * BIN_MS));
+            bins.record(&report(bin * BIN_MS, 1, true), bin * BIN_MS);
+        }
+        counted.merge(bins.open());
+        assert_eq!(counted, Segment::new(2, 2, 0, 0).unwrap());
+        assert_eq!(bins.irregular().repeated, 12);
     }
 
     #[test]
@@ -118,7 +146,7 @@ mod tests {
         bins.record(&report(20_000, 2, false), 20_001);
         bins.record(&report(90_000, 3, false), 20_001);
         assert_eq!(bins.open().canary_requests(), 3);
-        assert_eq!(bins.irregular(), Irregular { late: 1, ahead: 1, overflowed: 0 });
+        assert_eq!(bins.irregular(), Irregular { late: 1, ahead: 1, ..Irregular::default() });
     }
 
     #[test]

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::segment::Arm;
 
-/// Clients remembered in one bin. At 5 s this is 800 different clients a second;
+/// Clients remembered in one bin. At 5 s this is 400 different clients a second;
 /// beyond it requests are counted as they come, and the gate says how many.
-pub const BIN_CLIENTS_MAX: usize = 4096;
+pub const BIN_CLIENTS_MAX: usize = 2048;
 
 /// Twice the clients, so that a search ends after a step or two.
 const PLACES: usize = 2 * BIN_CLIENTS_MAX;

@@ -172,13 +172,23 @@ pub struct SampleRatioEvidence {
     pub log_bf: f64,
     /// From here on it is.
     pub threshold: f64,
-    /// False alarms over the whole rollout.
+    /// False alarms in this step.
     pub alpha: Level,
 }
 
 impl SampleRatioEvidence {
-    /// Compares a share with the one asked for.
-    pub fn of(canary: u64, control: u64, asked_share: f64, alpha: Level) -> SampleRatioEvidence {
+    /// Compares the share of one step with the one asked for. `alpha` is for the whole
+    /// rollout; step 0, 1, 2… may spend a half, a sixth, a twelfth… of it.
+    pub fn of(
+        canary: u64,
+        control: u64,
+        asked_share: f64,
+        alpha: Level,
+        step: u32,
+    ) -> SampleRatioEvidence {
+        // 1/(1·2) + 1/(2·3) + 1/(3·4) + … = 1
+        let step = f64::from(step);
+        let alpha = alpha.times(1.0 / ((step + 1.0) * (step + 2.0)));
         let log_bf = log_bf_sample_ratio(canary, control, asked_share);
         let threshold = alpha.threshold();
         SampleRatioEvidence { asked_share, canary, control, log_bf, threshold, alpha }

@@ -238,7 +238,7 @@ fn bound(test: &SloEvidence) -> String {
 fn mismatch(test: &SampleRatioEvidence) -> String {
     let total = test.canary as f64 + test.control as f64;
     format!(
-        "v2 gets {} of the traffic ({} of {}), and {} were asked for; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts. The versions cannot be compared while something else decides who gets which.",
+        "v2 gets {} of the traffic ({} of {}), and {} were asked for; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps like this. The versions cannot be compared while something else decides who gets which.",
         percent(test.canary as f64 / total),
         grouped(test.canary),
         grouped(test.canary.saturating_add(test.control)),
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn missing_data_and_a_wrong_share_are_told_as_such() {
-        let share = SampleRatioEvidence::of(1_200, 8_800, 0.1, Level::new(0.001).unwrap());
+        let share = SampleRatioEvidence::of(1_200, 8_800, 0.1, Level::new(0.001).unwrap(), 0);
         let evidence = |data, share| Evidence::assemble(data, None, None, None, share).sentence();
         let text = evidence(DataState::Ok, Some(share));
         assert!(
