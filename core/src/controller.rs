@@ -3,14 +3,18 @@
 //! It decides the share; the engine turns the share into a policy of the next revision.
 
 use crossfade_protocol::Share;
-use crossfade_protocol::plan::{FailureGate, Gate as GatePlan, OnInconclusive, Step};
-use crossfade_protocol::request::{Command, Counts};
+use crossfade_protocol::plan;
+use crossfade_protocol::request::Command;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::event::{Event, What};
-use crate::health::{Gate as _, Judgement, TwoProportions};
+use crate::gate::Evidence;
+use crate::health::{Health, Presented, SavedClients, ShareBy, StepNow};
+use crate::latency::Histogram;
 use crate::policy::Traffic;
-use crate::rollout::{Phase, Refused, Rollout};
+use crate::rollout::{Change, Course, Phase, Refused, Rollout};
+use crate::tally::Tally;
 
 /// Past events kept for `explain_rollout`.
 const HISTORY_MAX: usize = 512;
@@ -19,31 +23,51 @@ const HISTORY_MAX: usize = 512;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Controller {
     rollout: Option<Rollout>,
-    failures: FailureGate,
+    gate: Option<plan::Gate>,
+    /// Whether the share is taken by key, or drawn for each request.
+    sticky: bool,
     /// Traffic from before the rollout, for undo.
     before: Option<Traffic>,
-    /// What had been counted when the rollout's evidence began.
-    baseline: Counts,
-    judgement: Option<Judgement>,
+    /// Evidence that comes in while the rollout runs. `None` on a virtual clock, where all
+    /// of it came before.
+    health: Option<Health>,
+    /// How the observed share can be checked under the present policy.
+    share_by: Option<ShareBy>,
+    /// The evidence of the last change, as it is told.
+    evidence: Option<Told>,
     /// What happened, one sentence each.
     history: Vec<String>,
+    /// Why things stand as they do.
+    reason: String,
 }
 
+/// Where the evidence comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'s> {
+    /// From reports as they come.
+    Live,
+    /// From reports that came before, and from what other nodes counted.
+    Before(&'s Presented, &'s (Tally, Tally)),
+}
+
+/// A change, and the evidence it rests on.
+pub(crate) type Changed = (Change, Option<Box<Evidence>>);
+
 impl Controller {
-    /// Begins a rollout.
-    ///
-    /// `baseline` is what has been counted and is *not* to be evidence.
+    /// Begins a rollout. `past` is what is known of the old version's latency; `live` says
+    /// that evidence will come in as it runs.
     ///
     /// # Errors
     /// [`Refused`] while another one runs.
     pub(crate) fn start(
         &mut self,
-        steps: Vec<Step>,
-        gate: Option<GatePlan>,
+        course: Course,
+        gate: plan::Gate,
+        sticky: bool,
         traffic: &Traffic,
-        baseline: Counts,
+        live: Option<(Option<ShareBy>, &Histogram)>,
         now_ms: u64,
-    ) -> Result<Vec<What>, Refused> {
+    ) -> Result<Vec<Changed>, Refused> {
         if let Some(rollout) = self.rollout.as_ref().filter(|rollout| rollout.phase().is_active()) {
             let (step, steps) = rollout.step();
             return Err(Refused(format!(
@@ -56,92 +80,212 @@ impl Controller {
             Traffic::Canary { share, .. } => *share,
             Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
         };
-        let on_inconclusive = gate.map_or(OnInconclusive::Advance, |gate| gate.on_inconclusive);
-        let (rollout, events) = Rollout::start(steps, on_inconclusive, before, now_ms);
+        let (rollout, changes) = Rollout::start(course, before, now_ms);
         *self = Controller {
-            rollout: Some(rollout),
-            failures: gate.map(|gate| gate.failures).unwrap_or_default(),
+            gate: Some(gate),
+            sticky,
             before: Some(traffic.clone()),
-            baseline,
-            judgement: None,
+            share_by: live.and_then(|(share_by, _)| share_by),
+            health: None,
+            evidence: None,
             history: Vec::new(),
+            reason: String::new(),
+            rollout: Some(rollout),
         };
-        Ok(events)
+        if let Some((_, past)) = live {
+            self.health = self.step_now().map(|step| Health::start(gate, step, past, now_ms));
+        }
+        Ok(plain(changes))
     }
 
-    /// The rollout, the last verdict on it, and what happened.
+    fn step_now(&self) -> Option<StepNow> {
+        let rollout = self.rollout.as_ref()?;
+        Some(StepNow {
+            asked: rollout.share(),
+            planned_ms: rollout.planned_ms(),
+            share_by: self.share_by,
+        })
+    }
+
     pub(crate) fn rollout(&self) -> Option<&Rollout> {
         self.rollout.as_ref()
-    }
-
-    pub(crate) fn judgement(&self) -> Option<&Judgement> {
-        self.judgement.as_ref()
     }
 
     pub(crate) fn history(&self) -> &[String] {
         &self.history
     }
 
-    /// Keeps an event for `explain_rollout`; the oldest go first.
-    pub(crate) fn remember(&mut self, event: &Event) {
-        if self.history.len() >= HISTORY_MAX {
-            self.history.remove(0);
+    /// Why things stand as they do, in a sentence or two.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Gates to feed, while there are any.
+    pub(crate) fn health(&mut self) -> Option<&mut Health> {
+        let active = self.is_active();
+        self.health.as_mut().filter(|_| active)
+    }
+
+    /// Keeps what happened for `explain_rollout`; the oldest go first.
+    pub(crate) fn remember(&mut self, event: &Event, sentence: &str) {
+        if let What::Rollout(change) = &event.what {
+            // What only follows from a change before does not replace its reason.
+            let follows = matches!(
+                change,
+                Change::SteppedBack { .. } | Change::RolledBack { .. } | Change::Aborted { .. }
+            );
+            if !follows {
+                self.reason = sentence.to_owned();
+            }
+            if self.history.len() >= HISTORY_MAX {
+                self.history.remove(0);
+            }
+            self.history.push(sentence.to_owned());
         }
-        self.history.push(event.what.sentence());
     }
 
     pub(crate) fn is_active(&self) -> bool {
         self.rollout.as_ref().is_some_and(|rollout| rollout.phase().is_active())
     }
 
-    /// Judges the evidence and lets time act. `counts` is everything counted so far.
-    pub(crate) fn tick(&mut self, counts: &Counts, now_ms: u64) -> Vec<What> {
-        let Some(rollout) = self.rollout.as_mut().filter(|rollout| rollout.phase().is_active())
-        else {
+    /// Judges the evidence and lets time act, one transition at most.
+    pub(crate) fn tick(&mut self, source: Source<'_>, now_ms: u64) -> Vec<Changed> {
+        if !self.is_active() {
             return Vec::new();
-        };
-        let since = |total: u64, before: u64| total.saturating_sub(before);
-        let evidence = Counts {
-            canary_requests: since(counts.canary_requests, self.baseline.canary_requests),
-            canary_failures: since(counts.canary_failures, self.baseline.canary_failures),
-            control_requests: since(counts.control_requests, self.baseline.control_requests),
-            control_failures: since(counts.control_failures, self.baseline.control_failures),
-        };
-        let judgement = TwoProportions::of(&self.failures).judge(&evidence);
-        let events = rollout.advance(&judgement, now_ms);
-        self.judgement = Some(judgement);
-        events
+        }
+        let mut presented = self.presented(source, now_ms);
+        let Some(health) = presented.as_mut().or(self.health.as_mut()) else { return Vec::new() };
+        health.tick(now_ms);
+        let judged = health.judge(now_ms);
+        let Some(rollout) = self.rollout.as_mut() else { return Vec::new() };
+        let changes = rollout.advance(&judged, now_ms);
+        if changes.is_empty() {
+            return Vec::new();
+        }
+        let evidence = health.evidence(now_ms);
+        self.enter_if_begun(&changes, now_ms);
+        let with_evidence = changes.into_iter().map(|change| {
+            let rests = rests_on_evidence(&change);
+            (change, rests.then(|| Box::new(evidence.clone())))
+        });
+        let changes = with_evidence.collect();
+        self.evidence = Some(Told::of(&evidence));
+        changes
+    }
+
+    /// Evidence that does not come in live, as gates that have seen all of it.
+    fn presented(&self, source: Source<'_>, now_ms: u64) -> Option<Health> {
+        match (source, self.gate) {
+            (Source::Before(presented, fleet), Some(gate)) => {
+                Some(presented.health(gate, fleet, now_ms))
+            }
+            _ => None,
+        }
+    }
+
+    /// The gates begin a step when the rollout does.
+    fn enter_if_begun(&mut self, changes: &[Change], now_ms: u64) {
+        let begun = changes
+            .iter()
+            .any(|c| matches!(c, Change::StepStarted { .. } | Change::WatchStarted { .. }));
+        if let (true, Some(step), Some(health)) = (begun, self.step_now(), &mut self.health) {
+            health.enter(step, now_ms);
+        }
     }
 
     /// When [`tick`](Controller::tick) will do something though nothing is reported.
-    pub(crate) fn next_ms(&self) -> Option<u64> {
-        self.rollout.as_ref().and_then(Rollout::next_ms)
+    pub(crate) fn next_ms(&self, now_ms: u64) -> Option<u64> {
+        self.rollout.as_ref().and_then(|rollout| rollout.next_ms(now_ms))
     }
 
-    /// Carries out an operator's command. A retry starts its evidence from `counts`.
+    /// Carries out an operator's command. A retry starts its evidence afresh.
     pub(crate) fn command(
         &mut self,
         command: Command,
-        counts: Counts,
+        past: &Histogram,
         now_ms: u64,
-    ) -> Result<Vec<What>, Refused> {
+    ) -> Result<Vec<Changed>, Refused> {
         let Some(rollout) = self.rollout.as_mut() else {
             return Err(Refused("there is no rollout: `gradual_rollout` begins one".to_owned()));
         };
-        let events = rollout.command(command, now_ms)?;
+        let changes = rollout.command(command, now_ms)?;
         if command == Command::Retry {
-            self.baseline = counts;
-            self.judgement = None;
+            self.evidence = None;
+            if let (Some(step), Some(gate), Some(_)) = (self.step_now(), self.gate, &self.health) {
+                self.health = Some(Health::start(gate, step, past, now_ms));
+            }
+        } else {
+            self.enter_if_begun(&changes, now_ms);
         }
-        Ok(events)
+        Ok(plain(changes))
+    }
+
+    /// The evidence as it stands: of now while the rollout runs, of its end afterwards.
+    pub(crate) fn evidence(&mut self, source: Source<'_>, now_ms: u64) -> Option<Told> {
+        if self.is_active() {
+            let mut presented = self.presented(source, now_ms);
+            if let Some(health) = presented.as_mut().or(self.health.as_mut()) {
+                return Some(Told::of(&health.evidence(now_ms)));
+            }
+        }
+        self.evidence.clone()
     }
 
     /// The traffic that the rollout asks for now.
     pub(crate) fn traffic(&self) -> Option<Traffic> {
         let rollout = self.rollout.as_ref()?;
-        if rollout.phase() == Phase::Undone {
+        // Before the first step, and after an undo, what was there stays.
+        let untouched = rollout.phase() == Phase::Undone
+            || (rollout.phase() == Phase::Frozen && rollout.step().0 == 1);
+        if untouched {
             return self.before.clone();
         }
-        Some(Traffic::Canary { share: rollout.share(), sticky: true })
+        Some(Traffic::Canary { share: rollout.share(), sticky: self.sticky })
     }
+
+    pub(crate) fn clients(&self) -> SavedClients {
+        self.health.as_ref().map(Health::clients).unwrap_or_default()
+    }
+
+    pub(crate) fn restore_clients(&mut self, clients: SavedClients) {
+        if let Some(health) = &mut self.health {
+            health.restore_clients(clients);
+        }
+    }
+}
+
+/// Evidence as it is told: nobody reads it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// The verdict's name.
+    pub(crate) verdict: String,
+    /// Every number, as JSON.
+    pub(crate) numbers: Value,
+    /// The same in words.
+    pub(crate) sentence: String,
+}
+
+impl Told {
+    fn of(evidence: &Evidence) -> Told {
+        Told {
+            verdict: evidence.finding.verdict.as_str().to_owned(),
+            numbers: serde_json::to_value(evidence).unwrap_or_default(),
+            sentence: evidence.sentence(),
+        }
+    }
+}
+
+fn plain(changes: Vec<Change>) -> Vec<Changed> {
+    changes.into_iter().map(|change| (change, None)).collect()
+}
+
+/// Whether evidence led to a change, and should be told with it.
+fn rests_on_evidence(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::StepPassed { .. }
+            | Change::Held { .. }
+            | Change::TimedOut { .. }
+            | Change::RollbackStarted { .. }
+    )
 }

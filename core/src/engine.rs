@@ -22,15 +22,18 @@ use crossfade_protocol::totals::Totals;
 use crossfade_protocol::{ErrorCode, Fault};
 
 use crate::census::{Census, Identity};
-use crate::controller::Controller;
+use crate::controller::{Changed, Controller, Source};
 use crate::decision::Decision;
 use crate::draws::Draws;
-use crate::event::{Event, What};
+use crate::event::{Event, NodeChange, What};
+use crate::gate::Evidence;
+use crate::gate::data::Suspicion;
 use crate::guard::Guard;
 use crate::guest::Guest;
+use crate::health::Presented;
 use crate::policy::Policy;
 use crate::request::Request;
-use crate::tally::{self, Fleet, FleetFull, Tally};
+use crate::tally::{Fleet, FleetFull, Tally, growth};
 
 /// One node's engine.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub struct Engine {
     census: Census,
     guard: Guard,
     controller: Controller,
+    /// Outcomes reported on a virtual clock: the evidence of every step.
+    presented: Presented,
     /// Whom to tell when the rollout has ended.
     waiting: Option<Waiting>,
     /// Lines seen, blank ones included.
@@ -99,6 +104,7 @@ impl Engine {
             census,
             guard: Guard::default(),
             controller: Controller::default(),
+            presented: Presented::default(),
             waiting: None,
             lines: 0,
             enveloped: false,
@@ -243,7 +249,8 @@ impl Engine {
         let complete = self.census.uncounted() == 0;
         self.census.record(client, identity, version, self.now_ms);
         if complete && self.census.uncounted() > 0 {
-            self.happened(What::ClientsFull { clients: self.census.len() as u64 });
+            let clients = self.census.len() as u64;
+            self.happened(What::Node(NodeChange::ClientsFull { clients }), None);
         }
     }
 
@@ -256,28 +263,29 @@ impl Engine {
         sum
     }
 
-    /// Counts of the newest version against all others.
-    fn evidence(&self) -> crossfade_protocol::request::Counts {
-        let counted = self.counted();
-        let newest = usize::from(self.policy.newest());
+    /// What other nodes counted, of all versions but the newest and of the newest.
+    fn fleet_pair(&self) -> (Tally, Tally) {
+        let mut sum = self.fleet.sum(self.policy.versions());
+        let canary = sum.pop().unwrap_or_default();
         let mut control = Tally::default();
-        counted.iter().take(newest).for_each(|tally| control.merge(tally));
-        tally::counts(&control, &counted.get(newest).cloned().unwrap_or_default())
+        sum.iter().for_each(|tally| control.merge(tally));
+        (control, canary)
     }
 
-    fn happened(&mut self, what: What) {
-        let event = Event { at_ms: self.now_ms, what };
+    fn happened(&mut self, what: What, evidence: Option<Box<Evidence>>) {
+        let event = Event { at_ms: self.now_ms, what, evidence };
+        let sentence = event.sentence();
         if self.events.len() >= EVENTS_MAX {
             self.events.pop_front();
             self.events_dropped += 1;
         }
-        self.controller.remember(&event);
-        self.events.push_back(write::event(&event));
+        self.controller.remember(&event, &sentence);
+        self.events.push_back(write::event(&event, &sentence));
     }
 
     /// Takes up what the controller asks for.
-    fn follow(&mut self, events: Vec<What>) {
-        if events.is_empty() {
+    fn follow(&mut self, changes: Vec<Changed>) {
+        if changes.is_empty() {
             return;
         }
         if let Some(traffic) =
@@ -285,26 +293,37 @@ impl Engine {
         {
             self.policy = self.policy.with_traffic(traffic);
         }
-        for what in events {
-            self.happened(what);
+        for (change, evidence) in changes {
+            self.happened(What::Rollout(change), evidence);
         }
     }
 
-    /// Lets time and evidence act on the rollout.
+    /// Lets time and evidence act on the rollout, as far as they go at this moment.
     fn act(&mut self) {
-        if self.controller.is_active() {
-            let events = self.controller.tick(&self.evidence(), self.now_ms);
-            self.follow(events);
+        while self.controller.is_active() {
+            let fleet = match self.clock {
+                Clock::Virtual => self.fleet_pair(),
+                Clock::Wall => Default::default(),
+            };
+            let source = match self.clock {
+                Clock::Virtual => Source::Before(&self.presented, &fleet),
+                Clock::Wall => Source::Live,
+            };
+            let changes = self.controller.tick(source, self.now_ms);
+            if changes.is_empty() {
+                return;
+            }
+            self.follow(changes);
         }
     }
 
     /// Plays an active rollout on the virtual clock, as far as time alone takes it.
     fn play(&mut self) {
         self.act();
-        while let Some(next_ms) = self.controller.next_ms() {
+        while let Some(next_ms) = self.controller.next_ms(self.now_ms) {
             let ahead_ms = next_ms.saturating_sub(self.now_ms);
             self.ahead_ms = self.ahead_ms.saturating_add(ahead_ms);
-            self.now_ms = self.now_ms.saturating_add(ahead_ms);
+            self.now_ms = next_ms;
             self.act();
         }
     }
@@ -383,8 +402,15 @@ impl Guest for Engine {
         if let Some(fault) = self.unacceptable(&report) {
             return write::error(out, to, &fault);
         }
+        let before = self.fleet.newest(&report.node, report.epoch).cloned();
+        let (node, epoch, revision) = (report.node.clone(), report.epoch, report.revision);
         match self.fleet.merge(report) {
-            Ok(new) => write::merged(out, new, self.fleet.sources()),
+            Ok(new) => {
+                if new {
+                    self.weigh(before.as_ref(), &node, epoch, revision);
+                }
+                write::merged(out, new, self.fleet.sources());
+            }
             Err(FleetFull) => {
                 let fault = Fault::unavailable("the limit of 65536 nodes and epochs is reached");
                 write::error(out, to, &fault);
@@ -405,6 +431,26 @@ impl Guest for Engine {
 }
 
 impl Engine {
+    /// Lets the gates see what a node has counted since its report before.
+    fn weigh(&mut self, before: Option<&Totals>, node: &str, epoch: u64, revision: u64) {
+        let Some(now) = self.fleet.newest(node, epoch).filter(|_| self.clock == Clock::Wall) else {
+            return;
+        };
+        let grown = growth(before, now, self.policy.versions());
+        let current = revision == self.policy.revision();
+        let now_ms = self.now_ms;
+        if let Some(health) = self.controller.health() {
+            // The first report of a node is all it ever counted: it is taken as a start.
+            if before.is_some() {
+                health.record_counts(&grown.control, &grown.canary, current, now_ms);
+            }
+            if grown.went_back {
+                health.refused(Suspicion::WentBack);
+            }
+        }
+        self.act();
+    }
+
     /// Why a report cannot be taken in at all.
     fn unacceptable(&self, report: &Totals) -> Option<Fault> {
         if report.node == self.node && report.epoch == self.epoch {

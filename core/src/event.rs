@@ -1,12 +1,12 @@
-//! What happened, as values. Adapters choose words and levels.
+//! What happened, as values. Adapters choose levels; the words are here, so that they are
+//! the same everywhere.
 
-use crossfade_protocol::Share;
-use crossfade_protocol::share::Minutes;
 use serde::Serialize;
 
-use crate::health::Evidence;
+use crate::gate::Evidence;
+use crate::rollout::{BackBecause, Change};
 
-/// Something that happened, and when.
+/// Something that happened, when, and what it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// Milliseconds of the engine's clock.
@@ -14,74 +14,25 @@ pub struct Event {
     /// What.
     #[serde(flatten)]
     pub what: What,
+    /// The evidence that led to it, where evidence did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum What {
-    /// A step began.
-    StepStarted {
-        /// Its number, from 1.
-        step: usize,
-        /// The share of the new version from now on.
-        percentage: Share,
-    },
-    /// A step ended and the next may begin.
-    StepPassed {
-        /// Its number, from 1.
-        step: usize,
-        /// What the gate said.
-        because: String,
-        /// Its numbers.
-        evidence: Evidence,
-    },
-    /// A step waits for evidence that time alone will not bring.
-    Held {
-        /// Its number, from 1.
-        step: usize,
-        /// What is missing.
-        because: String,
-    },
-    /// An operator stopped the clock of the step.
-    Paused,
-    /// An operator let it run again.
-    Resumed,
-    /// An operator skipped the rest of the step, or of the rollout.
-    Promoted {
-        /// All remaining steps.
-        full: bool,
-    },
-    /// The gate took the new version back.
-    RolledBack {
-        /// The step it happened in, from 1.
-        step: usize,
-        /// The share that was taken back.
-        from: Share,
-        /// What the gate found.
-        because: String,
-        /// Its numbers.
-        evidence: Evidence,
-    },
-    /// An operator took the new version back.
-    Aborted {
-        /// The share that was taken back.
-        from: Share,
-    },
-    /// An operator began again.
-    Retried,
-    /// An operator restored the share from before the rollout.
-    Undone {
-        /// That share.
-        percentage: Share,
-    },
-    /// The last step has passed.
-    Completed {
-        /// The share it ended with.
-        percentage: Share,
-        /// How long it took.
-        duration_minutes: Minutes,
-    },
+    /// To the rollout.
+    Rollout(Change),
+    /// To the node.
+    Node(NodeChange),
+}
+
+/// What happened to a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum NodeChange {
     /// A new policy is in force.
     Configured {
         /// Its revision.
@@ -103,39 +54,66 @@ pub enum What {
     },
 }
 
-impl What {
-    /// One sentence for people, without the time.
+impl Event {
+    /// One or a few sentences for people, without the time.
     pub fn sentence(&self) -> String {
-        match self {
-            What::StepStarted { step, percentage } => {
-                format!("Step {step} began: {percentage} to the new version.")
+        let because =
+            self.evidence.as_ref().map(|evidence| evidence.sentence()).unwrap_or_default();
+        match &self.what {
+            What::Rollout(change) => rollout_sentence(change, &because),
+            What::Node(change) => node_sentence(change),
+        }
+    }
+}
+
+fn rollout_sentence(change: &Change, because: &str) -> String {
+    let text = match change {
+        Change::StepStarted { step, percentage } => {
+            format!("Step {step} began: {percentage} to the new version.")
+        }
+        Change::Frozen { step, .. } => format!("Step {step} waits for the end of a freeze window."),
+        Change::StepPassed { step } => format!("Step {step} passed."),
+        Change::Held { step } => format!("Step {step} has had its time and waits for evidence."),
+        Change::ApprovalNeeded { step } => format!("Step {step} waits for a person to promote it."),
+        Change::TimedOut { step, max_minutes } => format!(
+            "Step {step} timed out: no evidence either way within {} minutes. It goes on when a person promotes or resumes it.",
+            max_minutes.minutes()
+        ),
+        Change::Paused => "Paused by an operator.".to_owned(),
+        Change::Resumed => "Resumed by an operator.".to_owned(),
+        Change::Promoted { full: false } => "Promoted to the next step by an operator.".to_owned(),
+        Change::Promoted { full: true } => "Promoted to the last step by an operator.".to_owned(),
+        Change::RollbackStarted { step, from, because } => match because {
+            BackBecause::Unhealthy => format!("Rollback from {from} in step {step}."),
+            BackBecause::MissingData => {
+                format!("Rollback from {from} in step {step}: data were missing for too long.")
             }
-            What::StepPassed { step, because, .. } => format!("Step {step} passed: {because}."),
-            What::Held { step, because } => format!("Step {step} is held: {because}."),
-            What::Paused => "Paused by an operator.".to_owned(),
-            What::Resumed => "Resumed by an operator.".to_owned(),
-            What::Promoted { full: false } => {
-                "Promoted to the next step by an operator.".to_owned()
-            }
-            What::Promoted { full: true } => "Promoted to the last step by an operator.".to_owned(),
-            What::RolledBack { step, from, because, .. } => {
-                format!("Rolled back from {from} in step {step}: {because}.")
-            }
-            What::Aborted { from } => format!("Aborted by an operator at {from}."),
-            What::Retried => "Begun again by an operator, with the same clients.".to_owned(),
-            What::Undone { percentage } => format!("Undone by an operator: back to {percentage}."),
-            What::Completed { percentage, duration_minutes } => {
-                format!("Completed at {percentage} after {} minutes.", duration_minutes.minutes())
-            }
-            What::Configured { revision } => format!("Policy revision {revision} is in force."),
-            What::GuardTripped { failures, requests, max_failure_ratio } => format!(
-                "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {max_failure_ratio} of them. Everything goes to the stable version until a newer policy comes."
-            ),
-            What::ClientsFull { clients } => {
-                format!(
-                    "The table of clients is full at {clients}: new clients are no longer counted."
-                )
-            }
+            BackBecause::Operator => format!("Aborted by an operator at {from} in step {step}."),
+        },
+        Change::SteppedBack { percentage } => format!("Taken back to {percentage}."),
+        Change::RolledBack { .. } => "Rolled back: everything goes to the old version.".to_owned(),
+        Change::Aborted { .. } => "Everything goes to the old version.".to_owned(),
+        Change::Retried => "Begun again by an operator, with the same clients.".to_owned(),
+        Change::Undone { percentage } => format!("Undone by an operator: back to {percentage}."),
+        Change::WatchStarted { watch_minutes } => {
+            format!("Health is watched for {} more minutes.", watch_minutes.minutes())
+        }
+        Change::Completed { percentage, duration_minutes } => {
+            format!("Completed at {percentage} after {} minutes.", duration_minutes.minutes())
+        }
+    };
+    if because.is_empty() { text } else { format!("{text} {because}") }
+}
+
+fn node_sentence(change: &NodeChange) -> String {
+    match change {
+        NodeChange::Configured { revision } => format!("Policy revision {revision} is in force."),
+        NodeChange::GuardTripped { failures, requests, max_failure_ratio } => format!(
+            "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {} %. Everything goes to the stable version until a newer policy comes.",
+            100.0 * max_failure_ratio
+        ),
+        NodeChange::ClientsFull { clients } => {
+            format!("The table of clients is full at {clients}: new clients are no longer counted.")
         }
     }
 }

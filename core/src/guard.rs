@@ -7,7 +7,7 @@
 use crossfade_protocol::plan;
 use serde::{Deserialize, Serialize};
 
-use crate::event::What;
+use crate::event::NodeChange;
 use crate::tally::Tally;
 
 /// The guard's memory.
@@ -30,14 +30,18 @@ impl Guard {
     }
 
     /// Looks at the new version's counts; says so when it trips.
-    pub(crate) fn look(&mut self, rule: Option<&plan::Guard>, newest: &Tally) -> Option<What> {
+    pub(crate) fn look(
+        &mut self,
+        rule: Option<&plan::Guard>,
+        newest: &Tally,
+    ) -> Option<NodeChange> {
         let rule = rule.filter(|_| !self.tripped)?;
         let requests = newest.requests.saturating_sub(self.requests);
         let failures = newest.failures.saturating_sub(self.failures);
         let max_failure_ratio = rule.max_failure_ratio;
         self.tripped =
             requests >= rule.min_requests && failures as f64 > max_failure_ratio * requests as f64;
-        self.tripped.then_some(What::GuardTripped { failures, requests, max_failure_ratio })
+        self.tripped.then_some(NodeChange::GuardTripped { failures, requests, max_failure_ratio })
     }
 }
 

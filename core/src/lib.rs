@@ -16,7 +16,7 @@ pub mod event;
 pub mod gate;
 mod guard;
 pub mod guest;
-pub mod health;
+mod health;
 pub mod latency;
 pub mod policy;
 pub mod request;

@@ -212,6 +212,12 @@ impl Policy {
         self.rules.get(usize::from(rule)).map(|rule| rule.name.as_str())
     }
 
+    /// Whether a share, and nothing else, chooses the version of this key. Where rules may
+    /// have chosen, only the request would tell.
+    pub fn is_randomised(&self, key: &[u8]) -> bool {
+        !self.kill_switch && self.rules.is_empty() && self.pin(Some(key)).is_none()
+    }
+
     /// Whether a decision may look at attributes.
     pub fn needs_attributes(&self) -> bool {
         !self.rules.is_empty()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
-use crossfade_protocol::request::{Counts, Outcome};
+use crossfade_protocol::request::Outcome;
 use crossfade_protocol::totals::{Totals, VersionTotals};
 use serde::{Deserialize, Serialize};
 
@@ -71,14 +71,46 @@ impl Tally {
     }
 }
 
-/// Control and canary side by side, for the gate.
-pub fn counts(control: &Tally, canary: &Tally) -> Counts {
-    Counts {
-        canary_requests: canary.requests,
-        canary_failures: canary.failures,
-        control_requests: control.requests,
-        control_failures: control.failures,
+/// What the later of two reports has counted beyond the earlier, for the versions before
+/// `newest` together and for `newest`; and whether some count went back. What went back
+/// counts as nothing.
+pub fn growth(earlier: Option<&Totals>, later: &Totals, versions: &[String]) -> Growth {
+    let mut growth = Growth::default();
+    let newest = versions.last();
+    for counted in &later.versions {
+        let before = earlier.and_then(|e| e.versions.iter().find(|v| v.version == counted.version));
+        let before = before.map(Tally::from_totals).unwrap_or_default();
+        let now = Tally::from_totals(counted);
+        growth.went_back |= now.requests < before.requests || now.failures < before.failures;
+        let mut latency = Histogram::default();
+        for (bucket, (now, before)) in
+            now.latency.counts().iter().zip(before.latency.counts()).enumerate()
+        {
+            latency.add(bucket, now.saturating_sub(*before));
+        }
+        let requests = now.requests.saturating_sub(before.requests);
+        let grown = Tally {
+            routed: now.routed.saturating_sub(before.routed),
+            requests,
+            failures: now.failures.saturating_sub(before.failures).min(requests),
+            latency,
+        };
+        let side =
+            if Some(&counted.version) == newest { &mut growth.canary } else { &mut growth.control };
+        side.merge(&grown);
     }
+    growth
+}
+
+/// See [`growth`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Of all versions but the newest.
+    pub control: Tally,
+    /// Of the newest version.
+    pub canary: Tally,
+    /// Whether some count was smaller than before.
+    pub went_back: bool,
 }
 
 /// What other nodes have counted: of each node and epoch the newest report.
@@ -136,6 +168,11 @@ impl Fleet {
                 Ok(true)
             }
         }
+    }
+
+    /// The newest report of a node and epoch.
+    pub fn newest(&self, node: &str, epoch: u64) -> Option<&Totals> {
+        self.newest.get(&(node.to_owned(), epoch))
     }
 
     /// Sum over all nodes for each of `versions`. Counts of other versions are left out.

@@ -128,7 +128,7 @@ fn a_slower_version_is_found_an_equal_one_is_proven_and_ten_percent_are_tolerate
     assert_ne!(judged(1).0.verdict, Verdict::Unhealthy);
     let (finding, evidence) = judged(3);
     assert_eq!(finding.rule, Rule::Slower);
-    let text = Evidence::assemble(DataState::Ok, None, Some(evidence), None, None).sentence();
+    let text = Evidence::assemble(DataState::Ok, None, Some(evidence), None, None, None).sentence();
     assert!(text.starts_with("v2 is more than 10 % slower than v1: "), "{text}");
 }
 
@@ -156,7 +156,7 @@ fn a_wrong_share_blocks_health_but_not_an_alarm() {
     let mut gate = failures();
     gate.record_total(&segment(5_000, 5, 45_000, 45), 0).unwrap();
     let evidence = |gate: &mut FailureGate| {
-        Evidence::assemble(DataState::Ok, Some(gate.evidence()), None, None, Some(share))
+        Evidence::assemble(DataState::Ok, Some(gate.evidence()), None, None, None, Some(share))
     };
     assert_eq!(evidence(&mut gate).finding.rule, Rule::SampleRatioMismatch);
     gate.record_total(&segment(500, 400, 4_500, 5), MINUTE).unwrap();

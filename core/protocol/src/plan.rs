@@ -22,14 +22,15 @@ use serde_json::Value;
 pub use condition::{Condition, Test};
 pub use dates::{Brownout, Deprecation, Freeze, OldVersionAfter};
 pub use gate::{
-    FailureGate, Gate, LatencyGate, MissingData, MissingDataPolicy, NotWorse, OnInconclusive,
+    FailureGate, FailureSlo, Gate, LatencyGate, MissingData, MissingDataPolicy, NotWorse,
+    OnInconclusive,
 };
 pub use instant::Instant;
-pub use rollout::{Approval, RollbackMode, Rollout, Step};
+pub use rollout::{Approval, EvidenceNeed, RollbackMode, Rollout, Step};
 pub use semver::{Comparison, Requirement, SdkVersion};
 
 use crate::error::{Problem, Problems};
-use crate::share::{Share, Weight};
+use crate::share::{Minutes, Share, Weight};
 
 pub(crate) use condition::attribute_text;
 pub(crate) use gate::read_gate;
@@ -122,7 +123,14 @@ impl Plan {
             sticky: true,
             rollout: None,
             // The bare protocol advances unless something was detected; a document holds.
-            gate: Gate { on_inconclusive: OnInconclusive::Advance, ..Gate::default() },
+            gate: Gate {
+                on_inconclusive: OnInconclusive::Advance,
+                on_missing_data: MissingDataPolicy {
+                    after_minutes: Minutes::ZERO,
+                    then: MissingData::Advance,
+                },
+                ..Gate::default()
+            },
             deprecation: None,
             brownouts: Vec::new(),
             privacy: Privacy::Plain,

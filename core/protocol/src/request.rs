@@ -72,8 +72,8 @@ pub enum Request {
     },
     /// `gradual_rollout`
     GradualRollout {
-        /// At least one; percentages never fall.
-        steps: Vec<Step>,
+        /// At least one; percentages never fall. The plan's own when absent.
+        steps: Option<Vec<Step>>,
         /// The gate, when the message carries one.
         gate: Option<Gate>,
     },

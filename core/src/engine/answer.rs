@@ -1,26 +1,30 @@
 //! The long way: every message in its general form.
 
 use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
-use crossfade_protocol::plan::{Plan, Split as PlanSplit, Versions};
+use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
     Check, ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk,
     MigrationStats, PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation,
     RolloutState, RouteOk, Stage, Sunset, UsersResponse,
 };
 use crossfade_protocol::request::{
-    Address, Clock, Command, Counts, GateQuestion, Message, Outcome, Override, Request as Asked,
+    Address, Clock, Command, GateQuestion, Message, Outcome, Override, Request as Asked,
 };
 use crossfade_protocol::{Fault, Share, json};
 use serde_json::{Map, Value};
 
 use super::{Engine, Waiting, write};
 use crate::census::Identity;
+use crate::controller::Source;
 use crate::decision::Decision;
-use crate::event::What;
-use crate::health::{Gate as _, Judgement, TwoProportions};
+use crate::event::{NodeChange, What};
+use crate::gate::evidence::FailureEvidence;
+use crate::gate::segment::{Arm, Segment};
+use crate::health::{ShareBy, client_hash, failure_config};
+use crate::latency::Histogram;
 use crate::policy::{Policy, STABLE, Traffic};
 use crate::request::Request;
-use crate::rollout::{Phase, Refused};
+use crate::rollout::{Course, Phase, Refused};
 use crate::split::{Split, apportion};
 
 impl Engine {
@@ -61,17 +65,7 @@ impl Engine {
             }
             Asked::GetMigrationStats { window_ms } => write::reply(out, to, &self.stats(window_ms)),
             Asked::GradualRollout { steps, gate } => {
-                let baseline = match self.clock {
-                    // Outcomes reported before are the evidence of every step.
-                    Clock::Virtual => Counts::default(),
-                    Clock::Wall => self.evidence(),
-                };
-                let traffic = self.policy.traffic().clone();
-                let events = self
-                    .controller
-                    .start(steps, gate, &traffic, baseline, self.now_ms)
-                    .map_err(refused)?;
-                self.follow(events);
+                self.start_rollout(steps, gate)?;
                 self.waiting = Some(Waiting { address: address.cloned(), msg_id });
                 self.play_if_virtual(out);
             }
@@ -121,12 +115,9 @@ impl Engine {
         to: write::ReplyTo<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        let counts = match self.clock {
-            Clock::Virtual => Counts::default(),
-            Clock::Wall => self.evidence(),
-        };
-        let events = self.controller.command(command, counts, self.now_ms).map_err(refused)?;
-        self.follow(events);
+        let past = self.past_latency();
+        let changes = self.controller.command(command, &past, self.now_ms).map_err(refused)?;
+        self.follow(changes);
         if self.clock == Clock::Virtual {
             self.play();
         }
@@ -134,6 +125,54 @@ impl Engine {
         // Whoever waits for the rollout hears of its end after the one who ended it.
         self.settle(out);
         Ok(())
+    }
+
+    fn start_rollout(
+        &mut self,
+        steps: Option<Vec<Step>>,
+        gate: Option<GatePlan>,
+    ) -> Result<(), Fault> {
+        let plan = self.policy.plan();
+        let planned = plan.rollout.as_ref();
+        let none = || {
+            Fault::malformed(
+                "`steps` is missing, and the plan has no rollout: a list of {percentage, duration_minutes}",
+            )
+        };
+        let steps =
+            steps.or_else(|| planned.map(|rollout| rollout.steps.clone())).ok_or_else(none)?;
+        let gate = gate.unwrap_or(plan.gate);
+        let freeze = planned.map(|rollout| rollout.freeze.as_slice()).unwrap_or_default();
+        let course = Course {
+            steps,
+            on_inconclusive: gate.on_inconclusive,
+            rollback: planned.map(|rollout| rollout.rollback).unwrap_or_default(),
+            freeze_ms: freeze.iter().map(|f| (f.from.unix_ms(), f.to.unix_ms())).collect(),
+        };
+        let sticky = plan.sticky;
+        let share_by = match (self.policy.needs_attributes(), sticky) {
+            // Where rules may have chosen, nobody can tell whom the share chose.
+            (true, _) => None,
+            (false, true) => Some(ShareBy::Clients),
+            (false, false) => Some(ShareBy::Requests),
+        };
+        let past = self.past_latency();
+        let live = (self.clock == Clock::Wall).then_some((share_by, &past));
+        let traffic = self.policy.traffic().clone();
+        let changes = self
+            .controller
+            .start(course, gate, sticky, &traffic, live, self.now_ms)
+            .map_err(refused)?;
+        self.follow(changes);
+        Ok(())
+    }
+
+    /// What is known of the latency of all versions but the newest.
+    fn past_latency(&self) -> Histogram {
+        let mut past = Histogram::default();
+        let counted = self.counted();
+        counted.iter().take(usize::from(self.policy.newest())).for_each(|t| past.merge(&t.latency));
+        past
     }
 
     fn play_if_virtual(&mut self, out: &mut Vec<u8>) {
@@ -219,15 +258,34 @@ impl Engine {
     }
 
     fn record_outcomes(&mut self, outcomes: &[Outcome]) {
+        let newest = usize::from(self.policy.newest());
         for outcome in outcomes {
             if let Some(tally) = self.tallies.get_mut(outcome.version) {
                 tally.record(outcome);
             }
+            let arm = if outcome.version == newest { Arm::Canary } else { Arm::Control };
+            // An aggregate is taken as it is: neither counted once a client nor capped.
+            let user_id = outcome.user_id.as_deref().filter(|_| outcome.requests() == 1);
+            let client = user_id.map(|user_id| client_hash(user_id, self.epoch));
+            match self.clock {
+                Clock::Virtual => self.presented.record(arm, outcome, client),
+                Clock::Wall => {
+                    let randomised = match outcome.user_id.as_deref() {
+                        Some(key) => self.policy.is_randomised(key.as_bytes()),
+                        None => true,
+                    };
+                    let now_ms = self.now_ms;
+                    if let Some(health) = self.controller.health() {
+                        health.record(arm, outcome, client, randomised, now_ms);
+                    }
+                }
+            }
         }
-        let newest = self.tallies.get(usize::from(self.policy.newest()));
         let rule = self.policy.plan().guard;
-        if let Some(what) = newest.and_then(|newest| self.guard.look(rule.as_ref(), newest)) {
-            self.happened(what);
+        let tripped =
+            self.tallies.get(newest).and_then(|tally| self.guard.look(rule.as_ref(), tally));
+        if let Some(change) = tripped {
+            self.happened(What::Node(change), None);
         }
         if self.clock == Clock::Wall {
             self.act();
@@ -262,7 +320,7 @@ impl Engine {
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();
-        self.happened(What::Configured { revision });
+        self.happened(What::Node(NodeChange::Configured { revision }), None);
         Ok(revision)
     }
 
@@ -400,17 +458,21 @@ impl Engine {
         Sunset { ready: checks.iter().all(|check| check.ok), checks }
     }
 
-    fn judged(&self) -> (Value, Value) {
-        match self.controller.judgement() {
-            None => (Value::Null, Value::Null),
-            Some(Judgement { verdict, evidence, .. }) => {
-                (verdict.as_str().into(), serde_json::to_value(evidence).unwrap_or_default())
-            }
+    /// The verdict as it stands, every number behind it, and the same in words.
+    fn judged(&mut self) -> (Value, Value, String) {
+        let fleet = self.fleet_pair();
+        let source = match self.clock {
+            Clock::Virtual => Source::Before(&self.presented, &fleet),
+            Clock::Wall => Source::Live,
+        };
+        match self.controller.evidence(source, self.now_ms) {
+            None => (Value::Null, Value::Null, String::new()),
+            Some(told) => (told.verdict.into(), told.numbers, told.sentence),
         }
     }
 
-    fn rollout_state(&self) -> RolloutState {
-        let (verdict, evidence) = self.judged();
+    fn rollout_state(&mut self) -> RolloutState {
+        let (verdict, evidence, because) = self.judged();
         let Some(rollout) = self.controller.rollout() else {
             let percentage = match self.policy.traffic() {
                 Traffic::Canary { share, .. } => *share,
@@ -436,7 +498,11 @@ impl Engine {
             percentage: rollout.share(),
             verdict,
             evidence,
-            reason: self.last_sentence(),
+            reason: if ended || because.is_empty() {
+                self.controller.reason().to_owned()
+            } else {
+                because
+            },
             step_minutes: if ended {
                 Default::default()
             } else {
@@ -445,21 +511,19 @@ impl Engine {
         }
     }
 
-    fn last_sentence(&self) -> String {
-        self.controller.history().last().cloned().unwrap_or_default()
-    }
-
-    pub(super) fn rollout_complete(&self, waiting: &Waiting, out: &mut Vec<u8>) {
+    pub(super) fn rollout_complete(&mut self, waiting: &Waiting, out: &mut Vec<u8>) {
+        let evidence = self.judged().1;
         let Some(rollout) = self.controller.rollout() else { return };
         let phase = rollout.phase();
         let reply = RolloutComplete {
             final_percentage: rollout.share(),
-            health_checks_passed: !matches!(phase, Phase::RolledBack | Phase::Held),
+            health_checks_passed: !(rollout.was_rolled_back()
+                || matches!(phase, Phase::Held | Phase::TimedOut)),
             outcome: phase.as_str(),
             steps_passed: rollout.passed(),
             duration_minutes: rollout.elapsed(self.now_ms),
-            reason: self.last_sentence(),
-            evidence: self.judged().1,
+            reason: self.controller.reason().to_owned(),
+            evidence,
         };
         write::reply(out, self.reply_to(waiting.address.as_ref(), waiting.msg_id), &reply);
     }
@@ -492,17 +556,17 @@ fn check_policy(document: &Value) -> PolicyChecked {
 }
 
 fn evaluate_gate(question: &GateQuestion) -> GateVerdict {
-    let mut sum = Counts::default();
-    for counts in &question.segments {
-        sum.canary_requests += counts.canary_requests;
-        sum.canary_failures += counts.canary_failures;
-        sum.control_requests += counts.control_requests;
-        sum.control_failures += counts.control_failures;
-    }
-    let judgement = TwoProportions::of(&question.gate).judge(&sum);
+    let segments = question.segments.iter().map(|counts| {
+        let mut segment = Segment::default();
+        segment.count(Arm::Canary, counts.canary_requests, counts.canary_failures);
+        segment.count(Arm::Control, counts.control_requests, counts.control_failures);
+        segment
+    });
+    let segments: Vec<Segment> = segments.collect();
+    let evidence = FailureEvidence::of_segments(&segments, &failure_config(&question.gate));
     GateVerdict {
-        verdict: judgement.verdict.as_str().into(),
-        evidence: serde_json::to_value(&judgement.evidence).unwrap_or_default(),
-        reason: judgement.because,
+        verdict: evidence.finding.verdict.as_str().into(),
+        evidence: serde_json::to_value(&evidence).unwrap_or_default(),
+        reason: evidence.sentence(),
     }
 }

@@ -13,6 +13,7 @@ use crate::census::{self, Census};
 use crate::controller::Controller;
 use crate::draws::Draws;
 use crate::guard::Guard;
+use crate::health::{Presented, SavedClients};
 use crate::latency::Histogram;
 use crate::policy::{Policy, Traffic};
 use crate::tally::{Fleet, Tally};
@@ -37,6 +38,10 @@ struct State {
     census: census::Head,
     guard: Guard,
     controller: Controller,
+    /// Control and canary of the outcomes presented on a virtual clock.
+    presented: [SavedTally; 2],
+    /// How many clients of open bins follow: seen and failed of the gates, presented.
+    bins: [usize; 3],
     waiting: Option<Waiting>,
     lines: u64,
     enveloped: bool,
@@ -73,6 +78,7 @@ impl From<&SavedTally> for Tally {
 
 /// Writes the state.
 pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
+    let (clients, presented) = (engine.controller.clients(), engine.presented.clients());
     let state = State {
         node: engine.node.clone(),
         epoch: engine.epoch,
@@ -89,6 +95,8 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         census: engine.census.head(),
         guard: engine.guard,
         controller: engine.controller.clone(),
+        presented: [&engine.presented.control, &engine.presented.canary].map(SavedTally::from),
+        bins: [clients.seen.len(), clients.failed.len(), presented.len()],
         waiting: engine.waiting.clone(),
         lines: engine.lines,
         enveloped: engine.enveloped,
@@ -97,6 +105,10 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(MAGIC);
     write::line(out, &state);
+    let failed = clients.failed.iter().flat_map(|(client, until)| [*client, *until]);
+    for number in clients.seen.iter().copied().chain(failed).chain(presented) {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
     engine.census.save(out);
 }
 
@@ -112,12 +124,18 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
             crossfade_protocol::json::shown(&head)
         ));
     };
-    let (json, clients) = match memchr::memchr(b'\n', body) {
+    let (json, tail) = match memchr::memchr(b'\n', body) {
         Some(end) => (&body[..end], &body[end + 1..]),
         None => return Err("damaged snapshot: it ends in the middle".to_owned()),
     };
     let state: State =
         serde_json::from_slice(json).map_err(|e| format!("damaged snapshot: {e}"))?;
+    let (saved, presented_clients, clients) =
+        read_bins(state.bins, tail).ok_or("damaged snapshot: open bins")?;
+    let mut controller = state.controller;
+    controller.restore_clients(saved);
+    let [control, canary] = state.presented.each_ref().map(Tally::from);
+    let presented = Presented::restore(control, canary, presented_clients);
     let plan =
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =
@@ -143,7 +161,8 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         fleet: state.fleet,
         census,
         guard: state.guard,
-        controller: state.controller,
+        controller,
+        presented,
         waiting: state.waiting,
         lines: state.lines,
         enveloped: state.enveloped,
@@ -152,4 +171,22 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     };
     engine.name_versions();
     Ok(())
+}
+
+/// The clients of open bins, and what follows them.
+fn read_bins(counts: [usize; 3], tail: &[u8]) -> Option<(SavedClients, Vec<u64>, &[u8])> {
+    let [seen, failed, presented] = counts;
+    let numbers = seen.checked_add(failed.checked_mul(2)?)?.checked_add(presented)?;
+    let (bytes, rest) = tail.split_at_checked(numbers.checked_mul(8)?)?;
+    let mut numbers = bytes.chunks_exact(8).map(|eight| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(eight);
+        u64::from_le_bytes(bytes)
+    });
+    let seen = numbers.by_ref().take(seen).collect();
+    let mut pairs = Vec::with_capacity(failed);
+    for _ in 0..failed {
+        pairs.push((numbers.next()?, numbers.next()?));
+    }
+    Some((SavedClients { seen, failed: pairs }, numbers.collect(), rest))
 }

@@ -56,9 +56,9 @@ pub(super) fn users_response(
 }
 
 /// Something that happened, as a line for whoever listens to ticks.
-pub(super) fn event(event: &Event) -> String {
+pub(super) fn event(event: &Event, sentence: &str) -> String {
     let mut out = b"{\"type\":\"event\"".to_vec();
-    let sentence = Sentence { event, sentence: event.what.sentence() };
+    let sentence = Sentence { event, sentence };
     fields(&mut out, |out| write_json(out, &sentence));
     out.push(b'\n');
     // serde_json writes UTF-8 only.
@@ -95,7 +95,7 @@ struct Merged {
 struct Sentence<'e> {
     #[serde(flatten)]
     event: &'e Event,
-    sentence: String,
+    sentence: &'e str,
 }
 
 #[inline]

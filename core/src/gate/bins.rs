@@ -47,7 +47,10 @@ pub struct Irregular {
 pub struct Bins {
     start_ms: u64,
     open: Segment,
+    /// Not written down with the rest: see [`Bins::clients`].
+    #[serde(skip)]
     clients: ClientTable,
+    #[serde(skip)]
     failed: FailedClients,
     irregular: Irregular,
 }
@@ -61,6 +64,18 @@ impl Bins {
     /// Reports that were late, ahead, or too many, since the beginning.
     pub fn irregular(&self) -> Irregular {
         self.irregular
+    }
+
+    /// Who was counted in the open bin, and who failed within the last minute: thousands
+    /// of numbers, which as text would fill a snapshot.
+    pub fn clients(&self) -> (&ClientTable, &FailedClients) {
+        (&self.clients, &self.failed)
+    }
+
+    /// Puts back what [`Bins::clients`] gave.
+    pub fn restore_clients(&mut self, clients: ClientTable, failed: FailedClients) {
+        self.clients = clients;
+        self.failed = failed;
     }
 
     /// True when the open bin has had its five seconds. A clock that went back ends no

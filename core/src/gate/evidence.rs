@@ -211,9 +211,14 @@ pub struct Evidence {
     /// Failures against v1; `None` where v1 is not meant to be served.
     pub failures: Option<FailureEvidence>,
     /// Latency against v1, if it is looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyEvidence>,
-    /// v2 against a bound, if there is one.
+    /// v2's failures against a bound, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slo: Option<SloEvidence>,
+    /// v2's slow requests against a bound, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_slo: Option<SloEvidence>,
     /// The share, if one was asked for.
     pub sample_ratio: Option<SampleRatioEvidence>,
 }
@@ -229,21 +234,23 @@ impl Evidence {
         failures: Option<FailureEvidence>,
         latency: Option<LatencyEvidence>,
         slo: Option<SloEvidence>,
+        latency_slo: Option<SloEvidence>,
         sample_ratio: Option<SampleRatioEvidence>,
     ) -> Evidence {
         let tests = [
             failures.as_ref().map(|test| test.finding),
             latency.as_ref().map(|test| test.finding),
             slo.as_ref().map(|test| test.finding),
+            latency_slo.as_ref().map(|test| test.finding),
         ];
         let mismatch = sample_ratio.is_some_and(|share| share.is_mismatch());
-        let finding = combine(tests, &data, mismatch);
-        Evidence { finding, data, failures, latency, slo, sample_ratio }
+        let finding = combine(&tests, &data, mismatch);
+        Evidence { finding, data, failures, latency, slo, latency_slo, sample_ratio }
     }
 }
 
 /// See [`Evidence::assemble`]. Usable on its own where only the verdict is wanted.
-pub fn combine(tests: [Option<Finding>; 3], data: &DataState, share_mismatch: bool) -> Finding {
+pub fn combine(tests: &[Option<Finding>], data: &DataState, share_mismatch: bool) -> Finding {
     let is = |finding: &&Finding, verdict| finding.verdict == verdict;
     let tests = || tests.iter().flatten();
     if let Some(unhealthy) = tests().find(|test| is(test, Verdict::Unhealthy)) {
@@ -274,7 +281,7 @@ mod tests {
         Some(Finding { verdict: Verdict::Inconclusive, rule: Rule::BoundUndecided });
 
     fn rule(tests: [Option<Finding>; 3], data: DataState, mismatch: bool) -> Rule {
-        combine(tests, &data, mismatch).rule
+        combine(&tests, &data, mismatch).rule
     }
 
     #[test]
@@ -290,6 +297,6 @@ mod tests {
 
     #[test]
     fn nothing_asked_is_nothing_proven() {
-        assert_eq!(combine([None; 3], &DataState::Ok, false).verdict, Verdict::Inconclusive);
+        assert_eq!(combine(&[None; 3], &DataState::Ok, false).verdict, Verdict::Inconclusive);
     }
 }

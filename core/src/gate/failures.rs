@@ -123,6 +123,16 @@ impl FailureGate {
         self.test.windows()
     }
 
+    /// The clients that the open bin knows; the rest of the state is serialised.
+    pub fn bins(&self) -> &Bins {
+        &self.bins
+    }
+
+    /// For putting them back.
+    pub fn bins_mut(&mut self) -> &mut Bins {
+        &mut self.bins
+    }
+
     /// Reports that were late, ahead, or too many.
     pub fn irregular(&self) -> Irregular {
         self.bins.irregular()

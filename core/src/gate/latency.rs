@@ -150,6 +150,25 @@ impl Exceedances {
 }
 
 impl Mergeable for Exceedances {
+    type Flat = ([u64; 2], [[u64; THRESHOLDS]; 3]);
+
+    fn flat(&self) -> Self::Flat {
+        (
+            [self.canary_requests, self.control_requests],
+            [self.canary, self.control, self.withheld_milli],
+        )
+    }
+
+    fn of_flat((requests, exceeded): Self::Flat) -> Option<Exceedances> {
+        let ([canary_requests, control_requests], [canary, control, withheld_milli]) =
+            (requests, exceeded);
+        let fits =
+            |counts: &[u64; THRESHOLDS], requests| counts.iter().all(|count| *count <= requests);
+        (fits(&canary, canary_requests) && fits(&control, control_requests)).then_some(
+            Exceedances { canary_requests, control_requests, canary, control, withheld_milli },
+        )
+    }
+
     fn merge(&mut self, other: &Exceedances) {
         let add = |mine: &mut u64, theirs: u64| *mine = mine.saturating_add(theirs);
         add(&mut self.canary_requests, other.canary_requests);

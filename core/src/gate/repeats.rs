@@ -50,6 +50,19 @@ impl FailedClients {
     }
 }
 
+impl From<&FailedClients> for Vec<(u64, u64)> {
+    fn from(failed: &FailedClients) -> Vec<(u64, u64)> {
+        failed.until.iter().map(|(client, until)| (*client, *until)).collect()
+    }
+}
+
+impl From<Vec<(u64, u64)>> for FailedClients {
+    /// Beyond [`FAILED_CLIENTS_MAX`] they are left out.
+    fn from(entries: Vec<(u64, u64)>) -> FailedClients {
+        FailedClients { until: entries.into_iter().take(FAILED_CLIENTS_MAX).collect() }
+    }
+}
+
 /// The lowest bits of a client are not looked at: there is room for the version.
 fn id(client: u64, version: Arm) -> u64 {
     client & !0b1111 | u64::from(version == Arm::Canary)

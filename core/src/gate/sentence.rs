@@ -25,7 +25,8 @@ impl Evidence {
                 let failures = self.failures.as_ref().filter(|test| test.finding.rule == rule);
                 let latency = self.latency.as_ref().filter(|test| test.finding.rule == rule);
                 let slo = self.slo.as_ref().filter(|test| test.finding.rule == rule);
-                match (failures, latency, slo) {
+                let slow = self.latency_slo.as_ref().filter(|test| test.finding.rule == rule);
+                match (failures, latency, slo.or(slow)) {
                     (Some(test), ..) => text += &test.sentence(),
                     (_, Some(test), _) => text += &slower(test),
                     (.., Some(test)) => text += &bound(test),
@@ -368,7 +369,8 @@ mod tests {
     #[test]
     fn missing_data_and_a_wrong_share_are_told_as_such() {
         let share = SampleRatioEvidence::of(1_200, 8_800, 0.1, Level::new(0.001).unwrap(), 0);
-        let evidence = |data, share| Evidence::assemble(data, None, None, None, share).sentence();
+        let evidence =
+            |data, share| Evidence::assemble(data, None, None, None, None, share).sentence();
         let text = evidence(DataState::Ok, Some(share));
         assert!(
             text.starts_with(

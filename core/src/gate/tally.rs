@@ -8,6 +8,16 @@ use super::segment::{Counts, Segment};
 /// Counts of one stratum in one slot. `merge` is commutative and associative to the
 /// bit, which is what makes the order of reports irrelevant.
 pub trait Mergeable: Copy + Default + PartialEq + std::fmt::Debug {
+    /// The counts as they are written down in a state of hundreds of them: numbers
+    /// without names.
+    type Flat: Serialize + for<'de> Deserialize<'de>;
+
+    /// Without names.
+    fn flat(&self) -> Self::Flat;
+
+    /// With names again; `None` for counts that cannot be.
+    fn of_flat(flat: Self::Flat) -> Option<Self>;
+
     /// Adds counts of the same stratum.
     fn merge(&mut self, other: &Self);
 }
@@ -22,6 +32,18 @@ pub struct FailureTally {
 }
 
 impl Mergeable for FailureTally {
+    type Flat = [u64; 5];
+
+    fn flat(&self) -> [u64; 5] {
+        let (canary, control) = (self.segment.canary(), self.segment.control());
+        [canary.requests, canary.failures, control.requests, control.failures, self.withheld_milli]
+    }
+
+    fn of_flat([n_t, e_t, n_c, e_c, withheld_milli]: [u64; 5]) -> Option<FailureTally> {
+        let segment = Segment::new(n_t, e_t, n_c, e_c).ok()?;
+        Some(FailureTally { segment, withheld_milli })
+    }
+
     fn merge(&mut self, other: &FailureTally) {
         self.segment.merge(&other.segment);
         self.withheld_milli = self.withheld_milli.saturating_add(other.withheld_milli);
@@ -96,6 +118,16 @@ impl Trials {
 }
 
 impl Mergeable for Trials {
+    type Flat = [u64; 2];
+
+    fn flat(&self) -> [u64; 2] {
+        [self.requests, self.failures]
+    }
+
+    fn of_flat([requests, failures]: [u64; 2]) -> Option<Trials> {
+        Trials::new(requests, failures).ok()
+    }
+
     fn merge(&mut self, other: &Trials) {
         self.requests = self.requests.saturating_add(other.requests);
         self.failures = self.failures.saturating_add(other.failures);

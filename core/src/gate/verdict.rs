@@ -16,6 +16,17 @@ pub enum Verdict {
     Inconclusive,
 }
 
+impl Verdict {
+    /// The name in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Healthy => "healthy",
+            Verdict::Unhealthy => "unhealthy",
+            Verdict::Inconclusive => "inconclusive",
+        }
+    }
+}
+
 /// Which rule led to a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,7 +8,7 @@
 //! by addition in any order. A window is the sum over all later rows, its evidence the
 //! sum over its strata.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::mixture::{LogSum, log_sum_exp};
 use super::slots::{border_at_or_before, border_before, ln_weight, weight};
@@ -32,17 +32,32 @@ pub struct TooManyStrata;
 
 /// Counts per slot border and stratum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "T: Mergeable", deserialize = "T: Mergeable"))]
 pub struct Windows<T> {
     newest: u32,
     /// Ordered by slot, then stratum; every slot is a remembered border.
     rows: Vec<Row<T>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row<T> {
     slot: u32,
     stratum: Stratum,
     tally: T,
+}
+
+impl<T: Mergeable> Serialize for Row<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.slot, self.stratum, self.tally.flat()).serialize(serializer)
+    }
+}
+
+impl<'de, T: Mergeable> Deserialize<'de> for Row<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<T>, D::Error> {
+        let (slot, stratum, flat) = <(u32, Stratum, T::Flat)>::deserialize(deserializer)?;
+        let impossible = || D::Error::custom("counts that cannot be");
+        Ok(Row { slot, stratum, tally: T::of_flat(flat).ok_or_else(impossible)? })
+    }
 }
 
 impl<T: Mergeable> Default for Windows<T> {
@@ -185,10 +200,7 @@ pub struct Windowed {
 /// One stratum, the current one, grows while the others rest. What the others say in
 /// each window is computed once and kept until one of them changes or a slot begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(bound(
-    serialize = "Test: Serialize, Test::Tally: Serialize",
-    deserialize = "Test: Deserialize<'de>, Test::Tally: Deserialize<'de>"
-))]
+#[serde(bound(serialize = "Test: Serialize", deserialize = "Test: Deserialize<'de>"))]
 pub struct WindowedTest<Test: WindowTest<C>, const C: usize> {
     test: Test,
     windows: Windows<Test::Tally>,

@@ -32,9 +32,31 @@ pub struct Step {
     /// Whether a person must promote it.
     #[serde(default, skip_serializing_if = "Approval::is_none")]
     pub approval: Approval,
-    /// How long health is watched after the step has been reached for good.
+    /// How long health is watched after the step has been reached for good; only on the
+    /// last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch_minutes: Option<Minutes>,
+    /// How much evidence it takes to end the step.
+    #[serde(default, skip_serializing_if = "EvidenceNeed::is_default")]
+    pub evidence: EvidenceNeed,
+}
+
+/// How much evidence it takes to end a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceNeed {
+    /// What the gate's `on_inconclusive` says.
+    #[default]
+    Default,
+    /// Proof of health, whatever `on_inconclusive` says, and nothing else: the step lasts
+    /// as long as that takes and, without `duration_minutes`, no longer.
+    Auto,
+}
+
+impl EvidenceNeed {
+    fn is_default(&self) -> bool {
+        *self == EvidenceNeed::Default
+    }
 }
 
 /// Whether a step needs a person's word before the next begins.
@@ -55,7 +77,7 @@ impl Approval {
 }
 
 /// How the new version is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum RollbackMode {
     /// To 0 % at once.
@@ -106,6 +128,13 @@ pub(crate) fn read_steps(node: &Node<'_, '_>) -> Option<Vec<Step>> {
                 step.percentage, before.percentage
             ));
         }
+        if let Some(early) = steps.last().filter(|before| before.watch_minutes.is_some()) {
+            complete = false;
+            item.note::<()>(format!(
+                "comes after a step with `watch_minutes` (at {}): only the last step is watched",
+                early.percentage
+            ));
+        }
         steps.push(step);
     }
     complete.then_some(steps)
@@ -117,11 +146,15 @@ fn read_step(node: &Node<'_, '_>) -> Option<Step> {
     let percentage = share_node.as_ref().and_then(|node| node.share());
     let watch = fields.get("watch_minutes").map(|node| node.minutes());
     let duration = fields.get("duration_minutes");
-    let duration = match (&duration, &watch) {
-        (Some(node), _) => node.minutes(),
-        // The last step may consist of the watch alone.
-        (None, Some(_)) => Some(Minutes::ZERO),
-        (None, None) => {
+    let evidence = fields
+        .get("evidence")
+        .map(|node| node.word(&[("default", EvidenceNeed::Default), ("auto", EvidenceNeed::Auto)]));
+    let duration = match (&duration, &watch, &evidence) {
+        (Some(node), ..) => node.minutes(),
+        // The last step may consist of the watch alone, and a step may last just as long
+        // as its evidence takes.
+        (None, Some(_), _) | (None, None, Some(Some(EvidenceNeed::Auto))) => Some(Minutes::ZERO),
+        (None, None, _) => {
             node.note("`duration_minutes` is missing: how long the step lasts at least")
         }
     };
@@ -151,6 +184,7 @@ fn read_step(node: &Node<'_, '_>) -> Option<Step> {
         max_minutes,
         approval: approval.map_or(Some(Approval::None), |approval| approval)?,
         watch_minutes: watch.map_or(Some(None), |watch| watch.map(Some))?,
+        evidence: evidence.unwrap_or(Some(EvidenceNeed::Default))?,
     })
 }
 

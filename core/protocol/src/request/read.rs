@@ -12,7 +12,7 @@ use crate::limits::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, CLIENTS_LISTED_MAX, KEY_BYTES_MAX, MINUTES_MAX,
     NAME_BYTES_MAX, OUTCOME_COUNT_MAX, OUTCOMES_MAX, STEPS_MAX,
 };
-use crate::plan::{Gate, OnInconclusive, Plan, Versions, read_gate, read_split, read_steps};
+use crate::plan::{Gate, Plan, Versions, read_gate, read_split, read_steps};
 use crate::read::{Fields, Node, read};
 
 /// 24 hours: what `window_ms` means when it is not given.
@@ -120,10 +120,9 @@ fn read_request(
             all(&|fields| Some(Request::GetMigrationStats { window_ms: read_window(fields)? }))
         }
         "gradual_rollout" => all(&|fields| {
-            let steps = fields.require("steps", "a list of {percentage, duration_minutes}");
-            let steps = steps.and_then(|node| read_steps(&node));
+            let steps = fields.get("steps").map(|node| read_steps(&node));
             let gate = fields.get("gate").map(|node| read_message_gate(&node));
-            Some(Request::GradualRollout { steps: steps?, gate: flip(gate)? })
+            Some(Request::GradualRollout { steps: flip(steps)?, gate: flip(gate)? })
         }),
         "report_outcomes" => all(&|fields| {
             let list = fields.require("outcomes", "a list of {version, ok or status}")?;
@@ -306,8 +305,21 @@ fn read_window(fields: &Fields<'_, '_>) -> Option<u64> {
 /// A gate in a message advances where a document's would hold, unless it says so.
 fn read_message_gate(node: &Node<'_, '_>) -> Option<Gate> {
     let gate = read_gate(node)?;
-    let said = node.value.get("on_inconclusive").is_some_and(|value| !value.is_null());
-    Some(if said { gate } else { Gate { on_inconclusive: OnInconclusive::Advance, ..gate } })
+    let said = |name: &str| node.value.get(name).is_some_and(|value| !value.is_null());
+    let bare = Plan::bare().gate;
+    Some(Gate {
+        on_inconclusive: if said("on_inconclusive") {
+            gate.on_inconclusive
+        } else {
+            bare.on_inconclusive
+        },
+        on_missing_data: if said("on_missing_data") {
+            gate.on_missing_data
+        } else {
+            bare.on_missing_data
+        },
+        ..gate
+    })
 }
 
 fn read_outcome(node: &Node<'_, '_>, versions: &Versions) -> Option<Outcome> {
@@ -371,8 +383,8 @@ fn read_gate_question(fields: &Fields<'_, '_>) -> Option<Request> {
     };
     let margin = flip(fields.get("margin").map(|node| {
         node.number(
-            |m| (1.0..=100.0).contains(&m),
-            "not a margin: 1 (as good as the old version) to 100",
+            |m| (1.0..=10.0).contains(&m),
+            "not a margin: 1 (as good as the old version) to 10",
         )
     }));
     let alpha = flip(fields.get("alpha").map(probability));
