@@ -228,7 +228,7 @@ fn steps_and_a_drifting_baseline_do_not_add_alarms() {
 /// several bins.
 #[test]
 fn retries_of_sticky_clients_do_not_roll_back_a_healthy_version() {
-    let (runs, ticks) = (40, 480);
+    let (runs, ticks) = (20, 360);
     let mut chance = Chance(seed() ^ 2);
     let mut alarms = |retries_per_tick, aggregated| {
         let world = World {
@@ -257,7 +257,7 @@ fn retries_of_sticky_clients_do_not_roll_back_a_healthy_version() {
 /// notice while the whole record still speaks for v2.
 #[test]
 fn a_late_regression_is_found_within_minutes() {
-    let (runs, good) = (11, 1_440);
+    let (runs, good) = (7, 1_440);
     let mut chance = Chance(seed() ^ 3);
     let before = World {
         requests_per_tick: 500,
