@@ -32,7 +32,8 @@ pub fn cap_failures(canary_failures: u64, control_failures: u64, share: f64, cap
         (x * ln_canary + e_c * ln_control, ln_canary)
     };
     // Start within a factor of two: from a burst of 1e19 a step would lose every digit.
-    let mut x = e_c * share / (1.0 - share);
+    let expected = e_c * share / (1.0 - share);
+    let mut x = expected;
     while x < e_t && deviation(x).0 <= limit {
         x *= 2.0;
     }
@@ -44,7 +45,8 @@ pub fn cap_failures(canary_failures: u64, control_failures: u64, share: f64, cap
         if step.is_nan() || step <= 1e-15 * x {
             break;
         }
-        x -= step;
+        // Beside counts of 1e16 rounding may throw a step anywhere; the root lies between.
+        x = (x - step).clamp(expected.min(e_t), e_t);
     }
     x
 }
@@ -85,6 +87,13 @@ mod tests {
             assert_eq!(withheld_milli(1, 0, share, cap()), 0, "{share}");
         }
         assert_eq!(withheld_milli(5, 0, 0.01, cap()), 4000);
+    }
+
+    #[test]
+    fn counts_beyond_all_bins_still_give_a_number() {
+        let (e_t, e_c) = (54_800_936_092_152_693, 50_567_930_410_074_453);
+        let counted = cap_failures(e_t, e_c, 0.040_255_326_623_479_144, cap());
+        assert!((2.0e15..=2.2e15).contains(&counted), "{counted}");
     }
 
     #[test]
