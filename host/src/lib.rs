@@ -34,3 +34,8 @@ mod units;
 pub use cache::Cache;
 pub use module::{Module, ModuleError};
 pub use plugin::{Plugin, PluginError, PluginOptions, Start};
+
+/// Holds the sketch of a host in the ABI's page to what compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/abi.md")]
+mod abi_page {}

@@ -198,8 +198,10 @@ impl Plugin {
     /// # Errors
     /// As for [`tick`](Self::tick).
     pub fn totals(&mut self) -> Result<&[u8], PluginError> {
+        self.checkpoint_if_due()?;
         let answer = self.instance()?.totals();
         let answer = self.or_recover(answer)?;
+        self.journal.accept(Call::Totals);
         self.answer(answer)
     }
 

@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+mod support;
+
 use crossfade::module::BUILTIN_WASM;
+use crossfade::{Plugin, PluginOptions, Start};
 use crossfade_protocol::abi;
+use support::builtin_module as builtin;
 use wasmtime::{Engine, Module};
 
 /// The engine must load quickly in a browser and on an edge node.
@@ -49,4 +53,17 @@ fn it_does_not_tell_where_it_was_built() {
             BUILTIN_WASM.windows(directory.len()).any(|window| window == directory.as_bytes());
         assert!(!told, "crossfade.wasm contains {directory}");
     }
+}
+
+/// The init document that `docs/abi.md` shows is one that the engine takes.
+#[test]
+fn it_takes_the_init_document_of_its_manual() {
+    let page = include_str!("../../docs/abi.md");
+    let (_, rest) = page.split_once("```json\n").unwrap();
+    let (document, _) = rest.split_once("```").unwrap();
+    let start = Start { document: document.as_bytes().to_vec(), ..Start::default() };
+    let (mut plugin, said) = Plugin::start(builtin(), PluginOptions::default(), start).unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), "");
+    let totals = String::from_utf8(plugin.totals().unwrap().to_vec()).unwrap();
+    assert!(totals.contains("edge-7") && totals.contains("00f1e2d3c4b5a697"), "{totals}");
 }

@@ -55,7 +55,7 @@ fn a_last_line_without_its_newline_is_served() {
 #[test]
 fn a_poisoned_line_costs_one_reply() {
     let input = format!("{REQUEST}{POISON}{REQUEST}");
-    let output = run(node("guest_panics", &[]), input.as_bytes());
+    let output = run(node("guest_stumbles", &[]), input.as_bytes());
     let refused = "{\"type\":\"refused\",\"n\":2,\"now_ms\":0}".to_owned();
     assert_eq!(lines(&output.stdout), [counted(1), refused, counted(3)]);
     assert_eq!(output.status.code(), Some(0));
@@ -111,7 +111,7 @@ fn a_full_disk_under_stdout_is_an_error() {
 
 #[test]
 fn a_full_disk_under_stderr_is_no_matter() {
-    let mut command = node("guest_panics", &[]);
+    let mut command = node("guest_stumbles", &[]);
     command.stderr(File::options().write(true).open("/dev/full").unwrap());
     let mut child = command
         .stdin(std::process::Stdio::piped())
@@ -207,7 +207,7 @@ fn a_watched_module_is_loaded_when_its_file_changes() {
     assert_eq!(node.reply(), Some(counted(1)), "to the first module this line is like any other");
 
     let next = dir.path().join("next.wasm");
-    fs::copy(guest("guest_panics"), &next).unwrap();
+    fs::copy(guest("guest_stumbles"), &next).unwrap();
     fs::rename(&next, &module).unwrap();
     node.logged("is loaded, the state carried over");
     node.send(POISON);

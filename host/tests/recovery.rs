@@ -1,7 +1,8 @@
 //! What a misbehaving guest costs: one error reply per guilty line, and nothing else.
 //!
-//! The guests number the lines they serve, so a line that was lost, or served twice,
-//! changes every number after it.
+//! Some guests number the lines they serve: one that was lost, or served twice, changes
+//! every number after it. The
+//! engine counts its clients and draws chance for each line: so do those built on it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
 
@@ -10,7 +11,7 @@ mod support;
 use std::time::Duration;
 
 use crossfade::{Plugin, PluginError, PluginOptions};
-use support::{guest_module, lines, plugin};
+use support::{builtin, guest_module, lines, plugin};
 
 const POISON: &str =
     r#"{"src":"c1","dest":"n1","body":{"type":"get_users","msg_id":7,"user_id":"poison"}}"#;
@@ -26,59 +27,87 @@ fn impatient() -> PluginOptions {
     PluginOptions { call_deadline: Duration::from_millis(200), ..PluginOptions::default() }
 }
 
-/// Serves 3,000 lines with a poisoned one in the middle, after 1,000 others, and
-/// compares with the replies to the same lines without it.
-fn check(guest: &str, options: PluginOptions) {
-    let (before, first, second) = (good(1000), good(1500), good(1499));
-    let mut honest = plugin("guest_counts", PluginOptions::default());
+/// The line that brings a guest down is the 1,501st of 3,000, after 1,000 others. Its
+/// reply is the error, enveloped like the rest; all others, and the counts at the end,
+/// are those of an engine that was asked to refuse that line.
+fn check(guest: &str, options: PluginOptions, cause: &str) {
+    let init = r#"{"src":"c0","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}}"#;
+    let refusal =
+        r#"{"src":"c1","dest":"n1","body":{"type":"refuse","msg_id":7,"code":13,"text":"why"}}"#;
+    let stats = r#"{"src":"c0","dest":"n1","body":{"type":"get_migration_stats","msg_id":2}}"#;
+    let before = format!("{init}\n{}", requests(1000, "a"));
+    let (first, second) = (requests(1500, "b"), requests(1499, "c"));
+    let mut honest = builtin();
     let mut spoiled = plugin(guest, options);
     assert_eq!(
         lines(spoiled.handle(before.as_bytes(), 5).unwrap()),
         lines(honest.handle(before.as_bytes(), 5).unwrap()),
     );
 
-    let batch = format!("{first}{POISON}\n{second}");
+    let batch = format!("{first}{POISON}\n{second}{stats}\n");
     let found = spoiled.handle(batch.as_bytes(), 9).unwrap().to_vec();
-    // The honest guest is given the refusal that the host writes, in the same place.
-    let refusal = r#"{"type":"refuse"}"#;
-    let batch = format!("{first}{refusal}\n{second}");
-    let expected = honest.handle(batch.as_bytes(), 9).unwrap();
-    assert_eq!(lines(&found), lines(expected));
-    assert_eq!(lines(&found)[1500], r#"{"type":"refused","n":2501,"now_ms":9}"#);
+    let found = lines(&found);
+    let batch = format!("{first}{refusal}\n{second}{stats}\n");
+    let expected = honest.handle(batch.as_bytes(), 9).unwrap().to_vec();
+    let expected = lines(&expected);
+    assert_eq!(found.len(), 3001);
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        if index == 1500 {
+            let (start, end) = expected.split_once("why").unwrap();
+            let why = found.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+            let why = why.unwrap_or_else(|| panic!("{found} is not like {expected}"));
+            assert!(why.starts_with("the engine trapped on this line: "), "{why}");
+            assert!(why.ends_with("; it was replaced"), "{why}");
+            assert!(why.contains(cause), "{why}");
+        } else {
+            assert_eq!(found, expected, "reply {index}");
+        }
+    }
+    assert!(found[3000].contains("\"total_clients\":3999"), "{}", found[3000]);
     assert_eq!(spoiled.calls_lost(), 0);
 
     // The replacement is as good as new: it fails, and is replaced, just the same.
-    let again = spoiled.handle(format!("{POISON}\n{}", good(1)).as_bytes(), 9).unwrap();
-    assert_eq!(
-        lines(again),
-        [r#"{"type":"refused","n":4001,"now_ms":9}"#, r#"{"type":"counted","n":4002,"now_ms":9}"#]
-    );
+    spoiled.handle(format!("{POISON}\n{stats}\n").as_bytes(), 9).unwrap();
+    honest.handle(format!("{refusal}\n{stats}\n").as_bytes(), 9).unwrap();
     assert_eq!(spoiled.restarts(), 4, "one for each batch, and one for each guilty line");
+    assert_eq!(lines(spoiled.snapshot().unwrap()), lines(honest.snapshot().unwrap()));
+}
+
+fn requests(count: usize, clients: &str) -> String {
+    (1..=count)
+        .map(|n| {
+            format!(
+                "{{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{{\"type\":\"get_users\",\"msg_id\":{n},\
+                 \"user_id\":\"{clients}{n}\"}},\"canary_percentage\":50}}\n"
+            )
+        })
+        .collect()
 }
 
 #[test]
 fn a_guest_that_panics_costs_one_line() {
-    check("guest_panics", PluginOptions::default());
+    check("guest_panics", PluginOptions::default(), "this line is \\\"poison\\\"");
 }
 
 #[test]
 fn a_guest_that_loops_costs_one_line() {
-    check("guest_loops", impatient());
+    check("guest_loops", impatient(), "no answer within 200ms");
 }
 
 #[test]
 fn a_guest_that_grows_costs_one_line() {
-    check("guest_grows", PluginOptions { memory_bytes_max: 32 << 20, ..PluginOptions::default() });
+    let options = PluginOptions { memory_bytes_max: 32 << 20, ..PluginOptions::default() };
+    check("guest_grows", options, "of memory, the limit is 32 MiB");
 }
 
 #[test]
 fn a_guest_that_recurses_costs_one_line() {
-    check("guest_recurses", PluginOptions::default());
+    check("guest_recurses", PluginOptions::default(), "");
 }
 
 #[test]
 fn a_hundred_poisoned_lines_in_a_row_cost_a_hundred_replies() {
-    let mut spoiled = plugin("guest_panics", PluginOptions::default());
+    let mut spoiled = plugin("guest_stumbles", PluginOptions::default());
     let batch = format!("{}{}{}", good(500), format!("{POISON}\n").repeat(100), good(500));
     let found = spoiled.handle(batch.as_bytes(), 0).unwrap().to_vec();
     let found = lines(&found);
@@ -93,7 +122,7 @@ fn a_hundred_poisoned_lines_in_a_row_cost_a_hundred_replies() {
 /// than a journal holds.
 #[test]
 fn state_survives_snapshots_too() {
-    let mut spoiled = plugin("guest_panics", PluginOptions::default());
+    let mut spoiled = plugin("guest_stumbles", PluginOptions::default());
     let batch = good(10_000);
     for round in 1..=20 {
         let replies = spoiled.handle(batch.as_bytes(), 0).unwrap();
@@ -106,7 +135,7 @@ fn state_survives_snapshots_too() {
 
 #[test]
 fn every_kind_of_call_is_replayed() {
-    let mut spoiled = plugin("guest_panics", PluginOptions::default());
+    let mut spoiled = plugin("guest_stumbles", PluginOptions::default());
     assert_eq!(spoiled.route(b"user123", 0).unwrap().0, 7);
     spoiled.tick(1).unwrap();
     spoiled.merge(b"{}").unwrap();
@@ -119,7 +148,7 @@ fn every_kind_of_call_is_replayed() {
 
 #[test]
 fn a_fault_outside_of_lines_is_an_error_and_no_more() {
-    let mut spoiled = plugin("guest_panics", PluginOptions::default());
+    let mut spoiled = plugin("guest_stumbles", PluginOptions::default());
     spoiled.handle(good(3).as_bytes(), 0).unwrap();
     let word = spoiled.route(b"poison", 0).unwrap();
     assert_eq!(word.version(), None, "the key cannot be decided on the fast path");
@@ -176,7 +205,7 @@ fn a_snapshot_that_cannot_be_restored_leaves_an_engine_that_serves() {
 fn a_reload_keeps_the_state_and_a_bad_one_the_old_engine() {
     let mut counting = plugin("guest_counts", PluginOptions::default());
     counting.handle(good(10).as_bytes(), 0).unwrap();
-    counting.reload(guest_module("guest_panics")).unwrap();
+    counting.reload(guest_module("guest_stumbles")).unwrap();
     let reply = counting.handle(format!("{POISON}\n").as_bytes(), 0).unwrap();
     assert_eq!(lines(reply), [r#"{"type":"refused","n":11,"now_ms":0}"#]);
 

@@ -15,10 +15,22 @@ const CALLS_BYTES_MAX: usize = 512 << 20;
 /// A call that changed, or may have changed, the guest's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call<'a> {
-    Handle { lines: &'a [u8], now_ms: u64 },
-    Route { key: &'a [u8], draw: u32 },
-    Tick { now_ms: u64 },
-    Merge { totals: &'a [u8] },
+    Handle {
+        lines: &'a [u8],
+        now_ms: u64,
+    },
+    Route {
+        key: &'a [u8],
+        draw: u32,
+    },
+    Tick {
+        now_ms: u64,
+    },
+    Merge {
+        totals: &'a [u8],
+    },
+    /// Changes the state too: reports are numbered.
+    Totals,
 }
 
 /// Last snapshot and calls since, the latter packed in one buffer.
@@ -71,6 +83,7 @@ impl Journal {
             Call::Route { key, draw } => (1, u64::from(draw), key),
             Call::Tick { now_ms } => (2, now_ms, [].as_slice()),
             Call::Merge { totals } => (3, 0, totals),
+            Call::Totals => (4, 0, [].as_slice()),
         };
         self.seen_bytes = self.seen_bytes.saturating_add(HEAD_BYTES + bytes.len());
         let len = match u32::try_from(bytes.len()) {
@@ -150,7 +163,8 @@ impl<'a> Iterator for Calls<'a> {
             0 => Call::Handle { lines: bytes, now_ms: number },
             1 => Call::Route { key: bytes, draw: number as u32 },
             2 => Call::Tick { now_ms: number },
-            _ => Call::Merge { totals: bytes },
+            3 => Call::Merge { totals: bytes },
+            _ => Call::Totals,
         };
         Some((place, call))
     }
@@ -160,11 +174,12 @@ impl<'a> Iterator for Calls<'a> {
 mod tests {
     use super::*;
 
-    const CALLS: [Call<'_>; 4] = [
+    const CALLS: [Call<'_>; 5] = [
         Call::Handle { lines: b"{}\n", now_ms: 1 << 50 },
         Call::Route { key: b"user123", draw: u32::MAX },
         Call::Tick { now_ms: 7 },
         Call::Merge { totals: b"" },
+        Call::Totals,
     ];
 
     fn calls(journal: &Journal) -> Vec<Call<'_>> {
@@ -184,7 +199,7 @@ mod tests {
         CALLS.into_iter().for_each(|call| journal.accept(call));
         let (place, _) = journal.calls().nth(1).unwrap();
         journal.forget(place);
-        assert_eq!(calls(&journal), [CALLS[0], CALLS[2], CALLS[3]]);
+        assert_eq!(calls(&journal), [CALLS[0], CALLS[2], CALLS[3], CALLS[4]]);
     }
 
     #[test]

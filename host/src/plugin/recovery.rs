@@ -162,6 +162,7 @@ impl Plugin {
                 Call::Route { key, draw } => instance.route(key, draw).map(drop),
                 Call::Tick { now_ms } => instance.tick(now_ms).map(drop),
                 Call::Merge { totals } => instance.merge(totals).map(drop),
+                Call::Totals => instance.totals().map(drop),
             };
             if let Err(error) = accepted {
                 return Err(Stuck::Call(place, error));

@@ -9,6 +9,7 @@ pub(crate) mod process;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crossfade::module::BUILTIN_WASM;
 use crossfade::{Cache, Module, Plugin, PluginOptions, Start};
 
 /// Path of `NAME.wasm` from `tests/guests`, which is built at the first call.
@@ -41,6 +42,16 @@ pub(crate) fn plugin(name: &str, options: PluginOptions) -> Plugin {
     let (plugin, said) = Plugin::start(guest_module(name), options, Start::default()).unwrap();
     assert_eq!(said, b"");
     plugin
+}
+
+/// The built-in module, compiled.
+pub(crate) fn builtin_module() -> Module {
+    Module::load("built-in", BUILTIN_WASM, &Cache::in_dir(cache_dir())).unwrap()
+}
+
+/// The built-in engine, running.
+pub(crate) fn builtin() -> Plugin {
+    Plugin::start(builtin_module(), PluginOptions::default(), Start::default()).unwrap().0
 }
 
 /// A text's lines.

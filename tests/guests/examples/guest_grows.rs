@@ -1,6 +1,7 @@
 //! Takes memory without end on a poisoned line.
 
-use crossfade_guests::{Counter, Mischief, Spoiled};
+use crossfade_core::Engine;
+use crossfade_guests::{Mischief, Spoiled};
 
 struct Grows;
 
@@ -13,4 +14,4 @@ impl Mischief for Grows {
     }
 }
 
-crossfade_core::export_abi!(Spoiled<Counter, Grows>);
+crossfade_core::export_abi!(Spoiled<Engine, Grows>);

@@ -1,6 +1,7 @@
 //! Never answers a poisoned line.
 
-use crossfade_guests::{Counter, Mischief, Spoiled};
+use crossfade_core::Engine;
+use crossfade_guests::{Mischief, Spoiled};
 
 struct Loops;
 
@@ -12,4 +13,4 @@ impl Mischief for Loops {
     }
 }
 
-crossfade_core::export_abi!(Spoiled<Counter, Loops>);
+crossfade_core::export_abi!(Spoiled<Engine, Loops>);

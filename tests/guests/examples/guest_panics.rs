@@ -1,6 +1,7 @@
 //! Panics on a poisoned line.
 
-use crossfade_guests::{Counter, Mischief, Spoiled};
+use crossfade_core::Engine;
+use crossfade_guests::{Mischief, Spoiled};
 
 struct Panics;
 
@@ -11,4 +12,4 @@ impl Mischief for Panics {
     }
 }
 
-crossfade_core::export_abi!(Spoiled<Counter, Panics>);
+crossfade_core::export_abi!(Spoiled<Engine, Panics>);

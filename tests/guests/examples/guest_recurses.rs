@@ -1,6 +1,7 @@
 //! Calls itself without end on a poisoned line.
 
-use crossfade_guests::{Counter, Mischief, Spoiled};
+use crossfade_core::Engine;
+use crossfade_guests::{Mischief, Spoiled};
 
 struct Recurses;
 
@@ -15,4 +16,4 @@ impl Mischief for Recurses {
     }
 }
 
-crossfade_core::export_abi!(Spoiled<Counter, Recurses>);
+crossfade_core::export_abi!(Spoiled<Engine, Recurses>);
