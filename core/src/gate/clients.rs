@@ -148,8 +148,8 @@ mod tests {
         let (mut forth, mut back) = (ClientTable::default(), ClientTable::default());
         // All in one place: the probing order differs, what is written does not.
         let clients: Vec<u64> = (0..50).map(|i| 0x10 + ((i * PLACES as u64) << 4)).collect();
-        clients.iter().for_each(|c| drop(forth.note(*c, Arm::Control, true)));
-        clients.iter().rev().for_each(|c| drop(back.note(*c, Arm::Control, true)));
+        clients.iter().for_each(|c| _ = forth.note(*c, Arm::Control, true));
+        clients.iter().rev().for_each(|c| _ = back.note(*c, Arm::Control, true));
         let json = serde_json::to_string(&forth).unwrap();
         assert_eq!(json, serde_json::to_string(&back).unwrap());
         let mut read: ClientTable = serde_json::from_str(&json).unwrap();
