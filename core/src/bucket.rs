@@ -35,7 +35,7 @@ pub fn bucket_of_key(key: &[u8], seed: Seed) -> u16 {
 /// The bucket of a draw that is uniform over `u32`.
 #[inline]
 pub fn bucket_of_draw(draw: u32) -> u16 {
-    (u64::from(draw) * u64::from(BUCKETS) >> 32) as u16
+    ((u64::from(draw) * u64::from(BUCKETS)) >> 32) as u16
 }
 
 #[cfg(test)]

@@ -153,6 +153,12 @@ impl Engine {
         }
     }
 
+    /// Answers one line that is no part of the input: the numbers of lines in later
+    /// answers do not move, nor does time. For a front that asks on its own behalf.
+    pub fn ask(&mut self, line: &str, out: &mut Vec<u8>) {
+        self.serve_line(line, out);
+    }
+
     fn serve_line(&mut self, line: &str, out: &mut Vec<u8>) {
         // A byte order mark in front of the text is no part of it (RFC 8259, 8.1).
         let line = line.strip_prefix('\u{feff}').unwrap_or(line);

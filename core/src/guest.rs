@@ -211,7 +211,7 @@ impl std::fmt::Write for Fixed {
 
 /// A time from across the border. NaN, negative and absurd values become the nearest
 /// sensible one: a wrong clock must not stop an engine.
-fn time_ms(now_ms: f64) -> u64 {
+pub fn time_ms(now_ms: f64) -> u64 {
     // `as` saturates, and turns NaN into 0.
     (now_ms as u64).min(crossfade_protocol::limits::TIME_MS_MAX)
 }

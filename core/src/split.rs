@@ -120,7 +120,15 @@ pub(crate) fn counts(weights: &[u32]) -> Vec<u16> {
 /// `total` divided in proportion to the weights, by largest remainder (Hamilton's
 /// method); on a tie the earlier entry gets the unit.
 pub(crate) fn apportion<W: Copy + Into<u64>>(weights: &[W], total: u16) -> Vec<u16> {
-    let sum: u128 = weights.iter().map(|w| u128::from((*w).into())).sum();
+    // So that no product or sum overflows. Only weights over 2^40 or so lose a digit.
+    // (In u128, whose tables are aligned to 16 bytes, this function corrupted the heap of
+    // the optimised wasm module; the compiler's fault, shown by `tests/vectors`.)
+    let bits = |n: u64| u64::BITS - n.leading_zeros();
+    let largest = weights.iter().map(|w| (*w).into()).max().unwrap_or_default();
+    let needed = bits(largest) + bits(total.into()) + bits(weights.len() as u64);
+    let shift = needed.saturating_sub(u64::BITS);
+    let weight = |w: &W| (*w).into() >> shift;
+    let sum: u64 = weights.iter().map(weight).sum();
     if sum == 0 {
         let mut all_to_first = vec![0; weights.len()];
         if let Some(first) = all_to_first.first_mut() {
@@ -128,10 +136,10 @@ pub(crate) fn apportion<W: Copy + Into<u64>>(weights: &[W], total: u16) -> Vec<u
         }
         return all_to_first;
     }
-    let scaled = weights.iter().map(|w| u128::from((*w).into()) * u128::from(total));
-    let parts: Vec<(u128, u128)> = scaled.map(|s| (s / sum, s % sum)).collect();
+    let scaled = weights.iter().map(|w| weight(w) * u64::from(total));
+    let parts: Vec<(u64, u64)> = scaled.map(|s| (s / sum, s % sum)).collect();
     let mut counts: Vec<u16> = parts.iter().map(|(whole, _)| *whole as u16).collect();
-    let mut remainders: Vec<u128> = parts.iter().map(|(_, rest)| *rest).collect();
+    let mut remainders: Vec<u64> = parts.iter().map(|(_, rest)| *rest).collect();
     for _ in counts.iter().sum::<u16>()..total {
         // The earliest of the largest; fewer are missing than there are entries.
         let largest = remainders.iter().enumerate().rev().max_by_key(|(_, rest)| **rest);

@@ -3,8 +3,11 @@ use crossfade_protocol::plan::Plan;
 use crossfade_protocol::request::{Message, Override, Request};
 use proptest::prelude::*;
 
+/// Sender, message id, user and canary share, where a line has them.
+type Scanned = (Option<String>, Option<u64>, Option<String>, Option<Share>);
+
 /// What the long way makes of a line, in the scanner's terms.
-fn long_way(line: &str) -> Option<(Option<String>, Option<u64>, Option<String>, Option<Share>)> {
+fn long_way(line: &str) -> Option<Scanned> {
     let message = Message::read(line, &Plan::bare().versions).ok()?;
     match message.request {
         Request::GetUsers { user_id, traffic } => {

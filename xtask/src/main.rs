@@ -1,0 +1,61 @@
+//! The repository's own chores: `cargo xtask help` lists them.
+//!
+//! *Does:* run the builds and checks that plain `cargo build` and `cargo test` cannot:
+//! what needs the wasm target, JavaScript, or a fixed order.
+//!
+//! *Does not:* hold a test of its own, or anything that a user of Crossfade needs:
+//! `cargo run` and `cargo install --path host` work without it.
+
+mod command;
+mod test;
+mod test_web;
+mod wasm_target;
+mod web;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use command::say;
+
+/// The chores of this repository.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+const AFTER_HELP: &str = "\
+From a fresh clone, `cargo xtask test` runs everything that continuous integration runs.
+It needs rustup, git, node 20 or later, python3 and a C compiler; the wasm target is
+added by itself. `cargo xtask help TASK` tells more about one task.";
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Test(test::Args),
+    TestWeb(test_web::Args),
+    Web(web::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Test(args) => test::run(&args),
+        Task::TestWeb(args) => test_web::run(&args),
+        Task::Web(args) => web::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut causes = String::new();
+            let mut cause = error.source();
+            while let Some(inner) = cause {
+                causes = format!("{causes}\n  because: {inner}");
+                cause = inner.source();
+            }
+            say(&format!("error: {error}{causes}"));
+            ExitCode::FAILURE
+        }
+    }
+}
