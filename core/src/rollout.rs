@@ -262,13 +262,15 @@ fn refusal(command: Command, phase: Phase) -> String {
         Command::Undo => "undo",
     };
     let hint = match phase {
-        Phase::RolledBack => ": v2 was found worse; `retry_rollout` begins again once it is mended",
-        Phase::Aborted | Phase::Undone => ": `retry_rollout` begins again",
-        Phase::Completed => ": `undo_rollout` restores the share from before",
-        Phase::Progressing | Phase::Held => ": it is not paused",
-        Phase::Paused => ": it is paused",
+        Phase::RolledBack => {
+            "the new version was found worse; `retry_rollout` begins again once it is mended"
+        }
+        Phase::Aborted | Phase::Undone => "`retry_rollout` begins again",
+        Phase::Completed => "`undo_rollout` restores the share from before",
+        Phase::Progressing | Phase::Held => "`pause_rollout` or `abort_rollout` stops it first",
+        Phase::Paused => "`resume_rollout` lets it go on, `abort_rollout` ends it",
     };
-    format!("cannot {command} a rollout that is {}{hint}", phase.as_str())
+    format!("cannot {command} a rollout that is {}: {hint}", phase.as_str())
 }
 
 #[cfg(test)]
