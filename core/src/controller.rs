@@ -3,7 +3,7 @@
 //! It decides the share; the engine turns the share into a policy of the next revision.
 
 use crossfade_protocol::Share;
-use crossfade_protocol::plan::{FailureGate, Gate as GatePlan, OnInconclusive, Step};
+use crossfade_protocol::plan::{FailureGate, Gate as GatePlan, Step};
 use crossfade_protocol::request::{Command, Counts};
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl Controller {
     pub(crate) fn start(
         &mut self,
         steps: Vec<Step>,
-        gate: Option<GatePlan>,
+        gate: GatePlan,
         traffic: &Traffic,
         baseline: Counts,
         now_ms: u64,
@@ -56,11 +56,10 @@ impl Controller {
             Traffic::Canary { share, .. } => *share,
             Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
         };
-        let on_inconclusive = gate.map_or(OnInconclusive::Advance, |gate| gate.on_inconclusive);
-        let (rollout, events) = Rollout::start(steps, on_inconclusive, before, now_ms);
+        let (rollout, events) = Rollout::start(steps, gate.on_inconclusive, before, now_ms);
         *self = Controller {
             rollout: Some(rollout),
-            failures: gate.map(|gate| gate.failures).unwrap_or_default(),
+            failures: gate.failures,
             before: Some(traffic.clone()),
             baseline,
             judgement: None,

@@ -66,6 +66,9 @@ impl Engine {
                     Clock::Virtual => Counts::default(),
                     Clock::Wall => self.evidence(),
                 };
+                // The plan in force says what healthy means, unless the message does: a
+                // plan that holds without evidence must not be advanced by a short message.
+                let gate = gate.unwrap_or(self.policy.plan().gate);
                 let traffic = self.policy.traffic().clone();
                 let events = self
                     .controller

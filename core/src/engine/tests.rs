@@ -71,6 +71,24 @@ fn a_rollout_plays_at_once_and_its_share_stays() {
 }
 
 #[test]
+fn a_rollout_without_a_gate_is_judged_by_the_plans() {
+    let mut engine = engine();
+    let plan =
+        r#"{"type":"configure","document":{"api":"a","versions":["v1","v2"],"key":"address"}}"#;
+    handle(&mut engine, plan);
+    // A document holds without evidence; so does a rollout under it, unless it says otherwise.
+    assert!(
+        one(&mut engine, ROLLOUT)
+            .contains(r#""final_percentage":10,"health_checks_passed":false,"outcome":"held""#)
+    );
+    handle(&mut engine, r#"{"type":"abort_rollout"}"#);
+    let advance = ROLLOUT.replace("\"steps\"", r#""gate":{"on_inconclusive":"advance"},"steps""#);
+    assert!(
+        one(&mut engine, &advance).contains(r#""final_percentage":50,"health_checks_passed":true"#)
+    );
+}
+
+#[test]
 fn a_failing_new_version_is_taken_back() {
     let mut engine = engine();
     handle(
