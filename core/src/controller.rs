@@ -32,6 +32,7 @@ pub(crate) struct Controller {
 impl Controller {
     /// Begins a rollout.
     ///
+    /// `traffic` is what it replaces, and `newest` the version it leads to.
     /// `baseline` is what has been counted and is *not* to be evidence.
     ///
     /// # Errors
@@ -41,6 +42,7 @@ impl Controller {
         steps: Vec<Step>,
         gate: GatePlan,
         traffic: &Traffic,
+        newest: u16,
         baseline: Counts,
         now_ms: u64,
     ) -> Result<Vec<What>, Refused> {
@@ -52,10 +54,7 @@ impl Controller {
                 rollout.share(),
             )));
         }
-        let before = match traffic {
-            Traffic::Canary { share, .. } => *share,
-            Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
-        };
+        let before = traffic.share_of(newest);
         let (rollout, events) = Rollout::start(steps, gate.on_inconclusive, before, now_ms);
         *self = Controller {
             rollout: Some(rollout),

@@ -72,7 +72,7 @@ impl Engine {
                 let traffic = self.policy.traffic().clone();
                 let events = self
                     .controller
-                    .start(steps, gate, &traffic, baseline, self.now_ms)
+                    .start(steps, gate, &traffic, self.policy.newest(), baseline, self.now_ms)
                     .map_err(refused)?;
                 self.follow(events);
                 self.waiting = Some(Waiting { address: address.cloned(), msg_id });
@@ -415,10 +415,7 @@ impl Engine {
     fn rollout_state(&self) -> RolloutState {
         let (verdict, evidence) = self.judged();
         let Some(rollout) = self.controller.rollout() else {
-            let percentage = match self.policy.traffic() {
-                Traffic::Canary { share, .. } => *share,
-                Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
-            };
+            let percentage = self.policy.traffic().share_of(self.policy.newest());
             return RolloutState {
                 phase: "idle",
                 step: 0,

@@ -89,6 +89,26 @@ fn a_rollout_without_a_gate_is_judged_by_the_plans() {
 }
 
 #[test]
+fn a_split_has_a_share_before_a_rollout_and_after_its_undo() {
+    let mut engine = engine();
+    let plan = r#"{"type":"configure","document":{"api":"a","versions":["v1","v2"],"key":"address","split":{"v1":3,"v2":1},"sticky":false,"gate":{"on_inconclusive":"advance"}}}"#;
+    handle(&mut engine, plan);
+    let rollout = r#"{"type":"get_rollout"}"#;
+    assert!(
+        one(&mut engine, rollout).contains(r#""phase":"idle","step":0,"steps":0,"percentage":25"#)
+    );
+    handle(&mut engine, ROLLOUT);
+    let config = r#"{"type":"get_config"}"#;
+    // What is written is what decides: a rollout is sticky.
+    assert!(one(&mut engine, config).contains(r#""canary_percentage":50,"sticky":true"#));
+    assert!(
+        one(&mut engine, r#"{"type":"undo_rollout"}"#)
+            .contains(r#""phase":"undone","step":2,"steps":2,"percentage":25"#)
+    );
+    assert!(one(&mut engine, config).contains(r#""split":{"v1":3,"v2":1},"sticky":false"#));
+}
+
+#[test]
 fn a_failing_new_version_is_taken_back() {
     let mut engine = engine();
     handle(
