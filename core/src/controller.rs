@@ -88,6 +88,14 @@ impl Controller {
         self.history.push(event.what.sentence());
     }
 
+    /// Lets go of a rollout that has ended; what happened is kept.
+    ///
+    /// It belonged to the policy that was replaced: undoing it would bring back traffic
+    /// whose places mean other versions now.
+    pub(crate) fn forget(&mut self) {
+        *self = Controller { history: std::mem::take(&mut self.history), ..Controller::default() };
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.rollout.as_ref().is_some_and(|rollout| rollout.phase().is_active())
     }

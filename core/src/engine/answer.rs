@@ -262,6 +262,7 @@ impl Engine {
         self.census.renumber(&places);
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
+        self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();

@@ -109,6 +109,24 @@ fn a_split_has_a_share_before_a_rollout_and_after_its_undo() {
 }
 
 #[test]
+fn a_new_plan_leaves_no_rollout_to_undo() {
+    let mut engine = engine();
+    handle(&mut engine, ROLLOUT);
+    let plan = r#"{"type":"configure","document":{"api":"a","versions":["v0","v1","v2"],"key":"address","canary_percentage":5}}"#;
+    handle(&mut engine, plan);
+    assert!(one(&mut engine, r#"{"type":"undo_rollout"}"#).contains("there is no rollout"));
+    assert!(
+        one(&mut engine, r#"{"type":"get_rollout"}"#)
+            .contains(r#""phase":"idle","step":0,"steps":0,"percentage":5"#)
+    );
+    let told = one(&mut engine, r#"{"type":"explain_rollout"}"#);
+    assert!(
+        told.contains("Completed at 50 %") && told.contains("revision 5 is in force"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_failing_new_version_is_taken_back() {
     let mut engine = engine();
     handle(
