@@ -271,6 +271,9 @@ impl Policy {
             trace.stage("guard", || "tripped: everything to the stable version".to_owned());
             return Decision::plain(STABLE, Reason::Guard);
         }
+        if self.plan.guard.is_some() {
+            trace.stage("guard", || "not tripped".to_owned());
+        }
         if let Some(version) = self.pin(request.key) {
             trace.stage("pin", || format!("this key is pinned to {}", self.version_name(version)));
             return Decision::plain(version, Reason::Pin);

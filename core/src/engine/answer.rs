@@ -156,7 +156,7 @@ impl Engine {
         traffic: Option<Override>,
         src: Option<&str>,
     ) -> Decision {
-        let traffic = traffic.map(|traffic| self.compile(traffic));
+        let traffic = traffic.map(|traffic| compile(&self.policy, traffic));
         let draw = self.draws.next_u32();
         let request = Request {
             key: key.map(str::as_bytes),
@@ -167,15 +167,6 @@ impl Engine {
         let decision = self.policy.decide(&request, draw);
         self.count(&decision, key, src);
         decision
-    }
-
-    fn compile(&self, traffic: Override) -> Traffic {
-        match traffic {
-            Override::Canary(share) => Traffic::Canary { share, sticky: true },
-            Override::Split { split, sticky } => {
-                Traffic::Split { split: Split::new(&weights(self.versions(), &split)), sticky }
-            }
-        }
     }
 
     fn route_ok(&self, decision: &Decision, key: Option<&str>) -> RouteOk {
@@ -199,7 +190,7 @@ impl Engine {
     ) -> Explanation {
         let other = plan.map(|plan| Policy::new(plan, 0, None));
         let policy = other.as_ref().unwrap_or(&self.policy);
-        let traffic = traffic.map(|traffic| self.compile(traffic));
+        let traffic = traffic.map(|traffic| compile(policy, traffic));
         let mut trace = Vec::new();
         let request = Request {
             key: key.map(str::as_bytes),
@@ -468,6 +459,17 @@ impl Engine {
 
 fn refused(refused: Refused) -> Fault {
     Fault::precondition(refused.0)
+}
+
+/// Traffic for one message, in the places of the policy that decides it.
+fn compile(policy: &Policy, traffic: Override) -> Traffic {
+    match traffic {
+        Override::Canary(share) => Traffic::Canary { share, sticky: true },
+        Override::Split { split, sticky } => {
+            let weights = weights(&policy.plan().versions, &split);
+            Traffic::Split { split: Split::new(&weights), sticky }
+        }
+    }
 }
 
 /// Weights by place in the version list.

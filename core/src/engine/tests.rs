@@ -304,6 +304,19 @@ fn a_snapshot_that_is_none_changes_nothing() {
 }
 
 #[test]
+fn a_question_about_another_plan_names_that_plans_versions() {
+    let ask = |split: &str| {
+        format!(
+            r#"{{"type":"explain","key":"u","policy":{{"api":"a","versions":["v1","beta","v2"],"key":"address"}},"traffic_split":{split}}}"#
+        )
+    };
+    let reply = one(&mut engine(), &ask(r#"{"v2":1}"#));
+    assert!(reply.starts_with(r#"{"type":"explanation","version":"v2","#), "{reply}");
+    let reply = one(&mut engine(), &ask(r#"{"v3":1}"#));
+    assert!(reply.contains("unknown version `v3`: known are v1, beta, v2"), "{reply}");
+}
+
+#[test]
 fn a_version_that_was_counted_cannot_vanish_and_others_keep_their_counts() {
     let mut engine = engine();
     handle(&mut engine, r#"{"body":{"type":"get_users","user_id":"u"},"canary_percentage":100}"#);

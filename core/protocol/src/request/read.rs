@@ -139,11 +139,13 @@ fn read_request(
         }
         "get_config" => Ok(Request::GetConfig),
         "explain" => {
-            let traffic = traffic()?;
             let plan = match body.get("policy") {
                 None | Some(Value::Null) => None,
                 Some(document) => Some(Box::new(read_plan("policy", document)?)),
             };
+            // A split for this message names the versions of the plan that decides it.
+            let versions = plan.as_ref().map_or(versions, |plan| &plan.versions);
+            let traffic = read_override(body, outer, versions)?;
             all(&|fields| {
                 let (key, attributes) = read_subject(fields)?;
                 Some(Request::Explain {
