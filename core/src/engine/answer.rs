@@ -223,8 +223,10 @@ impl Engine {
         if let Some(what) = newest.and_then(|newest| self.guard.look(rule.as_ref(), newest)) {
             self.happened(what);
         }
-        if self.clock == Clock::Wall {
-            self.act();
+        match self.clock {
+            Clock::Wall => self.act(),
+            // A rollout that is held waits for just this.
+            Clock::Virtual => self.play(),
         }
     }
 

@@ -317,6 +317,18 @@ fn a_question_about_another_plan_names_that_plans_versions() {
 }
 
 #[test]
+fn evidence_moves_a_held_rollout_on_the_virtual_clock_too() {
+    let mut engine = engine();
+    let hold = ROLLOUT.replace("\"steps\"", r#""gate":{"on_inconclusive":"hold"},"steps""#);
+    assert!(one(&mut engine, &hold).contains(r#""outcome":"held""#));
+    handle(
+        &mut engine,
+        r#"{"type":"report_outcomes","outcomes":[{"version":"v1","ok":true,"count":1000},{"version":"v2","ok":false,"count":500},{"version":"v2","ok":true,"count":500}]}"#,
+    );
+    assert!(one(&mut engine, r#"{"type":"get_rollout"}"#).contains(r#""phase":"rolled_back","#));
+}
+
+#[test]
 fn a_version_that_was_counted_cannot_vanish_and_others_keep_their_counts() {
     let mut engine = engine();
     handle(&mut engine, r#"{"body":{"type":"get_users","user_id":"u"},"canary_percentage":100}"#);
