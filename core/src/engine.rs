@@ -383,8 +383,19 @@ impl Guest for Engine {
         if let Some(fault) = self.unacceptable(&report) {
             return write::error(out, to, &fault);
         }
+        // A report says that, not when: taken as now, for a version that may be in use
+        // must not be called quiet.
+        let served = self.fleet.served_since(&report);
+        let places: Vec<_> = served.iter().filter_map(|name| self.versions().index(name)).collect();
         match self.fleet.merge(report) {
-            Ok(new) => write::merged(out, new, self.fleet.sources()),
+            Ok(new) => {
+                for place in places {
+                    if let Some(last) = self.last_served_ms.get_mut(place) {
+                        *last = Some(self.now_ms);
+                    }
+                }
+                write::merged(out, new, self.fleet.sources());
+            }
             Err(FleetFull) => {
                 let fault = Fault::unavailable("the limit of 65536 nodes and epochs is reached");
                 write::error(out, to, &fault);

@@ -329,6 +329,36 @@ fn evidence_moves_a_held_rollout_on_the_virtual_clock_too() {
 }
 
 #[test]
+fn a_version_that_another_node_serves_is_not_quiet() {
+    let mut engine = engine();
+    handle(&mut engine, r#"{"body":{"type":"get_users","user_id":"u"},"canary_percentage":100}"#);
+    let day_ms = 24 * 60 * 60 * 1000;
+    let complete = |engine: &mut Engine, now_ms: u64| {
+        let mut out = Vec::new();
+        engine.handle(br#"{"type":"get_migration_stats"}"#, now_ms, &mut out);
+        String::from_utf8(out).unwrap().contains("\"migration_complete\":true")
+    };
+    let merge = |engine: &mut Engine, sequence: u64, v1: u64, v2: u64| {
+        let report = format!(
+            r#"{{"node":"n2","epoch":"1","sequence":{sequence},"revision":1,"versions":[{{"version":"v1","routed":{v1},"requests":0,"failures":0,"latency":[]}},{{"version":"v2","routed":{v2},"requests":0,"failures":0,"latency":[]}}]}}"#
+        );
+        let mut out = Vec::new();
+        engine.merge(report.as_bytes(), &mut out);
+        assert!(out.starts_with(b"{\"type\":\"merge_ok\""));
+    };
+    assert!(complete(&mut engine, day_ms));
+    merge(&mut engine, 1, 5, 0);
+    assert!(!complete(&mut engine, 2 * day_ms - 1));
+    assert!(complete(&mut engine, 2 * day_ms));
+    merge(&mut engine, 2, 5, 9);
+    assert!(complete(&mut engine, 2 * day_ms), "only the new version has served more");
+    merge(&mut engine, 3, 6, 9);
+    merge(&mut engine, 1, 9, 9);
+    assert!(!complete(&mut engine, 3 * day_ms - 1));
+    assert!(complete(&mut engine, 3 * day_ms), "a late report is old news");
+}
+
+#[test]
 fn a_version_that_was_counted_cannot_vanish_and_others_keep_their_counts() {
     let mut engine = engine();
     handle(&mut engine, r#"{"body":{"type":"get_users","user_id":"u"},"canary_percentage":100}"#);
