@@ -8,6 +8,7 @@
 mod answer;
 mod scan;
 mod state;
+mod sunset;
 mod write;
 
 use std::collections::VecDeque;

@@ -3,9 +3,9 @@
 use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
 use crossfade_protocol::plan::{Plan, Split as PlanSplit, Versions};
 use crossfade_protocol::reply::{
-    Check, ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk,
-    MigrationStats, PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation,
-    RolloutState, RouteOk, Stage, Sunset, UsersResponse,
+    ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk, MigrationStats,
+    PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk,
+    Stage, Sunset, UsersResponse,
 };
 use crossfade_protocol::request::{
     Address, Clock, Command, Counts, GateQuestion, Message, Outcome, Override, Request as Asked,
@@ -313,7 +313,7 @@ impl Engine {
 
     /// The newest version has served someone, and no other anybody within the window that
     /// ends now.
-    fn migration_complete(&self, window_ms: u64) -> bool {
+    pub(super) fn migration_complete(&self, window_ms: u64) -> bool {
         let newest = usize::from(self.policy.newest());
         let quiet = |last: &Option<u64>| {
             last.is_none_or(|last| self.now_ms.saturating_sub(last) >= window_ms)
@@ -346,55 +346,6 @@ impl Engine {
             requests: client.requests,
         });
         Ok(Clients { total, exact: self.census.uncounted() == 0, clients: clients.collect() })
-    }
-
-    fn sunset(&self, window_ms: u64) -> Sunset {
-        let newest = self.policy.newest();
-        let all_to_newest = match self.policy.traffic() {
-            Traffic::Canary { share, .. } => *share == Share::FULL,
-            Traffic::Split { split, .. } => {
-                split.ranges().iter().all(|(_, version)| *version == newest)
-            }
-            Traffic::Stable => false,
-        };
-        let left = self.census.len() as u64 - self.census.on_version(newest);
-        let verdict = self.controller.rollout().map(|rollout| rollout.phase());
-        let check = |check, ok, detail| Check { check, ok, detail };
-        let checks = vec![
-            check(
-                "share",
-                all_to_newest,
-                format!(
-                    "the policy sends {} to {}",
-                    if all_to_newest { "everything" } else { "not everything" },
-                    self.policy.version_name(newest)
-                ),
-            ),
-            check(
-                "quiet",
-                self.migration_complete(window_ms),
-                format!("no older version served anybody for {} minutes", window_ms / 60_000),
-            ),
-            check(
-                "clients",
-                left == 0,
-                format!("{left} clients were last served by an older version"),
-            ),
-            check(
-                "counted",
-                self.census.uncounted() == 0,
-                format!(
-                    "{} requests came from clients that did not fit into the table",
-                    self.census.uncounted()
-                ),
-            ),
-            check(
-                "rollout",
-                !matches!(verdict, Some(Phase::RolledBack | Phase::Aborted)),
-                format!("the last rollout is {}", verdict.map_or("idle", Phase::as_str)),
-            ),
-        ];
-        Sunset { ready: checks.iter().all(|check| check.ok), checks }
     }
 
     fn judged(&self) -> (Value, Value) {

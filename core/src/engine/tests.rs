@@ -121,7 +121,7 @@ fn a_new_plan_leaves_no_rollout_to_undo() {
     );
     let told = one(&mut engine, r#"{"type":"explain_rollout"}"#);
     assert!(
-        told.contains("Completed at 50 %") && told.contains("revision 5 is in force"),
+        told.contains("Completed at 50 %") && told.contains("revision 4 is in force"),
         "{told}"
     );
 }
@@ -356,6 +356,39 @@ fn a_version_that_another_node_serves_is_not_quiet() {
     merge(&mut engine, 1, 9, 9);
     assert!(!complete(&mut engine, 3 * day_ms - 1));
     assert!(complete(&mut engine, 3 * day_ms), "a late report is old news");
+}
+
+#[test]
+fn the_old_version_cannot_go_while_anything_leads_to_it() {
+    let check = |extra: &str, ready: bool, detail: &str| {
+        let mut engine = engine();
+        let plan = format!(
+            r#"{{"type":"configure","document":{{"api":"a","versions":["v1","v2"],"key":"address"{extra}}}}}"#
+        );
+        let configured = one(&mut engine, &plan);
+        assert!(configured.contains("configure_ok"), "{configured}");
+        engine.last_served_ms[1] = Some(0);
+        let reply = one(&mut engine, r#"{"type":"get_sunset"}"#);
+        assert!(reply.contains(&format!("\"ready\":{ready}")) && reply.contains(detail), "{reply}");
+    };
+    let all = |extra: &str| format!(r#","canary_percentage":100{extra}"#);
+    check(&all(""), true, "the policy sends everything to v2");
+    check(r#","split":{"v1":0,"v2":7}"#, true, "the policy sends everything to v2");
+    check(r#","canary_percentage":99.99"#, false, "the policy sends 99.99 % to v2");
+    check("", false, "the policy sends 0 % to v2");
+    check(&all(r#","kill_switch":true"#), false, "the kill switch sends everything to v1");
+    check(&all(r#","pins":{"a":"v1","b":"v2"}"#), false, "keys pinned to an older version: 1");
+    check(
+        &all(r#","rules":[{"name":"r","to":"v1"}]"#),
+        false,
+        "rule `r` leads to an older version",
+    );
+    check(&all(r#","rules":[{"name":"r","split":{"v1":1,"v2":1}}]"#), false, "rule `r` leads");
+    check(
+        &all(r#","rules":[{"name":"r","split":{"v2":1}}],"pins":{"b":"v2"}"#),
+        true,
+        "everything",
+    );
 }
 
 #[test]
