@@ -2,7 +2,6 @@
 //!
 //! It decides the share; the engine turns the share into a policy of the next revision.
 
-use crossfade_protocol::Share;
 use crossfade_protocol::plan::{FailureGate, Gate as GatePlan, Step};
 use crossfade_protocol::request::{Command, Counts};
 use serde::{Deserialize, Serialize};

@@ -5,12 +5,12 @@ use crossfade_protocol::plan::{Plan, Split as PlanSplit, Versions};
 use crossfade_protocol::reply::{
     ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk, MigrationStats,
     PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk,
-    Stage, Sunset, UsersResponse,
+    Stage, UsersResponse,
 };
 use crossfade_protocol::request::{
     Address, Clock, Command, Counts, GateQuestion, Message, Outcome, Override, Request as Asked,
 };
-use crossfade_protocol::{Fault, Share, json};
+use crossfade_protocol::{Fault, json};
 use serde_json::{Map, Value};
 
 use super::{Engine, Waiting, write};

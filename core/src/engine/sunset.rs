@@ -27,20 +27,22 @@ impl Engine {
             check(
                 "clients",
                 left == 0,
-                format!("{left} clients were last served by an older version"),
+                format!("clients last served by an older version: {left}"),
             ),
             check(
                 "counted",
                 self.census.uncounted() == 0,
                 format!(
-                    "{} requests came from clients that did not fit into the table",
+                    "requests of clients that did not fit into the table: {}",
                     self.census.uncounted()
                 ),
             ),
             check(
                 "rollout",
                 !matches!(phase, Some(Phase::RolledBack | Phase::Aborted)),
-                format!("the last rollout is {}", phase.map_or("idle", Phase::as_str)),
+                phase.map_or("there was no rollout".to_owned(), |phase| {
+                    format!("the last rollout is {}", phase.as_str())
+                }),
             ),
         ];
         Sunset { ready: checks.iter().all(|check| check.ok), checks }

@@ -25,9 +25,12 @@ pub(super) fn message(line: &str, versions: &Versions) -> Result<Message, Box<Un
         let text = format!("{} is not a message: an object is", shown_value(&value));
         return Err(unreadable(None, None, Fault::malformed(text)));
     };
-    let (head, address, src) = read_envelope(outer);
+    let Head { body: head, bad_name, address, src } = read_envelope(outer);
     let head = head.map_err(|fault| unreadable(address.clone(), None, fault))?;
     let msg_id = read_msg_id(head).map_err(|fault| unreadable(address.clone(), None, fault))?;
+    if let Some(fault) = bad_name {
+        return Err(unreadable(None, msg_id, fault));
+    }
     let enveloped = !std::ptr::eq(head, outer);
     match read_request(head, enveloped.then_some(outer), versions) {
         Ok(request) => Ok(Message { address, src, msg_id, request }),
@@ -35,7 +38,14 @@ pub(super) fn message(line: &str, versions: &Versions) -> Result<Message, Box<Un
     }
 }
 
-type Head<'v> = (Result<&'v Map<String, Value>, Fault>, Option<Address>, Option<String>);
+/// A line's outside.
+struct Head<'v> {
+    body: Result<&'v Map<String, Value>, Fault>,
+    /// What is wrong with `src` or `dest`; the reply's id may still be readable.
+    bad_name: Option<Fault>,
+    address: Option<Address>,
+    src: Option<String>,
+}
 
 /// The body, and who sent it. A line without `body` is the body.
 fn read_envelope(outer: &Map<String, Value>) -> Head<'_> {
@@ -49,9 +59,9 @@ fn read_envelope(outer: &Map<String, Value>) -> Head<'_> {
             Err(Fault::malformed(format!("{field}: {} is not a string", shown_value(other))))
         }
     };
-    let (src, dest) = match (name("src"), name("dest")) {
-        (Ok(src), Ok(dest)) => (src, dest),
-        (Err(fault), _) | (_, Err(fault)) => return (Err(fault), None, None),
+    let (src, dest, bad_name) = match (name("src"), name("dest")) {
+        (Ok(src), Ok(dest)) => (src, dest, None),
+        (Err(fault), _) | (_, Err(fault)) => (None, None, Some(fault)),
     };
     let address = match (&src, dest) {
         (Some(src), Some(dest)) => Some(Address { src: src.clone(), dest }),
@@ -64,7 +74,7 @@ fn read_envelope(outer: &Map<String, Value>) -> Head<'_> {
             Err(Fault::malformed(format!("body: {} is not an object", shown_value(other))))
         }
     };
-    (body, address, src)
+    Head { body, bad_name, address, src }
 }
 
 fn read_msg_id(body: &Map<String, Value>) -> Result<Option<u64>, Fault> {
