@@ -40,6 +40,18 @@ pub trait Driver {
     /// When the build broke.
     fn tick(&mut self, now_ms: u64) -> Result<Vec<u8>, DriverError>;
 
+    /// This engine's counts.
+    ///
+    /// # Errors
+    /// When the build broke.
+    fn totals(&mut self) -> Result<Vec<u8>, DriverError>;
+
+    /// Takes in another engine's counts.
+    ///
+    /// # Errors
+    /// When the build broke; a refusal is an answer.
+    fn merge(&mut self, totals: &[u8]) -> Result<Vec<u8>, DriverError>;
+
     /// The whole state, which every build writes with the same bytes.
     ///
     /// # Errors
@@ -100,6 +112,18 @@ impl Driver for Native {
     fn tick(&mut self, now_ms: u64) -> Result<Vec<u8>, DriverError> {
         let mut out = Vec::new();
         self.engine.tick(now_ms, &mut out);
+        Ok(out)
+    }
+
+    fn totals(&mut self) -> Result<Vec<u8>, DriverError> {
+        let mut out = Vec::new();
+        self.engine.totals(&mut out);
+        Ok(out)
+    }
+
+    fn merge(&mut self, totals: &[u8]) -> Result<Vec<u8>, DriverError> {
+        let mut out = Vec::new();
+        self.engine.merge(totals, &mut out);
         Ok(out)
     }
 

@@ -24,11 +24,7 @@ impl Engine {
                 }),
             ),
             check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
-            check(
-                "clients",
-                left == 0,
-                format!("clients last served by an older version: {left}"),
-            ),
+            check("clients", left == 0, format!("clients last served by an older version: {left}")),
             check(
                 "counted",
                 self.census.uncounted() == 0,
