@@ -84,7 +84,8 @@ impl Census {
         if per_version.len() <= usize::from(version) {
             per_version.resize(usize::from(version) + 1, 0);
         }
-        let last_seen_s = (now_ms / 1000) as u32;
+        // A clock beyond the year 2106 stands still here rather than begin again.
+        let last_seen_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
         match index.entry(hash, same, rehash) {
             Entry::Occupied(slot) => {
                 let row = entries.get_mut(*slot.get());

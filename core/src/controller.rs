@@ -54,8 +54,9 @@ pub(crate) enum Source<'s> {
 pub(crate) type Changed = (Change, Option<Box<Evidence>>);
 
 impl Controller {
-    /// Begins a rollout. `past` is what is known of the old version's latency; `live` says
-    /// that evidence will come in as it runs.
+    /// Begins a rollout. `before` is the share that the new version has under `traffic`,
+    /// which is what the rollout replaces; `past` is what is known of the old version's
+    /// latency; `live` says that evidence will come in as it runs.
     ///
     /// # Errors
     /// [`Refused`] while another one runs.
@@ -64,7 +65,7 @@ impl Controller {
         course: Course,
         gate: plan::Gate,
         sticky: bool,
-        traffic: &Traffic,
+        before: (Share, &Traffic),
         live: Option<(Option<ShareBy>, &Histogram)>,
         now_ms: u64,
     ) -> Result<Vec<Changed>, Refused> {
@@ -76,15 +77,11 @@ impl Controller {
                 rollout.share(),
             )));
         }
-        let before = match traffic {
-            Traffic::Canary { share, .. } => *share,
-            Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
-        };
-        let (rollout, changes) = Rollout::start(course, before, now_ms);
+        let (rollout, changes) = Rollout::start(course, before.0, now_ms);
         *self = Controller {
             gate: Some(gate),
             sticky,
-            before: Some(traffic.clone()),
+            before: Some(before.1.clone()),
             share_by: live.and_then(|(share_by, _)| share_by),
             health: None,
             evidence: None,
@@ -128,20 +125,30 @@ impl Controller {
 
     /// Keeps what happened for `explain_rollout`; the oldest go first.
     pub(crate) fn remember(&mut self, event: &Event, sentence: &str) {
-        if let What::Rollout(change) = &event.what {
-            // What only follows from a change before does not replace its reason.
-            let follows = matches!(
+        if self.history.len() >= HISTORY_MAX {
+            self.history.remove(0);
+        }
+        self.history.push(sentence.to_owned());
+        // What only follows from a change before does not replace its reason.
+        let follows = |change: &Change| {
+            matches!(
                 change,
                 Change::SteppedBack { .. } | Change::RolledBack { .. } | Change::Aborted { .. }
-            );
-            if !follows {
-                self.reason = sentence.to_owned();
-            }
-            if self.history.len() >= HISTORY_MAX {
-                self.history.remove(0);
-            }
-            self.history.push(sentence.to_owned());
+            )
+        };
+        if let What::Rollout(change) = &event.what
+            && !follows(change)
+        {
+            self.reason = sentence.to_owned();
         }
+    }
+
+    /// Lets go of a rollout that has ended; what happened is kept.
+    ///
+    /// It belonged to the policy that was replaced: undoing it would bring back traffic
+    /// whose places mean other versions now.
+    pub(crate) fn forget(&mut self) {
+        *self = Controller { history: std::mem::take(&mut self.history), ..Controller::default() };
     }
 
     pub(crate) fn is_active(&self) -> bool {

@@ -8,6 +8,7 @@
 mod answer;
 mod scan;
 mod state;
+mod sunset;
 mod write;
 
 use std::collections::VecDeque;
@@ -410,8 +411,17 @@ impl Guest for Engine {
         }
         let before = self.fleet.newest(&report.node, report.epoch).cloned();
         let (node, epoch, revision) = (report.node.clone(), report.epoch, report.revision);
+        // A report says that, not when: taken as now, for a version that may be in use
+        // must not be called quiet.
+        let served = self.fleet.served_since(&report);
+        let places: Vec<_> = served.iter().filter_map(|name| self.versions().index(name)).collect();
         match self.fleet.merge(report) {
             Ok(new) => {
+                for place in places {
+                    if let Some(last) = self.last_served_ms.get_mut(place) {
+                        *last = Some(self.now_ms);
+                    }
+                }
                 if new {
                     self.weigh(before.as_ref(), &node, epoch, revision);
                 }

@@ -59,6 +59,17 @@ pub enum Traffic {
     },
 }
 
+impl Traffic {
+    /// The share that `newest` gets of the requests this decides.
+    pub fn share_of(&self, newest: u16) -> Share {
+        match self {
+            Traffic::Stable => Share::ZERO,
+            Traffic::Canary { share, .. } => *share,
+            Traffic::Split { split, .. } => split.share_of(newest),
+        }
+    }
+}
+
 impl Policy {
     /// Compiles a plan. `before` is the policy it replaces: a split whose weights
     /// changed keeps every bucket that need not move.
@@ -153,6 +164,10 @@ impl Policy {
         let mut plan = Plan::clone(&self.plan);
         let name =
             |version: u16| plan.versions.0.get(usize::from(version)).cloned().unwrap_or_default();
+        // A rollout decides by key whatever the plan said before it.
+        if let Traffic::Canary { sticky, .. } | Traffic::Split { sticky, .. } = &self.traffic {
+            plan.sticky = *sticky;
+        }
         plan.traffic = match (&self.traffic, &plan.traffic) {
             (Traffic::Stable, _) => plan::Traffic::Stable,
             (Traffic::Canary { share, .. }, _) => plan::Traffic::Canary(*share),
@@ -261,6 +276,9 @@ impl Policy {
         if request.guard_tripped {
             trace.stage("guard", || "tripped: everything to the stable version".to_owned());
             return Decision::plain(STABLE, Reason::Guard);
+        }
+        if self.plan.guard.is_some() {
+            trace.stage("guard", || "not tripped".to_owned());
         }
         if let Some(version) = self.pin(request.key) {
             trace.stage("pin", || format!("this key is pinned to {}", self.version_name(version)));

@@ -1,6 +1,6 @@
 //! Splits: which version owns which bucket.
 
-use crossfade_protocol::share::BUCKETS;
+use crossfade_protocol::share::{BUCKETS, Share};
 use serde::{Deserialize, Serialize};
 
 /// A table of bucket ranges, one version each, that covers all 10,000.
@@ -39,6 +39,19 @@ impl Split {
     /// The table as `(end, version)`.
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.ranges
+    }
+
+    /// The share of the buckets that `version` owns.
+    pub fn share_of(&self, version: u16) -> Share {
+        let mut from = 0;
+        let mut owned = 0;
+        for (end, owner) in &self.ranges {
+            if *owner == version {
+                owned += end - from;
+            }
+            from = *end;
+        }
+        Share::from_buckets(owned).unwrap_or_default()
     }
 
     /// The version that owns `bucket`.
@@ -160,6 +173,12 @@ mod tests {
         assert_eq!(Split::new(&[90, 10]).ranges(), [(1000, 1), (10_000, 0)]);
         assert_eq!(Split::new(&[1, 1, 1]).ranges(), [(3333, 2), (6666, 1), (10_000, 0)]);
         assert_eq!(Split::new(&[0, 5]).ranges(), [(10_000, 1)]);
+    }
+
+    #[test]
+    fn a_share_counts_all_ranges_of_a_version() {
+        let split = Split::from_ranges(vec![(100, 1), (400, 0), (1000, 1), (10_000, 2)]);
+        assert_eq!([0, 1, 2, 3].map(|v| split.share_of(v).buckets()), [300, 700, 9000, 0]);
     }
 
     #[test]

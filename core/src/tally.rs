@@ -175,6 +175,20 @@ impl Fleet {
         self.newest.get(&(node.to_owned(), epoch))
     }
 
+    /// The versions that have served more in `report` than was known of its node and epoch.
+    pub fn served_since<'r>(&self, report: &'r Totals) -> Vec<&'r str> {
+        let known = self.newest.get(&(report.node.clone(), report.epoch));
+        if known.is_some_and(|known| known.sequence > report.sequence) {
+            return Vec::new();
+        }
+        let routed = |version: &str| {
+            let versions = known.map_or(&[][..], |known| &known.versions);
+            versions.iter().find(|v| v.version == version).map_or(0, |v| v.routed)
+        };
+        let grown = report.versions.iter().filter(|v| v.routed > routed(&v.version));
+        grown.map(|v| v.version.as_str()).collect()
+    }
+
     /// Sum over all nodes for each of `versions`. Counts of other versions are left out.
     pub fn sum(&self, versions: &[String]) -> Vec<Tally> {
         let mut sum = vec![Tally::default(); versions.len()];

@@ -74,7 +74,7 @@ pub enum Request {
     GradualRollout {
         /// At least one; percentages never fall. The plan's own when absent.
         steps: Option<Vec<Step>>,
-        /// The gate, when the message carries one.
+        /// The gate, when the message carries one; the plan's own when it does not.
         gate: Option<Gate>,
     },
     /// `report_outcomes`

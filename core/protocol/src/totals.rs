@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fault;
+use crate::limits::NAME_BYTES_MAX;
 
 /// Cumulative counts of one node since its epoch.
 ///
@@ -30,7 +31,17 @@ impl Totals {
     /// # Errors
     /// What is wrong with it.
     pub fn read(json: &[u8]) -> Result<Totals, Fault> {
-        serde_json::from_slice(json).map_err(|e| Fault::malformed(format!("not totals: {e}")))
+        let totals: Totals = serde_json::from_slice(json)
+            .map_err(|e| Fault::malformed(format!("not totals: {e}")))?;
+        // Every source is kept, so its name is bounded.
+        if totals.node.is_empty() || totals.node.len() > NAME_BYTES_MAX {
+            let text = format!(
+                "not totals: a node's name has 1 to {NAME_BYTES_MAX} bytes, this has {}",
+                totals.node.len()
+            );
+            return Err(Fault::malformed(text));
+        }
+        Ok(totals)
     }
 
     /// Writes the report as one line.
@@ -66,5 +77,29 @@ mod hex {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = String::deserialize(deserializer)?;
         u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom("not 16 hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_name_is_bounded_just_at_the_limit() {
+        let read = |bytes: usize| {
+            let node = "n".repeat(bytes);
+            let report = format!(
+                r#"{{"node":"{node}","epoch":"1","sequence":1,"revision":1,"versions":[]}}"#
+            );
+            Totals::read(report.as_bytes())
+        };
+        assert!(read(1).is_ok() && read(NAME_BYTES_MAX).is_ok());
+        for bytes in [0, NAME_BYTES_MAX + 1] {
+            let text = read(bytes).unwrap_err().text;
+            assert_eq!(
+                text,
+                format!("not totals: a node's name has 1 to 128 bytes, this has {bytes}")
+            );
+        }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crossfade_protocol::limits::TIME_MS_MAX;
 
 fn census(clients: &[(&str, u16)]) -> Census {
     let mut census = Census::new(7);
@@ -29,6 +30,10 @@ fn time_that_goes_back_changes_nothing() {
     census.record(b"a", Identity::Key, 0, 9_000);
     census.record(b"a", Identity::Key, 0, 1_000);
     assert_eq!(census.get(b"a", Identity::Key).unwrap().last_seen_s, 9);
+    for beyond_ms in [4_294_967_295_000, 4_294_967_296_000, TIME_MS_MAX] {
+        census.record(b"a", Identity::Key, 0, beyond_ms);
+        assert_eq!(census.get(b"a", Identity::Key).unwrap().last_seen_s, u32::MAX);
+    }
 }
 
 #[test]

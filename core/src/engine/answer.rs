@@ -3,14 +3,14 @@
 use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
 use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
-    Check, ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk,
-    MigrationStats, PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation,
-    RolloutState, RouteOk, Stage, Sunset, UsersResponse,
+    ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk, MigrationStats,
+    PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk,
+    Stage, UsersResponse,
 };
 use crossfade_protocol::request::{
     Address, Clock, Command, GateQuestion, Message, Outcome, Override, Request as Asked,
 };
-use crossfade_protocol::{Fault, Share, json};
+use crossfade_protocol::{Fault, json};
 use serde_json::{Map, Value};
 
 use super::{Engine, Waiting, write};
@@ -159,9 +159,10 @@ impl Engine {
         let past = self.past_latency();
         let live = (self.clock == Clock::Wall).then_some((share_by, &past));
         let traffic = self.policy.traffic().clone();
+        let share = traffic.share_of(self.policy.newest());
         let changes = self
             .controller
-            .start(course, gate, sticky, &traffic, live, self.now_ms)
+            .start(course, gate, sticky, (share, &traffic), live, self.now_ms)
             .map_err(refused)?;
         self.follow(changes);
         Ok(())
@@ -192,7 +193,7 @@ impl Engine {
         traffic: Option<Override>,
         src: Option<&str>,
     ) -> Decision {
-        let traffic = traffic.map(|traffic| self.compile(traffic));
+        let traffic = traffic.map(|traffic| compile(&self.policy, traffic));
         let draw = self.draws.next_u32();
         let request = Request {
             key: key.map(str::as_bytes),
@@ -203,15 +204,6 @@ impl Engine {
         let decision = self.policy.decide(&request, draw);
         self.count(&decision, key, src);
         decision
-    }
-
-    fn compile(&self, traffic: Override) -> Traffic {
-        match traffic {
-            Override::Canary(share) => Traffic::Canary { share, sticky: true },
-            Override::Split { split, sticky } => {
-                Traffic::Split { split: Split::new(&weights(self.versions(), &split)), sticky }
-            }
-        }
     }
 
     fn route_ok(&self, decision: &Decision, key: Option<&str>) -> RouteOk {
@@ -235,7 +227,7 @@ impl Engine {
     ) -> Explanation {
         let other = plan.map(|plan| Policy::new(plan, 0, None));
         let policy = other.as_ref().unwrap_or(&self.policy);
-        let traffic = traffic.map(|traffic| self.compile(traffic));
+        let traffic = traffic.map(|traffic| compile(policy, traffic));
         let mut trace = Vec::new();
         let request = Request {
             key: key.map(str::as_bytes),
@@ -287,8 +279,10 @@ impl Engine {
         if let Some(change) = tripped {
             self.happened(What::Node(change), None);
         }
-        if self.clock == Clock::Wall {
-            self.act();
+        match self.clock {
+            Clock::Wall => self.act(),
+            // A rollout that is held waits for just this.
+            Clock::Virtual => self.play(),
         }
     }
 
@@ -317,6 +311,7 @@ impl Engine {
         self.census.renumber(&places);
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
+        self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();
@@ -374,7 +369,7 @@ impl Engine {
 
     /// The newest version has served someone, and no other anybody within the window that
     /// ends now.
-    fn migration_complete(&self, window_ms: u64) -> bool {
+    pub(super) fn migration_complete(&self, window_ms: u64) -> bool {
         let newest = usize::from(self.policy.newest());
         let quiet = |last: &Option<u64>| {
             last.is_none_or(|last| self.now_ms.saturating_sub(last) >= window_ms)
@@ -409,55 +404,6 @@ impl Engine {
         Ok(Clients { total, exact: self.census.uncounted() == 0, clients: clients.collect() })
     }
 
-    fn sunset(&self, window_ms: u64) -> Sunset {
-        let newest = self.policy.newest();
-        let all_to_newest = match self.policy.traffic() {
-            Traffic::Canary { share, .. } => *share == Share::FULL,
-            Traffic::Split { split, .. } => {
-                split.ranges().iter().all(|(_, version)| *version == newest)
-            }
-            Traffic::Stable => false,
-        };
-        let left = self.census.len() as u64 - self.census.on_version(newest);
-        let verdict = self.controller.rollout().map(|rollout| rollout.phase());
-        let check = |check, ok, detail| Check { check, ok, detail };
-        let checks = vec![
-            check(
-                "share",
-                all_to_newest,
-                format!(
-                    "the policy sends {} to {}",
-                    if all_to_newest { "everything" } else { "not everything" },
-                    self.policy.version_name(newest)
-                ),
-            ),
-            check(
-                "quiet",
-                self.migration_complete(window_ms),
-                format!("no older version served anybody for {} minutes", window_ms / 60_000),
-            ),
-            check(
-                "clients",
-                left == 0,
-                format!("{left} clients were last served by an older version"),
-            ),
-            check(
-                "counted",
-                self.census.uncounted() == 0,
-                format!(
-                    "{} requests came from clients that did not fit into the table",
-                    self.census.uncounted()
-                ),
-            ),
-            check(
-                "rollout",
-                !matches!(verdict, Some(Phase::RolledBack | Phase::Aborted)),
-                format!("the last rollout is {}", verdict.map_or("idle", Phase::as_str)),
-            ),
-        ];
-        Sunset { ready: checks.iter().all(|check| check.ok), checks }
-    }
-
     /// The verdict as it stands, every number behind it, and the same in words.
     fn judged(&mut self) -> (Value, Value, String) {
         let fleet = self.fleet_pair();
@@ -474,10 +420,7 @@ impl Engine {
     fn rollout_state(&mut self) -> RolloutState {
         let (verdict, evidence, because) = self.judged();
         let Some(rollout) = self.controller.rollout() else {
-            let percentage = match self.policy.traffic() {
-                Traffic::Canary { share, .. } => *share,
-                Traffic::Stable | Traffic::Split { .. } => Share::ZERO,
-            };
+            let percentage = self.policy.traffic().share_of(self.policy.newest());
             return RolloutState {
                 phase: "idle",
                 step: 0,
@@ -531,6 +474,17 @@ impl Engine {
 
 fn refused(refused: Refused) -> Fault {
     Fault::precondition(refused.0)
+}
+
+/// Traffic for one message, in the places of the policy that decides it.
+fn compile(policy: &Policy, traffic: Override) -> Traffic {
+    match traffic {
+        Override::Canary(share) => Traffic::Canary { share, sticky: true },
+        Override::Split { split, sticky } => {
+            let weights = weights(&policy.plan().versions, &split);
+            Traffic::Split { split: Split::new(&weights), sticky }
+        }
+    }
 }
 
 /// Weights by place in the version list.

@@ -71,6 +71,62 @@ fn a_rollout_plays_at_once_and_its_share_stays() {
 }
 
 #[test]
+fn a_rollout_without_a_gate_is_judged_by_the_plans() {
+    let mut engine = engine();
+    let plan =
+        r#"{"type":"configure","document":{"api":"a","versions":["v1","v2"],"key":"address"}}"#;
+    handle(&mut engine, plan);
+    // A document holds without evidence; so does a rollout under it, unless it says otherwise.
+    assert!(
+        one(&mut engine, ROLLOUT)
+            .contains(r#""final_percentage":10,"health_checks_passed":false,"outcome":"held""#)
+    );
+    handle(&mut engine, r#"{"type":"abort_rollout"}"#);
+    let advance = ROLLOUT.replace("\"steps\"", r#""gate":{"on_inconclusive":"advance"},"steps""#);
+    assert!(
+        one(&mut engine, &advance).contains(r#""final_percentage":50,"health_checks_passed":true"#)
+    );
+}
+
+#[test]
+fn a_split_has_a_share_before_a_rollout_and_after_its_undo() {
+    let mut engine = engine();
+    let plan = r#"{"type":"configure","document":{"api":"a","versions":["v1","v2"],"key":"address","split":{"v1":3,"v2":1},"sticky":false,"gate":{"on_inconclusive":"advance","on_missing_data":{"after_minutes":0,"then":"advance"}}}}"#;
+    handle(&mut engine, plan);
+    let rollout = r#"{"type":"get_rollout"}"#;
+    assert!(
+        one(&mut engine, rollout).contains(r#""phase":"idle","step":0,"steps":0,"percentage":25"#)
+    );
+    handle(&mut engine, ROLLOUT);
+    let config = r#"{"type":"get_config"}"#;
+    // What is written is what decides: by draw, as the plan says.
+    assert!(one(&mut engine, config).contains(r#""canary_percentage":50,"sticky":false"#));
+    assert!(
+        one(&mut engine, r#"{"type":"undo_rollout"}"#)
+            .contains(r#""phase":"undone","step":2,"steps":2,"percentage":25"#)
+    );
+    assert!(one(&mut engine, config).contains(r#""split":{"v1":3,"v2":1},"sticky":false"#));
+}
+
+#[test]
+fn a_new_plan_leaves_no_rollout_to_undo() {
+    let mut engine = engine();
+    handle(&mut engine, ROLLOUT);
+    let plan = r#"{"type":"configure","document":{"api":"a","versions":["v0","v1","v2"],"key":"address","canary_percentage":5}}"#;
+    handle(&mut engine, plan);
+    assert!(one(&mut engine, r#"{"type":"undo_rollout"}"#).contains("there is no rollout"));
+    assert!(
+        one(&mut engine, r#"{"type":"get_rollout"}"#)
+            .contains(r#""phase":"idle","step":0,"steps":0,"percentage":5"#)
+    );
+    let told = one(&mut engine, r#"{"type":"explain_rollout"}"#);
+    assert!(
+        told.contains("Completed at 50 %") && told.contains("revision 4 is in force"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_failing_new_version_is_taken_back() {
     let mut engine = engine();
     handle(
@@ -248,6 +304,94 @@ fn a_snapshot_that_is_none_changes_nothing() {
         assert!(reply.contains("\"code\":22") && reply.contains(expected), "{reply}");
     }
     assert!(one(&mut engine, r#"{"type":"get_migration_stats"}"#).contains("\"total_clients\":1,"));
+}
+
+#[test]
+fn a_question_about_another_plan_names_that_plans_versions() {
+    let ask = |split: &str| {
+        format!(
+            r#"{{"type":"explain","key":"u","policy":{{"api":"a","versions":["v1","beta","v2"],"key":"address"}},"traffic_split":{split}}}"#
+        )
+    };
+    let reply = one(&mut engine(), &ask(r#"{"v2":1}"#));
+    assert!(reply.starts_with(r#"{"type":"explanation","version":"v2","#), "{reply}");
+    let reply = one(&mut engine(), &ask(r#"{"v3":1}"#));
+    assert!(reply.contains("unknown version `v3`: known are v1, beta, v2"), "{reply}");
+}
+
+#[test]
+fn evidence_moves_a_held_rollout_on_the_virtual_clock_too() {
+    let mut engine = engine();
+    let hold = ROLLOUT.replace("\"steps\"", r#""gate":{"on_inconclusive":"hold"},"steps""#);
+    assert!(one(&mut engine, &hold).contains(r#""outcome":"held""#));
+    handle(
+        &mut engine,
+        r#"{"type":"report_outcomes","outcomes":[{"version":"v1","ok":true,"count":1000},{"version":"v2","ok":false,"count":500},{"version":"v2","ok":true,"count":500}]}"#,
+    );
+    assert!(one(&mut engine, r#"{"type":"get_rollout"}"#).contains(r#""phase":"rolled_back","#));
+}
+
+#[test]
+fn a_version_that_another_node_serves_is_not_quiet() {
+    let mut engine = engine();
+    handle(&mut engine, r#"{"body":{"type":"get_users","user_id":"u"},"canary_percentage":100}"#);
+    let day_ms = 24 * 60 * 60 * 1000;
+    let complete = |engine: &mut Engine, now_ms: u64| {
+        let mut out = Vec::new();
+        engine.handle(br#"{"type":"get_migration_stats"}"#, now_ms, &mut out);
+        String::from_utf8(out).unwrap().contains("\"migration_complete\":true")
+    };
+    let merge = |engine: &mut Engine, sequence: u64, v1: u64, v2: u64| {
+        let report = format!(
+            r#"{{"node":"n2","epoch":"1","sequence":{sequence},"revision":1,"versions":[{{"version":"v1","routed":{v1},"requests":0,"failures":0,"latency":[]}},{{"version":"v2","routed":{v2},"requests":0,"failures":0,"latency":[]}}]}}"#
+        );
+        let mut out = Vec::new();
+        engine.merge(report.as_bytes(), &mut out);
+        assert!(out.starts_with(b"{\"type\":\"merge_ok\""));
+    };
+    assert!(complete(&mut engine, day_ms));
+    merge(&mut engine, 1, 5, 0);
+    assert!(!complete(&mut engine, 2 * day_ms - 1));
+    assert!(complete(&mut engine, 2 * day_ms));
+    merge(&mut engine, 2, 5, 9);
+    assert!(complete(&mut engine, 2 * day_ms), "only the new version has served more");
+    merge(&mut engine, 3, 6, 9);
+    merge(&mut engine, 1, 9, 9);
+    assert!(!complete(&mut engine, 3 * day_ms - 1));
+    assert!(complete(&mut engine, 3 * day_ms), "a late report is old news");
+}
+
+#[test]
+fn the_old_version_cannot_go_while_anything_leads_to_it() {
+    let check = |extra: &str, ready: bool, detail: &str| {
+        let mut engine = engine();
+        let plan = format!(
+            r#"{{"type":"configure","document":{{"api":"a","versions":["v1","v2"],"key":"address"{extra}}}}}"#
+        );
+        let configured = one(&mut engine, &plan);
+        assert!(configured.contains("configure_ok"), "{configured}");
+        engine.last_served_ms[1] = Some(0);
+        let reply = one(&mut engine, r#"{"type":"get_sunset"}"#);
+        assert!(reply.contains(&format!("\"ready\":{ready}")) && reply.contains(detail), "{reply}");
+    };
+    let all = |extra: &str| format!(r#","canary_percentage":100{extra}"#);
+    check(&all(""), true, "the policy sends everything to v2");
+    check(r#","split":{"v1":0,"v2":7}"#, true, "the policy sends everything to v2");
+    check(r#","canary_percentage":99.99"#, false, "the policy sends 99.99 % to v2");
+    check("", false, "the policy sends 0 % to v2");
+    check(&all(r#","kill_switch":true"#), false, "the kill switch sends everything to v1");
+    check(&all(r#","pins":{"a":"v1","b":"v2"}"#), false, "keys pinned to an older version: 1");
+    check(
+        &all(r#","rules":[{"name":"r","to":"v1"}]"#),
+        false,
+        "rule `r` leads to an older version",
+    );
+    check(&all(r#","rules":[{"name":"r","split":{"v1":1,"v2":1}}]"#), false, "rule `r` leads");
+    check(
+        &all(r#","rules":[{"name":"r","split":{"v2":1}}],"pins":{"b":"v2"}"#),
+        true,
+        "everything",
+    );
 }
 
 #[test]

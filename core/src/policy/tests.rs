@@ -125,6 +125,10 @@ fn the_trace_tells_every_stage() {
         trace.iter().map(|(stage, _)| *stage).collect::<Vec<_>>(),
         ["kill_switch", "pin", "canary"]
     );
+    let guarded = policy(json!({"guard": {"max_failure_ratio": 0.2, "min_requests": 200}}));
+    let mut trace = Vec::new();
+    guarded.decide_traced(&Request::of_key(b"user123"), 0, &mut trace);
+    assert_eq!(trace[1], ("guard", "not tripped".to_owned()));
 }
 
 #[test]

@@ -121,13 +121,15 @@ fn refusal(command: Command, phase: Phase) -> String {
         Command::Undo => "undo",
     };
     let hint = match phase {
-        Phase::RolledBack => "`retry_rollout` begins again once the new version is mended",
+        Phase::RolledBack => {
+            "the new version was found worse; `retry_rollout` begins again once it is mended"
+        }
         Phase::RollingBack => "it ends by itself; `abort_rollout` ends it at once",
         Phase::Aborted | Phase::Undone => "`retry_rollout` begins again",
         Phase::Completed => "`undo_rollout` restores the share from before",
         Phase::Frozen => "no step begins in a freeze window; `abort_rollout` gives up",
-        Phase::Paused => "it is paused already; `resume_rollout` lets it go on",
-        _ => "it is not paused",
+        Phase::Paused => "`resume_rollout` lets it go on, `abort_rollout` ends it",
+        _ => "`pause_rollout` or `abort_rollout` stops it first",
     };
     format!("cannot {command} a rollout that is {}: {hint}", phase.as_str())
 }

@@ -252,6 +252,23 @@ fn an_operator_may_promote_abort_retry_and_undo() {
 }
 
 #[test]
+fn a_refused_command_names_one_that_would_do() {
+    let check = |rollout: &mut Rollout, command, expected: &str| {
+        let Refused(text) = rollout.command(command, 9).unwrap_err();
+        assert!(text.contains(expected), "{text}");
+    };
+    let mut rollout = two_steps(OnInconclusive::Hold);
+    check(&mut rollout, Command::Retry, "cannot retry a rollout that is progressing: `pause");
+    check(&mut rollout, Command::Resume, "cannot resume a rollout that is progressing: `pause");
+    rollout.command(Command::Pause, 1).unwrap();
+    check(&mut rollout, Command::Pause, "cannot pause a rollout that is paused: `resume_rollout`");
+    rollout.command(Command::Promote { full: true }, 2).unwrap();
+    check(&mut rollout, Command::Abort, "cannot abort a rollout that is completed: `undo_rollout`");
+    rollout.command(Command::Undo, 3).unwrap();
+    check(&mut rollout, Command::Undo, "cannot undo a rollout that is undone: `retry_rollout`");
+}
+
+#[test]
 fn undo_restores_the_share_from_before() {
     let before = Share::from_percent(5.0).unwrap();
     let mut rollout = Rollout::start(course(&[step(50.0, 1.0)]), before, 0).0;

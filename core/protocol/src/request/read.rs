@@ -25,9 +25,12 @@ pub(super) fn message(line: &str, versions: &Versions) -> Result<Message, Box<Un
         let text = format!("{} is not a message: an object is", shown_value(&value));
         return Err(unreadable(None, None, Fault::malformed(text)));
     };
-    let (head, address, src) = read_envelope(outer);
+    let Head { body: head, bad_name, address, src } = read_envelope(outer);
     let head = head.map_err(|fault| unreadable(address.clone(), None, fault))?;
     let msg_id = read_msg_id(head).map_err(|fault| unreadable(address.clone(), None, fault))?;
+    if let Some(fault) = bad_name {
+        return Err(unreadable(None, msg_id, fault));
+    }
     let enveloped = !std::ptr::eq(head, outer);
     match read_request(head, enveloped.then_some(outer), versions) {
         Ok(request) => Ok(Message { address, src, msg_id, request }),
@@ -35,7 +38,14 @@ pub(super) fn message(line: &str, versions: &Versions) -> Result<Message, Box<Un
     }
 }
 
-type Head<'v> = (Result<&'v Map<String, Value>, Fault>, Option<Address>, Option<String>);
+/// A line's outside.
+struct Head<'v> {
+    body: Result<&'v Map<String, Value>, Fault>,
+    /// What is wrong with `src` or `dest`; the reply's id may still be readable.
+    bad_name: Option<Fault>,
+    address: Option<Address>,
+    src: Option<String>,
+}
 
 /// The body, and who sent it. A line without `body` is the body.
 fn read_envelope(outer: &Map<String, Value>) -> Head<'_> {
@@ -49,9 +59,9 @@ fn read_envelope(outer: &Map<String, Value>) -> Head<'_> {
             Err(Fault::malformed(format!("{field}: {} is not a string", shown_value(other))))
         }
     };
-    let (src, dest) = match (name("src"), name("dest")) {
-        (Ok(src), Ok(dest)) => (src, dest),
-        (Err(fault), _) | (_, Err(fault)) => return (Err(fault), None, None),
+    let (src, dest, bad_name) = match (name("src"), name("dest")) {
+        (Ok(src), Ok(dest)) => (src, dest, None),
+        (Err(fault), _) | (_, Err(fault)) => (None, None, Some(fault)),
     };
     let address = match (&src, dest) {
         (Some(src), Some(dest)) => Some(Address { src: src.clone(), dest }),
@@ -64,7 +74,7 @@ fn read_envelope(outer: &Map<String, Value>) -> Head<'_> {
             Err(Fault::malformed(format!("body: {} is not an object", shown_value(other))))
         }
     };
-    (body, address, src)
+    Head { body, bad_name, address, src }
 }
 
 fn read_msg_id(body: &Map<String, Value>) -> Result<Option<u64>, Fault> {
@@ -138,11 +148,13 @@ fn read_request(
         }
         "get_config" => Ok(Request::GetConfig),
         "explain" => {
-            let traffic = traffic()?;
             let plan = match body.get("policy") {
                 None | Some(Value::Null) => None,
                 Some(document) => Some(Box::new(read_plan("policy", document)?)),
             };
+            // A split for this message names the versions of the plan that decides it.
+            let versions = plan.as_ref().map_or(versions, |plan| &plan.versions);
+            let traffic = read_override(body, outer, versions)?;
             all(&|fields| {
                 let (key, attributes) = read_subject(fields)?;
                 Some(Request::Explain {
@@ -302,24 +314,20 @@ fn read_window(fields: &Fields<'_, '_>) -> Option<u64> {
     Some(flip(fields.get("window_ms").map(|node| node.whole(max)))?.unwrap_or(WINDOW_MS_DEFAULT))
 }
 
-/// A gate in a message advances where a document's would hold, unless it says so.
+/// A gate in a message advances where a document's would hold, unless it says so: without
+/// evidence, and without data.
 fn read_message_gate(node: &Node<'_, '_>) -> Option<Gate> {
-    let gate = read_gate(node)?;
+    let mut gate = read_gate(node)?;
     let said = |name: &str| node.value.get(name).is_some_and(|value| !value.is_null());
     let bare = Plan::bare().gate;
-    Some(Gate {
-        on_inconclusive: if said("on_inconclusive") {
-            gate.on_inconclusive
-        } else {
-            bare.on_inconclusive
-        },
-        on_missing_data: if said("on_missing_data") {
-            gate.on_missing_data
-        } else {
-            bare.on_missing_data
-        },
-        ..gate
-    })
+    if !said("on_inconclusive") {
+        gate.on_inconclusive = bare.on_inconclusive;
+    }
+    // One that asks for evidence asks for data, too.
+    if gate.on_inconclusive == bare.on_inconclusive && !said("on_missing_data") {
+        gate.on_missing_data = bare.on_missing_data;
+    }
+    Some(gate)
 }
 
 fn read_outcome(node: &Node<'_, '_>, versions: &Versions) -> Option<Outcome> {

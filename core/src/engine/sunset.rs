@@ -1,0 +1,89 @@
+//! Whether the old version can go, and what stands in the way.
+
+use crossfade_protocol::Share;
+use crossfade_protocol::plan::Then;
+use crossfade_protocol::reply::{Check, Sunset};
+use crossfade_protocol::share::Minutes;
+
+use super::Engine;
+use crate::rollout::Phase;
+
+impl Engine {
+    pub(super) fn sunset(&self, window_ms: u64) -> Sunset {
+        let newest = self.policy.newest();
+        let left = self.census.len() as u64 - self.census.on_version(newest);
+        let phase = self.controller.rollout().map(|rollout| rollout.phase());
+        let elsewhere = self.elsewhere();
+        let check = |check, ok, detail| Check { check, ok, detail };
+        let checks = vec![
+            check(
+                "share",
+                elsewhere.is_none(),
+                elsewhere.unwrap_or_else(|| {
+                    format!("the policy sends everything to {}", self.policy.version_name(newest))
+                }),
+            ),
+            check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
+            check("clients", left == 0, format!("clients last served by an older version: {left}")),
+            check(
+                "counted",
+                self.census.uncounted() == 0,
+                format!(
+                    "requests of clients that did not fit into the table: {}",
+                    self.census.uncounted()
+                ),
+            ),
+            check(
+                "rollout",
+                !matches!(phase, Some(Phase::RolledBack | Phase::Aborted)),
+                phase.map_or("there was no rollout".to_owned(), |phase| {
+                    format!("the last rollout is {}", phase.as_str())
+                }),
+            ),
+        ];
+        Sunset { ready: checks.iter().all(|check| check.ok), checks }
+    }
+
+    /// What still leads to an older version, or `None` when nothing does.
+    fn elsewhere(&self) -> Option<String> {
+        let plan = self.policy.plan();
+        let newest = plan.versions.new_version();
+        let stable = plan.versions.stable();
+        if plan.kill_switch {
+            return Some(format!("the kill switch sends everything to {stable}"));
+        }
+        if self.guard.tripped() {
+            return Some(format!("the guard has tripped and sends everything to {stable}"));
+        }
+        let pins = plan.pins.values().filter(|version| *version != newest).count();
+        if pins > 0 {
+            return Some(format!("keys pinned to an older version: {pins}"));
+        }
+        let elsewhere = |then: &Then| match then {
+            Then::To(version) => version != newest,
+            Then::Split(split) => split.0.iter().any(|(v, w)| v != newest && w.hundredths() > 0),
+        };
+        if let Some(rule) = plan.rules.iter().find(|rule| elsewhere(&rule.then)) {
+            return Some(format!("rule `{}` leads to an older version", rule.name));
+        }
+        let share = self.policy.traffic().share_of(self.policy.newest());
+        (share != Share::FULL).then(|| format!("the policy sends {share} to {newest}"))
+    }
+
+    fn quietness(&self, window_ms: u64) -> String {
+        let newest = usize::from(self.policy.newest());
+        if self.last_served_ms.get(newest).is_none_or(Option::is_none) {
+            return format!("{} has served nobody yet", self.versions().new_version());
+        }
+        let last = self.last_served_ms.iter().take(newest).flatten().max();
+        let minutes = |ms| Minutes::from_ms(ms).minutes();
+        match last {
+            None => "no older version has served anybody".to_owned(),
+            Some(last) => format!(
+                "an older version last served somebody {} minutes ago, {} are asked for",
+                minutes(self.now_ms.saturating_sub(*last)),
+                minutes(window_ms)
+            ),
+        }
+    }
+}
