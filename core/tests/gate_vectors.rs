@@ -1,6 +1,6 @@
 //! The gate's formulas against numbers computed with 60 digits.
 //!
-//! `tests/vectors/gate.json` names a function, its arguments and the result; a result
+//! `core/tests/gate_vectors.json` names a function, its arguments and the result; a result
 //! must agree to 1e-9, relatively above 1. A function this file does not know fails.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test may fail as one")]
@@ -21,7 +21,7 @@ use serde_json::Value;
 
 #[test]
 fn every_golden_number_is_met() {
-    let text = include_str!("../../tests/vectors/gate.json");
+    let text = include_str!("gate_vectors.json");
     let document: Value = serde_json::from_str(text).unwrap();
     let vectors = document["vectors"].as_array().unwrap();
     assert!(vectors.len() >= 30, "only {} vectors", vectors.len());
