@@ -148,7 +148,7 @@ fn signals_end_it_at_once_with_their_codes() {
 fn ctrl_c_ends_a_guest_that_loops() {
     let mut node = Running::start(node("guest_loops", &["--deadline", "1h"]));
     node.send(REQUEST);
-    assert_eq!(node.reply(), Some(counted(1)));
+    assert!(node.reply().unwrap().contains("users_response"));
     node.send(POISON);
     node.signal(Signal::INT);
     assert_eq!(node.child.wait().unwrap().code(), Some(130));
