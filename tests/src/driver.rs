@@ -41,6 +41,18 @@ pub trait Driver {
     /// When the build broke.
     fn tick(&mut self, now_ms: u64) -> Result<Vec<u8>, DriverError>;
 
+    /// This build's cumulative counts.
+    ///
+    /// # Errors
+    /// When the build broke.
+    fn totals(&mut self) -> Result<Vec<u8>, DriverError>;
+
+    /// Takes in another node's counts.
+    ///
+    /// # Errors
+    /// When the build broke; a refusal is an answer.
+    fn merge(&mut self, totals: &[u8]) -> Result<Vec<u8>, DriverError>;
+
     /// The whole state, which every build writes with the same bytes.
     ///
     /// # Errors
@@ -121,6 +133,18 @@ impl Driver for Native {
         Ok(out)
     }
 
+    fn totals(&mut self) -> Result<Vec<u8>, DriverError> {
+        let mut out = Vec::new();
+        self.engine.totals(&mut out);
+        Ok(out)
+    }
+
+    fn merge(&mut self, totals: &[u8]) -> Result<Vec<u8>, DriverError> {
+        let mut out = Vec::new();
+        self.engine.merge(totals, &mut out);
+        Ok(out)
+    }
+
     fn snapshot(&mut self) -> Result<Vec<u8>, DriverError> {
         let mut out = Vec::new();
         self.engine.snapshot(&mut out);
@@ -197,6 +221,14 @@ impl Driver for Wasm {
 
     fn tick(&mut self, now_ms: u64) -> Result<Vec<u8>, DriverError> {
         Ok(self.plugin.tick(now_ms)?.to_vec())
+    }
+
+    fn totals(&mut self) -> Result<Vec<u8>, DriverError> {
+        Ok(self.plugin.totals()?.to_vec())
+    }
+
+    fn merge(&mut self, totals: &[u8]) -> Result<Vec<u8>, DriverError> {
+        Ok(self.plugin.merge(totals)?.to_vec())
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, DriverError> {
