@@ -30,6 +30,7 @@ pub mod policy;
 mod runtime;
 pub mod signals;
 mod units;
+pub mod yaml;
 
 pub use cache::Cache;
 pub use module::{Module, ModuleError};
