@@ -27,6 +27,7 @@ pub mod module;
 pub mod node;
 pub mod plugin;
 pub mod policy;
+pub mod replay;
 mod runtime;
 pub mod signals;
 mod units;
