@@ -2,6 +2,7 @@
 
 mod completions;
 mod node;
+mod replay;
 
 use clap::Subcommand;
 use tracing::level_filters::LevelFilter;
@@ -12,6 +13,7 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Node(node::Args),
+    Replay(Box<replay::Args>),
     Completions(completions::Args),
 }
 
@@ -20,6 +22,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self {
             Command::Node(args) => args.run(),
+            Command::Replay(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }
@@ -29,7 +32,7 @@ impl Command {
     pub(crate) fn log_level(&self) -> LevelFilter {
         match self {
             Command::Node(_) => LevelFilter::INFO,
-            Command::Completions(_) => LevelFilter::WARN,
+            Command::Replay(_) | Command::Completions(_) => LevelFilter::WARN,
         }
     }
 }

@@ -27,9 +27,11 @@ pub mod module;
 pub mod node;
 pub mod plugin;
 pub mod policy;
+pub mod replay;
 mod runtime;
 pub mod signals;
 mod units;
+pub mod yaml;
 
 pub use cache::Cache;
 pub use module::{Module, ModuleError};
