@@ -4,10 +4,10 @@
 //! of the usual length (tested). Memory grows in chunks, so there is no moment at which
 //! everything is held twice.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::limits::{CLIENT_KEY_BYTES_MAX, CLIENTS_MAX};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
 /// Where a client's identity came from.
@@ -307,7 +307,7 @@ impl KeyArena {
 }
 
 /// What a snapshot says of a census beside its clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Head {
     clients: usize,
     uncounted: u64,

@@ -2,15 +2,14 @@
 //!
 //! It decides the share; the engine turns the share into a policy of the next revision.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::Share;
 use crossfade_protocol::plan;
 use crossfade_protocol::request::Command;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::event::{Event, What};
 use crate::gate::Evidence;
-use crate::health::{Health, Presented, SavedClients, ShareBy, StepNow};
+use crate::health::{Health, Presented, ShareBy, StepNow};
 use crate::latency::Histogram;
 use crate::policy::Traffic;
 use crate::rollout::{Change, Course, Phase, Refused, Rollout};
@@ -20,7 +19,7 @@ use crate::tally::Tally;
 const HISTORY_MAX: usize = 512;
 
 /// The rollout of this control domain.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Controller {
     rollout: Option<Rollout>,
     gate: Option<plan::Gate>,
@@ -249,25 +248,15 @@ impl Controller {
         }
         Some(Traffic::Canary { share: rollout.share(), sticky: self.sticky })
     }
-
-    pub(crate) fn clients(&self) -> SavedClients {
-        self.health.as_ref().map(Health::clients).unwrap_or_default()
-    }
-
-    pub(crate) fn restore_clients(&mut self, clients: SavedClients) {
-        if let Some(health) = &mut self.health {
-            health.restore_clients(clients);
-        }
-    }
 }
 
 /// Evidence as it is told: nobody reads it back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Told {
     /// The verdict's name.
     pub(crate) verdict: String,
     /// Every number, as JSON.
-    pub(crate) numbers: Value,
+    pub(crate) numbers: String,
     /// The same in words.
     pub(crate) sentence: String,
 }
@@ -276,7 +265,7 @@ impl Told {
     fn of(evidence: &Evidence) -> Told {
         Told {
             verdict: evidence.finding.verdict.as_str().to_owned(),
-            numbers: serde_json::to_value(evidence).unwrap_or_default(),
+            numbers: serde_json::to_string(evidence).unwrap_or_default(),
             sentence: evidence.sentence(),
         }
     }

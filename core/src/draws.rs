@@ -1,12 +1,11 @@
 //! Chance that is not chance: numbers drawn from a seed.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// SplitMix64 (Steele, Lea, Flood, *Fast splittable pseudorandom number generators*,
 /// OOPSLA 2014). Written here because its sequence is part of what a seed promises: a
 /// library may change its generator between versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Draws(u64);
 
 impl Draws {

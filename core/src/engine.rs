@@ -76,7 +76,7 @@ pub struct Engine {
 }
 
 /// A reply that is owed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
 struct Waiting {
     address: Option<Address>,
     msg_id: Option<u64>,

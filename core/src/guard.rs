@@ -4,14 +4,14 @@
 //! saw of the new version failed, everything goes to the stable version until a newer
 //! policy comes.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::plan;
-use serde::{Deserialize, Serialize};
 
 use crate::event::NodeChange;
 use crate::tally::Tally;
 
 /// The guard's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Guard {
     /// Requests and failures of the new version when the policy came into force.
     requests: u64,

@@ -3,10 +3,10 @@
 
 mod share_check;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::Share;
 use crossfade_protocol::plan;
 use crossfade_protocol::request::Outcome;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::gate::Evidence;
@@ -31,7 +31,7 @@ use crate::tally::Tally;
 use share_check::ShareCheck;
 
 /// The step that a rollout is in, as far as health needs to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct StepNow {
     /// Share of the new version that is asked for.
     pub(crate) asked: Share,
@@ -42,15 +42,14 @@ pub(crate) struct StepNow {
 }
 
 /// What the observed share is counted by: by what the router randomises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum ShareBy {
     Clients,
     Requests,
 }
 
 /// All gates of one rollout.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Health {
     gate: plan::Gate,
     /// Steps begun so far: the number of the current stratum.
@@ -68,15 +67,8 @@ pub(crate) struct Health {
     suspicion: Option<Suspicion>,
 }
 
-/// Clients as numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct SavedClients {
-    pub(crate) seen: Vec<u64>,
-    pub(crate) failed: Vec<(u64, u64)>,
-}
-
 /// A bound, and how much of the step it has been told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 struct Bounded {
     gate: SloGate,
     told: (u64, u64),
@@ -371,18 +363,6 @@ impl Health {
         let latency_slo = self.latency_slo.as_mut().map(|bounded| bounded.gate.evidence());
         Evidence::assemble(data, failures, latency, slo, latency_slo, self.sample_ratio())
     }
-
-    /// The clients that the open bin knows: kept apart in a snapshot, where they would
-    /// fill it as text.
-    pub(crate) fn clients(&self) -> SavedClients {
-        let (seen, failed) = self.failures.bins().clients();
-        SavedClients { seen: seen.clone().into(), failed: failed.into() }
-    }
-
-    /// Puts them back.
-    pub(crate) fn restore_clients(&mut self, saved: SavedClients) {
-        self.failures.bins_mut().restore_clients(saved.seen.into(), saved.failed.into());
-    }
 }
 
 /// At 100 % there is nothing to compare with: the last that was seen of the old version
@@ -435,7 +415,7 @@ pub(crate) fn failure_config(gate: &plan::FailureGate) -> FailureConfig {
 /// each of its steps.
 ///
 /// They carry no time, so a client counts once over all of them, and no bin caps them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Presented {
     pub(crate) control: Tally,
     pub(crate) canary: Tally,
@@ -455,14 +435,6 @@ impl Presented {
         if let Some(latency_ms) = outcome.latency_ms.filter(|_| addition.request) {
             tally.latency.record(latency_ms, 1);
         }
-    }
-
-    pub(crate) fn clients(&self) -> Vec<u64> {
-        self.clients.clone().into()
-    }
-
-    pub(crate) fn restore(control: Tally, canary: Tally, clients: Vec<u64>) -> Presented {
-        Presented { control, canary, clients: ClientTable::from(clients) }
     }
 
     /// The health that these outcomes, and what other nodes counted, speak for.

@@ -1,5 +1,9 @@
 //! Latency: a histogram that merges by addition.
 
+use std::io;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
 /// Buckets of the histogram.
 pub const LATENCY_BUCKETS: usize = 128;
 
@@ -96,6 +100,20 @@ impl Histogram {
             histogram.add(usize::from(*bucket), *count);
         }
         histogram
+    }
+}
+
+/// Written down without its empty buckets.
+impl BorshSerialize for Histogram {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.sparse().serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Histogram {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Histogram> {
+        let sparse: Vec<(u8, u64)> = Vec::deserialize_reader(reader)?;
+        Ok(Histogram::from_sparse(&sparse))
     }
 }
 

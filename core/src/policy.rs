@@ -6,11 +6,11 @@
 
 mod headers;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use std::sync::Arc;
 
 use crossfade_protocol::plan::{self, OnMissingKey, Plan};
 use crossfade_protocol::{Reason, Share};
-use serde::{Deserialize, Serialize};
 
 use crate::bucket::{Seed, bucket_of_draw, bucket_of_key};
 use crate::decision::{Decision, NoTrace, Trace};
@@ -39,7 +39,7 @@ pub struct Policy {
 }
 
 /// What decides when no pin and no rule did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Traffic {
     /// The stable version.
     Stable,

@@ -5,12 +5,13 @@
 
 mod commands;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::{
     Approval, EvidenceNeed, MissingData, OnInconclusive, RollbackMode, Step,
 };
 use crossfade_protocol::share::Minutes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::gate::Verdict;
 
@@ -20,7 +21,7 @@ pub use commands::Refused;
 const MINUTE_MS: u64 = 60_000;
 
 /// Where a rollout stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The next step waits for the end of a freeze window.
@@ -96,7 +97,7 @@ impl Phase {
 }
 
 /// What a rollout is to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Course {
     /// At least one; percentages never fall.
     pub steps: Vec<Step>,
@@ -121,7 +122,7 @@ pub struct Judged {
 }
 
 /// Why the new version is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackBecause {
     /// It was found worse.
@@ -227,7 +228,7 @@ pub enum Change {
 }
 
 /// One rollout from its first step to its end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Rollout {
     course: Course,
     phase: Phase,
@@ -248,7 +249,7 @@ pub struct Rollout {
     passed: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, BorshSerialize, BorshDeserialize)]
 struct Back {
     since_ms: u64,
     from: Share,

@@ -1,14 +1,14 @@
 //! Splits: which version owns which bucket.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::share::{BUCKETS, Share};
-use serde::{Deserialize, Serialize};
 
 /// A table of bucket ranges, one version each, that covers all 10,000.
 ///
 /// The plain layout puts the newest version first, so that the new version of two
 /// owns `[0, n)` and a growing weight only ever adds to it. [`Split::reweighted`]
 /// keeps every bucket where it is unless it has to move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Split {
     /// `(end, version)`: from the previous end (or 0) up to `end`, exclusive.
     ranges: Vec<(u16, u16)>,

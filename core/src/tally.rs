@@ -1,17 +1,17 @@
 //! Tallies: what was counted per version, here and by other nodes.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
 use crossfade_protocol::request::Outcome;
 use crossfade_protocol::totals::{Totals, VersionTotals};
-use serde::{Deserialize, Serialize};
 
 use crate::latency::Histogram;
 
 /// Counts of one version. Adding is merging.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Tally {
     /// Requests decided to go to it.
     pub routed: u64,
@@ -118,23 +118,9 @@ pub struct Growth {
 /// Taking in is associative, commutative and idempotent: of two reports of one node
 /// and epoch the one with the higher sequence stays, and two of the same sequence
 /// become the larger of each count.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<Totals>", into = "Vec<Totals>")]
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Fleet {
     newest: BTreeMap<(String, u64), Totals>,
-}
-
-impl From<Fleet> for Vec<Totals> {
-    fn from(fleet: Fleet) -> Vec<Totals> {
-        fleet.newest.into_values().collect()
-    }
-}
-
-impl From<Vec<Totals>> for Fleet {
-    fn from(reports: Vec<Totals>) -> Fleet {
-        let keyed = reports.into_iter().map(|report| ((report.node.clone(), report.epoch), report));
-        Fleet { newest: keyed.collect() }
-    }
 }
 
 /// A report that could not be taken in.

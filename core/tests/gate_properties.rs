@@ -144,10 +144,6 @@ proptest! {
         let config = FailureConfig { margin, alpha, not_worse: tolerance, ..Default::default() };
         let evidence = FailureEvidence::of_segments(&segments, &config);
         prop_assert!(!evidence.sentence().contains("NaN") && !evidence.sentence().contains("inf"));
-        // What is written down is read back as it was.
-        let bytes = rmp_serde::to_vec_named(&evidence).unwrap();
-        let read: FailureEvidence = rmp_serde::from_slice(&bytes).unwrap();
-        prop_assert_eq!(rmp_serde::to_vec_named(&read).unwrap(), bytes);
     }
 
     #[test]
@@ -181,7 +177,7 @@ proptest! {
             }
             windows
         };
-        let bytes = |windows: &Windows<FailureTally>| serde_json::to_vec(windows).unwrap();
+        let bytes = |windows: &Windows<FailureTally>| borsh::to_vec(windows).unwrap();
         let straight = bytes(&table(&counts));
         let mut shuffled = counts.clone();
         shuffled.rotate_left(order.index(counts.len()));
@@ -317,8 +313,8 @@ proptest! {
         let mut other: Option<FailureGate> = None;
         for (index, (seconds, kind, failed, client)) in events.into_iter().enumerate() {
             if index == stop {
-                let bytes = rmp_serde::to_vec(&gate).unwrap();
-                other = Some(rmp_serde::from_slice(&bytes).unwrap());
+                let bytes = borsh::to_vec(&gate).unwrap();
+                other = Some(borsh::from_slice(&bytes).unwrap());
             }
             now_ms += seconds * 1_000;
             let act = |gate: &mut FailureGate| match kind {
@@ -346,7 +342,7 @@ proptest! {
         }
         let mut other = other.unwrap();
         let bytes = |gate: &mut FailureGate| {
-            (rmp_serde::to_vec(gate).unwrap(), serde_json::to_string(&gate.evidence()).unwrap())
+            (borsh::to_vec(gate).unwrap(), serde_json::to_string(&gate.evidence()).unwrap())
         };
         prop_assert_eq!(bytes(&mut gate), bytes(&mut other));
     }

@@ -200,10 +200,10 @@ fn the_state_of_twenty_steps_with_everything_in_it_is_below_64_kb() {
         failures.record(&Report { at_ms, version, failed, client }, now_ms).unwrap();
     }
     let sizes = [
-        rmp_serde::to_vec(&failures).unwrap().len(),
-        rmp_serde::to_vec(&latency).unwrap().len(),
-        rmp_serde::to_vec(&requests).unwrap().len(),
-        rmp_serde::to_vec(&slow).unwrap().len(),
+        borsh::to_vec(&failures).unwrap().len(),
+        borsh::to_vec(&latency).unwrap().len(),
+        borsh::to_vec(&requests).unwrap().len(),
+        borsh::to_vec(&slow).unwrap().len(),
     ];
     println!("bytes: {sizes:?}");
     assert!(sizes.iter().sum::<usize>() <= 64 << 10, "{sizes:?}");

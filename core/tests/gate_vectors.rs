@@ -103,13 +103,8 @@ fn windows(args: &Value) -> f64 {
 }
 
 fn exceedances(rows: &[[u64; 4]]) -> Exceedances {
-    let column = |i: usize| rows.iter().map(|row| row[i]).collect::<Vec<u64>>();
-    serde_json::from_value(serde_json::json!({
-        "canary_requests": rows[0][0], "canary": column(1),
-        "control_requests": rows[0][2], "control": column(3),
-        "withheld_milli": [0, 0, 0, 0, 0],
-    }))
-    .unwrap()
+    let column = |i: usize| std::array::from_fn(|row| rows.get(row).map_or(0, |row| row[i]));
+    Exceedances::from_counts((rows[0][0], column(1)), (rows[0][2], column(3))).unwrap()
 }
 
 fn margin(args: &Value) -> Margin {

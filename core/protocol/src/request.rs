@@ -9,7 +9,7 @@ use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
 
 /// Who sent a message to whom, where the message came in an envelope.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub struct Address {
     /// The sender.
     pub src: String,
@@ -145,8 +145,7 @@ pub enum Override {
 }
 
 /// What an operator may tell a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Command {
     /// Stop the clock of the step.
     Pause,
@@ -197,7 +196,7 @@ pub struct GateQuestion {
 }
 
 /// Requests and failures of both versions, in one stretch of constant share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Requests of the new version.
     pub canary_requests: u64,
@@ -250,8 +249,7 @@ impl InitDocument {
 }
 
 /// Which time a rollout takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Clock {
     /// A rollout is played at once; its minutes pass in the engine alone.
     Virtual,

@@ -1,8 +1,9 @@
 //! Shares, weights and durations: the numbers of a plan, parsed once into integers.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Serialize, Serializer};
 
 use crate::limits::{MINUTES_MAX, WEIGHT_MAX};
 
@@ -10,7 +11,19 @@ use crate::limits::{MINUTES_MAX, WEIGHT_MAX};
 pub const BUCKETS: u16 = 10_000;
 
 /// A share of the traffic in hundredths of a percent, 0 to 10,000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 pub struct Share(u16);
 
 impl Share {
@@ -55,13 +68,6 @@ impl Serialize for Share {
     }
 }
 
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
-        let percent = f64::deserialize(deserializer)?;
-        Share::from_percent(percent).ok_or_else(|| D::Error::custom(NOT_A_PERCENTAGE))
-    }
-}
-
 /// What is said of a number that is no share.
 pub const NOT_A_PERCENTAGE: &str = "not a percentage: 0 to 100 in steps of 0.01";
 
@@ -90,7 +96,19 @@ impl Serialize for Weight {
 }
 
 /// A length of time, written in minutes and kept in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 pub struct Minutes(u64);
 
 impl Minutes {
@@ -131,13 +149,6 @@ impl Serialize for Minutes {
     }
 }
 
-impl<'de> Deserialize<'de> for Minutes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Minutes, D::Error> {
-        let minutes = f64::deserialize(deserializer)?;
-        Minutes::from_number(minutes).ok_or_else(|| D::Error::custom("not a length of time"))
-    }
-}
-
 fn serialize_hundredths<S: Serializer>(hundredths: u64, serializer: S) -> Result<S::Ok, S::Error> {
     if hundredths.is_multiple_of(100) {
         serializer.serialize_u64(hundredths / 100)
@@ -174,7 +185,7 @@ mod tests {
             let share = Share::from_percent(text.parse().unwrap()).unwrap();
             assert_eq!(share.buckets(), buckets, "{text}");
             let json = serde_json::to_string(&share).unwrap();
-            assert_eq!(serde_json::from_str::<Share>(&json).unwrap(), share, "{json}");
+            assert_eq!(Share::from_percent(json.parse().unwrap()), Some(share), "{json}");
         }
         for bad in [-0.01, -1.0, 100.01, 101.0, 0.005, 33.333, f64::NAN, f64::INFINITY, 1e300] {
             assert_eq!(Share::from_percent(bad), None, "{bad}");

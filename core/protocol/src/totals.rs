@@ -1,5 +1,6 @@
 //! What one node has counted since it started.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fault;
@@ -10,7 +11,7 @@ use crate::limits::NAME_BYTES_MAX;
 /// Sent upwards as often as one likes: a lost, repeated or overtaken report changes
 /// nothing, since only the newest of each node and epoch counts. A node that restarts
 /// draws a new epoch and counts from zero again; its old epoch keeps what it had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct Totals {
     /// The node's name.
     pub node: String,
@@ -52,7 +53,9 @@ impl Totals {
 }
 
 /// Counts of one version.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct VersionTotals {
     /// The version's name.
     pub version: String,

@@ -413,7 +413,10 @@ impl Engine {
         };
         match self.controller.evidence(source, self.now_ms) {
             None => (Value::Null, Value::Null, String::new()),
-            Some(told) => (told.verdict.into(), told.numbers, told.sentence),
+            Some(told) => {
+                let numbers = serde_json::from_str(&told.numbers).unwrap_or_default();
+                (told.verdict.into(), numbers, told.sentence)
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //! does not count again for a minute ([`repeats`](super::repeats)); and what a bin says
 //! in the end is capped ([`cap`](super::cap)).
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::clients::{Addition, ClientTable};
 use super::repeats::FailedClients;
@@ -29,7 +30,9 @@ pub struct Report {
 }
 
 /// Reports that were not counted quite as they were meant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct Irregular {
     /// Came after their bin had closed, and were counted in the open one.
     pub late: u64,
@@ -43,14 +46,11 @@ pub struct Irregular {
 }
 
 /// The open bin.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, BorshSerialize, BorshDeserialize)]
 pub struct Bins {
     start_ms: u64,
     open: Segment,
-    /// Not written down with the rest: see [`Bins::clients`].
-    #[serde(skip)]
     clients: ClientTable,
-    #[serde(skip)]
     failed: FailedClients,
     irregular: Irregular,
 }
@@ -64,18 +64,6 @@ impl Bins {
     /// Reports that were late, ahead, or too many, since the beginning.
     pub fn irregular(&self) -> Irregular {
         self.irregular
-    }
-
-    /// Who was counted in the open bin, and who failed within the last minute: thousands
-    /// of numbers, which as text would fill a snapshot.
-    pub fn clients(&self) -> (&ClientTable, &FailedClients) {
-        (&self.clients, &self.failed)
-    }
-
-    /// Puts back what [`Bins::clients`] gave.
-    pub fn restore_clients(&mut self, clients: ClientTable, failed: FailedClients) {
-        self.clients = clients;
-        self.failed = failed;
     }
 
     /// True when the open bin has had its five seconds. A clock that went back ends no

@@ -1,6 +1,8 @@
 //! Who was counted already in this bin: a bounded table of clients.
 
-use serde::{Deserialize, Serialize};
+use std::io;
+
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::segment::Arm;
 
@@ -27,8 +29,7 @@ pub struct Addition {
 
 /// Clients of one bin. A client is a 64-bit hash of its id, seeded so that outsiders
 /// cannot make clients collide; the lowest four bits are not looked at.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<u64>", into = "Vec<u64>")]
+#[derive(Debug, Clone, Default)]
 pub struct ClientTable {
     /// Open addressing with linear probing; 0 is a free place. Empty until needed.
     places: Vec<u64>,
@@ -84,6 +85,19 @@ impl ClientTable {
     /// True when nobody was noted.
     pub fn is_empty(&self) -> bool {
         self.taken == 0
+    }
+}
+
+/// Written down as its entries in order: most of its places are free.
+impl BorshSerialize for ClientTable {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        Vec::<u64>::from(self.clone()).serialize(writer)
+    }
+}
+
+impl BorshDeserialize for ClientTable {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<ClientTable> {
+        Vec::deserialize_reader(reader).map(|entries: Vec<u64>| entries.into())
     }
 }
 
@@ -150,9 +164,9 @@ mod tests {
         let clients: Vec<u64> = (0..50).map(|i| 0x10 + ((i * PLACES as u64) << 4)).collect();
         clients.iter().for_each(|c| _ = forth.note(*c, Arm::Control, true));
         clients.iter().rev().for_each(|c| _ = back.note(*c, Arm::Control, true));
-        let json = serde_json::to_string(&forth).unwrap();
-        assert_eq!(json, serde_json::to_string(&back).unwrap());
-        let mut read: ClientTable = serde_json::from_str(&json).unwrap();
+        let bytes = borsh::to_vec(&forth).unwrap();
+        assert_eq!(bytes, borsh::to_vec(&back).unwrap());
+        let mut read: ClientTable = borsh::from_slice(&bytes).unwrap();
         assert!(clients.iter().all(|c| !read.note(*c, Arm::Control, true).request));
     }
 }

@@ -1,6 +1,7 @@
 //! What a gate is asked: levels, margins, tolerances, and the defaults with their reasons.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 /// A number in a gate's configuration that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -30,8 +31,8 @@ pub enum GateConfigError {
 macro_rules! checked_number {
     ($(#[$meta:meta])* $name:ident, $error:ident, $holds:expr) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-        #[serde(try_from = "f64", into = "f64")]
+        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, BorshSerialize, BorshDeserialize)]
+        #[serde(into = "f64")]
         pub struct $name(f64);
 
         impl $name {
@@ -123,7 +124,7 @@ impl Points {
 
 /// What still counts as "not worse": at most this many times as often, or at most
 /// this many points more, whichever allows more.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Tolerance {
     ratio: Margin,
     points: Points,
@@ -154,8 +155,7 @@ impl Default for Tolerance {
 }
 
 /// The test of failures against the version that is served beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct FailureConfig {
     /// Worse means: more than this many times as often (r0).
     pub margin: Margin,
@@ -189,8 +189,7 @@ impl Default for FailureConfig {
 }
 
 /// The test of latency against the version that is served beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct LatencyConfig {
     /// False "slower", over the whole rollout.
     pub alpha: Level,
@@ -218,7 +217,7 @@ impl Default for LatencyConfig {
 }
 
 /// A quantile of latency that is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantile {
     /// Half of all requests are slower.
@@ -247,8 +246,8 @@ impl Quantile {
 }
 
 /// A latency tolerance in histogram buckets, each 10 % of the latency: 0 to 7.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u8", into = "u8")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
+#[serde(into = "u8")]
 pub struct BucketTolerance(u8);
 
 impl BucketTolerance {
@@ -284,18 +283,15 @@ impl From<BucketTolerance> for u8 {
 }
 
 /// The test of one version against a bound, without anything to compare it with.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct SloConfig {
     /// The share of requests that may fail, or be slow.
     pub bound: Bound,
     /// False "exceeded", over the whole rollout.
-    #[serde(default = "SloConfig::default_alpha")]
     pub alpha: Level,
     /// False "kept", per step.
-    #[serde(default = "SloConfig::default_beta")]
     pub beta: Level,
     /// Failures that must have been seen before the bound is called exceeded.
-    #[serde(default = "SloConfig::default_min_failures")]
     pub min_failures: u64,
 }
 
@@ -325,8 +321,7 @@ impl SloConfig {
 
 /// A whole gate. The defaults spend one percent of false rollbacks per rollout:
 /// failures 0.5 %, latency 0.4 %, objectives 0.1 %.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct GateConfig {
     /// Failures against the control.
     pub failures: FailureConfig,
@@ -366,15 +361,6 @@ mod tests {
         assert!(Points::new(-0.1).is_err() && Points::new(100.0).is_err());
         assert!(BucketTolerance::new(7).is_ok() && BucketTolerance::new(8).is_err());
         assert!(Cap::new(0.0).is_err() && Cap::new(f64::INFINITY).is_err());
-    }
-
-    #[test]
-    fn a_document_is_checked_while_it_is_read() {
-        let config: FailureConfig = serde_json::from_str(r#"{"alpha":0.01,"margin":1.1}"#).unwrap();
-        assert_eq!(config.alpha.get(), 0.01);
-        assert_eq!(config.min_failures, 3);
-        let error = serde_json::from_str::<FailureConfig>(r#"{"alpha":1}"#).unwrap_err();
-        assert!(error.to_string().contains("strictly between 0 and 1, not 1"), "{error}");
     }
 
     #[test]

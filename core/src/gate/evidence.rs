@@ -1,6 +1,6 @@
 //! Every number a verdict was made of.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::bins::Irregular;
 use super::config::{FailureConfig, LatencyConfig, Level, SloConfig};
@@ -17,7 +17,7 @@ use super::verdict::{Failures, Finding, Rule, Verdict};
 use super::worse::{log_e_worse, mantel_haenszel_ratio};
 
 /// What was found about failures, and from what. Evidence is in natural logarithms.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailureEvidence {
     /// Verdict and rule of this test alone.
     #[serde(flatten)]
@@ -107,7 +107,7 @@ impl FailureEvidence {
 }
 
 /// What was found about latency, and from what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatencyEvidence {
     /// Verdict and rule of this test alone.
     #[serde(flatten)]
@@ -134,7 +134,7 @@ pub struct LatencyEvidence {
 }
 
 /// What was found about a bound, and from what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SloEvidence {
     /// Verdict and rule of this test alone.
     #[serde(flatten)]
@@ -160,7 +160,7 @@ pub struct SloEvidence {
 }
 
 /// Whether the share observed is the share asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SampleRatioEvidence {
     /// The canary's share that was asked for.
     pub asked_share: f64,
@@ -201,7 +201,7 @@ impl SampleRatioEvidence {
 }
 
 /// What the gate found, and every number it was made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evidence {
     /// Verdict and rule of all tests together.
     #[serde(flatten)]

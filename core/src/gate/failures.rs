@@ -1,6 +1,6 @@
 //! The gate on failures: bins, windows, and both questions asked of them.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::bins::{Bins, Irregular, Report};
 use super::cap::withheld_milli;
@@ -22,7 +22,7 @@ use super::worse::{COMPONENTS, WorseTest, mantel_haenszel_ratio};
 /// Reports of single requests go through the bins; counts that were aggregated
 /// elsewhere are taken as they are. `now_ms` is unix milliseconds; a clock that goes
 /// back is taken as one that stands still.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 pub struct FailureGate {
     config: FailureConfig,
     clock: SlotClock,
@@ -121,16 +121,6 @@ impl FailureGate {
     /// The counts, for another node to merge. The open bin is not among them.
     pub fn windows(&self) -> &Windows<FailureTally> {
         self.test.windows()
-    }
-
-    /// The clients that the open bin knows; the rest of the state is serialised.
-    pub fn bins(&self) -> &Bins {
-        &self.bins
-    }
-
-    /// For putting them back.
-    pub fn bins_mut(&mut self) -> &mut Bins {
-        &mut self.bins
     }
 
     /// Reports that were late, ahead, or too many.

@@ -1,14 +1,15 @@
 //! Is v2 slower? Thresholds frozen from v1's past; beyond each, requests are counted
 //! like failures.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::cap::MILLI;
 use super::config::BucketTolerance;
 use super::mixture::log_mean_exp;
 use super::segment::{Arm, Counts};
 use super::tally::Mergeable;
-use super::windows::WindowTest;
+use super::windows::{WindowTest, written_as};
 use crate::latency::{Histogram, LATENCY_BUCKETS, LOWER_MS};
 
 /// Thresholds looked at.
@@ -32,7 +33,7 @@ pub const COMPONENTS: usize = THRESHOLDS * SLOWER_ODDS.len();
 /// Five latencies that v1 exceeded half, a quarter, a tenth, a twentieth and a
 /// hundredth of the time. Frozen before the requests they judge were made: a threshold
 /// that moves with the data would make the test invalid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Thresholds {
     /// A request exceeds threshold `i` when it lies in a bucket above this one.
     buckets: [u8; THRESHOLDS],
@@ -67,7 +68,9 @@ impl Thresholds {
 }
 
 /// Requests of both versions, and how many of them exceeded each threshold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct Exceedances {
     canary_requests: u64,
     control_requests: u64,
@@ -98,6 +101,24 @@ impl Exceedances {
                 *exceeded = exceeded.saturating_add(count);
             }
         }
+    }
+
+    /// Counts made elsewhere: requests of each version, and how many exceeded each
+    /// threshold; `None` when more exceeded one than there were.
+    pub fn from_counts(
+        canary: (u64, [u64; THRESHOLDS]),
+        control: (u64, [u64; THRESHOLDS]),
+    ) -> Option<Exceedances> {
+        let fits = |(requests, exceeded): &(u64, [u64; THRESHOLDS])| {
+            exceeded.iter().all(|count| count <= requests)
+        };
+        (fits(&canary) && fits(&control)).then(|| Exceedances {
+            canary_requests: canary.0,
+            control_requests: control.0,
+            canary: canary.1,
+            control: control.1,
+            withheld_milli: [0; THRESHOLDS],
+        })
     }
 
     /// Counts two whole histograms, the canary's and the control's.
@@ -150,25 +171,6 @@ impl Exceedances {
 }
 
 impl Mergeable for Exceedances {
-    type Flat = ([u64; 2], [[u64; THRESHOLDS]; 3]);
-
-    fn flat(&self) -> Self::Flat {
-        (
-            [self.canary_requests, self.control_requests],
-            [self.canary, self.control, self.withheld_milli],
-        )
-    }
-
-    fn of_flat((requests, exceeded): Self::Flat) -> Option<Exceedances> {
-        let ([canary_requests, control_requests], [canary, control, withheld_milli]) =
-            (requests, exceeded);
-        let fits =
-            |counts: &[u64; THRESHOLDS], requests| counts.iter().all(|count| *count <= requests);
-        (fits(&canary, canary_requests) && fits(&control, control_requests)).then_some(
-            Exceedances { canary_requests, control_requests, canary, control, withheld_milli },
-        )
-    }
-
     fn merge(&mut self, other: &Exceedances) {
         let add = |mine: &mut u64, theirs: u64| *mine = mine.saturating_add(theirs);
         add(&mut self.canary_requests, other.canary_requests);
@@ -256,11 +258,12 @@ impl Odds {
 }
 
 /// [`log_e_slower`] with everything computed beforehand that depends on nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(from = "()", into = "()")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SlowerTest {
     odds: [[Odds; SLOWER_ODDS.len()]; THRESHOLDS],
 }
+
+written_as!(SlowerTest, ());
 
 impl Default for SlowerTest {
     fn default() -> SlowerTest {

@@ -1,6 +1,6 @@
 //! The gate on latency: thresholds frozen step by step, bins, windows.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::bins::BIN_MS;
 use super::cap::withheld_milli;
@@ -18,13 +18,12 @@ use crate::latency::{Histogram, LATENCY_BUCKETS};
 ///
 /// Nothing is judged before v1 has been measured: until thresholds could be frozen,
 /// only v1's latencies are looked at.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 pub struct LatencyGate {
     config: LatencyConfig,
     clock: SlotClock,
     thresholds: Option<Thresholds>,
     /// v1 since the thresholds were frozen: the next ones come from here.
-    #[serde(with = "sparse")]
     control: Histogram,
     bin_start_ms: u64,
     /// Single reports of the open bin.
@@ -226,19 +225,4 @@ impl LatencyGate {
 
 fn share(canary: u64, control: u64) -> Option<f64> {
     Segment::new(canary, 0, control, 0).ok()?.share()
-}
-
-/// A histogram as the buckets that are not empty.
-mod sparse {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::latency::Histogram;
-
-    pub(super) fn serialize<S: Serializer>(counts: &Histogram, to: S) -> Result<S::Ok, S::Error> {
-        counts.sparse().serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Histogram, D::Error> {
-        Ok(Histogram::from_sparse(&Vec::<(u8, u64)>::deserialize(from)?))
-    }
 }

@@ -5,9 +5,8 @@
 //! back within four hours although each bin counted the client once. Remembered for a
 //! minute, at most 1 of 300 was.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 
 use super::bins::BIN_MS;
 use super::segment::Arm;
@@ -16,15 +15,15 @@ use super::segment::Arm;
 /// counts afresh, so a client for which v2 fails for good keeps being heard.
 pub(crate) const REPEAT_BINS: u64 = 60_000 / BIN_MS;
 
-/// Failed clients remembered at most: 34 new ones a second. Beyond it a client counts
+/// Failed clients remembered at most: 17 new ones a second. Beyond it a client counts
 /// once per bin, and the gate says how many did.
-pub const FAILED_CLIENTS_MAX: usize = 2048;
+pub const FAILED_CLIENTS_MAX: usize = 1024;
 
 /// Clients whose failure was counted within the last minute.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct FailedClients {
     /// By version and client: the bin from which on the client counts again.
-    until: BTreeMap<u64, u64>,
+    until: BTreeMap<u64, u32>,
 }
 
 impl FailedClients {
@@ -40,27 +39,20 @@ impl FailedClients {
         if self.until.len() >= FAILED_CLIENTS_MAX {
             return false;
         }
-        self.until.insert(id(client, version), bin + REPEAT_BINS);
+        self.until.insert(id(client, version), until(bin));
         true
     }
 
     /// Forgets the clients that count again in `bin`.
     pub fn forget(&mut self, bin: u64) {
+        let bin = u32::try_from(bin).unwrap_or(u32::MAX);
         self.until.retain(|_, until| *until > bin);
     }
 }
 
-impl From<&FailedClients> for Vec<(u64, u64)> {
-    fn from(failed: &FailedClients) -> Vec<(u64, u64)> {
-        failed.until.iter().map(|(client, until)| (*client, *until)).collect()
-    }
-}
-
-impl From<Vec<(u64, u64)>> for FailedClients {
-    /// Beyond [`FAILED_CLIENTS_MAX`] they are left out.
-    fn from(entries: Vec<(u64, u64)>) -> FailedClients {
-        FailedClients { until: entries.into_iter().take(FAILED_CLIENTS_MAX).collect() }
-    }
+/// Bins are counted from 1970: 32 bits last until the year 2650.
+fn until(bin: u64) -> u32 {
+    u32::try_from(bin + REPEAT_BINS).unwrap_or(u32::MAX)
 }
 
 /// The lowest bits of a client are not looked at: there is room for the version.

@@ -1,6 +1,7 @@
 //! What is counted: requests and failures of both versions while the share was constant.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 /// Requests and failures of both versions over a stretch with a constant share.
 ///
@@ -8,8 +9,10 @@ use serde::{Deserialize, Serialize};
 /// order; sums stop at `u64::MAX` instead of wrapping. Segments of different shares
 /// (steps, sites, policy revisions) must never be added up: judge them side by side,
 /// as a slice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Counted", into = "Counted")]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, BorshSerialize, BorshDeserialize,
+)]
+#[serde(into = "Counted")]
 pub struct Segment {
     canary_requests: u64,
     canary_failures: u64,
@@ -147,7 +150,7 @@ impl Segment {
 }
 
 /// One of the two versions compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
     /// The new version, v2.
@@ -156,20 +159,13 @@ pub enum Arm {
     Control,
 }
 
-/// A segment as it is written down: anything may stand here until it is checked.
-#[derive(Serialize, Deserialize)]
+/// A segment as it is told.
+#[derive(Serialize)]
 struct Counted {
     canary_requests: u64,
     canary_failures: u64,
     control_requests: u64,
     control_failures: u64,
-}
-
-impl TryFrom<Counted> for Segment {
-    type Error = SegmentError;
-    fn try_from(c: Counted) -> Result<Segment, SegmentError> {
-        Segment::new(c.canary_requests, c.canary_failures, c.control_requests, c.control_failures)
-    }
 }
 
 impl From<Segment> for Counted {
@@ -249,8 +245,6 @@ mod tests {
             Segment::new(1, 0, 0, 1),
             Err(SegmentError::FailuresAboveRequests { version: "control", .. })
         ));
-        let json = r#"{"canary_requests":1,"canary_failures":2,"control_requests":0,"control_failures":0}"#;
-        assert!(serde_json::from_str::<Segment>(json).is_err());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! One version against a declared bound: what is left when no control is served.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::config::{Bound, Level};
 use super::mixture::log_mean_exp;
 use super::tally::Trials;
-use super::windows::WindowTest;
+use super::windows::{WindowTest, written_as};
 
 /// Odds, relative to the bound's, that an exceeded bound is betted to have.
 const WORSE_ODDS: [f64; 7] = [1.25, 1.5, 2.0, 4.0, 10.0, 50.0, 1000.0];
@@ -49,7 +50,7 @@ pub fn highest_rate(trials: Trials, alpha: Level) -> f64 {
 
 /// Where a bound comes from. The two are never mixed up: one was promised, the other
 /// was measured on another day.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum SloBound {
     /// Written in the plan.
@@ -76,7 +77,7 @@ impl SloBound {
 }
 
 /// The last that was seen of v1, kept for the time when it is served no more.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Baseline {
     /// Requests and failures of v1 in its last step.
     pub trials: Trials,
@@ -97,13 +98,14 @@ impl Baseline {
 }
 
 /// [`log_e_slo_bad`] with everything computed beforehand that depends on the bound only.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Bound", into = "Bound")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SloTest {
     bound: Bound,
     ln_odds: [f64; COMPONENTS],
     ln_scale: [f64; COMPONENTS],
 }
+
+written_as!(SloTest, Bound);
 
 impl From<Bound> for SloTest {
     fn from(bound: Bound) -> SloTest {

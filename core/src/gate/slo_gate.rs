@@ -1,6 +1,6 @@
 //! The gate on a bound: one version, nothing to compare it with.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::config::SloConfig;
 use super::evidence::SloEvidence;
@@ -15,7 +15,7 @@ use super::windows::{Stratum, TooManyStrata, WindowedTest, Windows};
 /// "Failure" is what the caller counts as one: a failed request, or one slower than
 /// the objective. The bound does not move with the world: where everything becomes
 /// worse at once, it will be exceeded through no fault of v2.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 pub struct SloGate {
     config: SloConfig,
     source: SloBound,

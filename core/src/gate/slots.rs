@@ -1,6 +1,6 @@
 //! Slots of time, the windows that begin at their borders, and what each may bet.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Slots in a step as planned; also restarts in a block of weights.
 const SLOTS_PER_STEP: u32 = 24;
@@ -18,7 +18,7 @@ const FIRST_BLOCK: f64 = 0.9;
 const FINE: u32 = 2 * SLOTS_PER_STEP;
 
 /// Turns a time into the number of its slot, counted through the whole rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SlotClock {
     first_slot: u32,
     start_ms: u64,

@@ -1,29 +1,24 @@
 //! Counts that merge by addition: what a window is made of.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::cap::MILLI;
 use super::segment::{Counts, Segment};
 
 /// Counts of one stratum in one slot. `merge` is commutative and associative to the
 /// bit, which is what makes the order of reports irrelevant.
-pub trait Mergeable: Copy + Default + PartialEq + std::fmt::Debug {
-    /// The counts as they are written down in a state of hundreds of them: numbers
-    /// without names.
-    type Flat: Serialize + for<'de> Deserialize<'de>;
-
-    /// Without names.
-    fn flat(&self) -> Self::Flat;
-
-    /// With names again; `None` for counts that cannot be.
-    fn of_flat(flat: Self::Flat) -> Option<Self>;
-
+pub trait Mergeable:
+    Copy + Default + PartialEq + std::fmt::Debug + BorshSerialize + BorshDeserialize
+{
     /// Adds counts of the same stratum.
     fn merge(&mut self, other: &Self);
 }
 
 /// Failures against the control, and how much of them the bin cap withholds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct FailureTally {
     /// Everything counted.
     pub segment: Segment,
@@ -32,18 +27,6 @@ pub struct FailureTally {
 }
 
 impl Mergeable for FailureTally {
-    type Flat = [u64; 5];
-
-    fn flat(&self) -> [u64; 5] {
-        let (canary, control) = (self.segment.canary(), self.segment.control());
-        [canary.requests, canary.failures, control.requests, control.failures, self.withheld_milli]
-    }
-
-    fn of_flat([n_t, e_t, n_c, e_c, withheld_milli]: [u64; 5]) -> Option<FailureTally> {
-        let segment = Segment::new(n_t, e_t, n_c, e_c).ok()?;
-        Some(FailureTally { segment, withheld_milli })
-    }
-
     fn merge(&mut self, other: &FailureTally) {
         self.segment.merge(&other.segment);
         self.withheld_milli = self.withheld_milli.saturating_add(other.withheld_milli);
@@ -74,8 +57,10 @@ impl From<Segment> for FailureTally {
 }
 
 /// Requests and failures of one version.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "(u64, u64)", into = "(u64, u64)")]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize,
+)]
+#[serde(into = "(u64, u64)")]
 pub struct Trials {
     requests: u64,
     failures: u64,
@@ -118,26 +103,9 @@ impl Trials {
 }
 
 impl Mergeable for Trials {
-    type Flat = [u64; 2];
-
-    fn flat(&self) -> [u64; 2] {
-        [self.requests, self.failures]
-    }
-
-    fn of_flat([requests, failures]: [u64; 2]) -> Option<Trials> {
-        Trials::new(requests, failures).ok()
-    }
-
     fn merge(&mut self, other: &Trials) {
         self.requests = self.requests.saturating_add(other.requests);
         self.failures = self.failures.saturating_add(other.failures);
-    }
-}
-
-impl TryFrom<(u64, u64)> for Trials {
-    type Error = TrialsError;
-    fn try_from((requests, failures): (u64, u64)) -> Result<Trials, TrialsError> {
-        Trials::new(requests, failures)
     }
 }
 

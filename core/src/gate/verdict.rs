@@ -1,11 +1,12 @@
 //! From numbers to a verdict.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::config::{FailureConfig, LatencyConfig, SloConfig};
 
 /// What the gate says. There is no fourth answer, and the third is an honest one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Proven: v2 is not worse than tolerated.
@@ -28,7 +29,7 @@ impl Verdict {
 }
 
 /// Which rule led to a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// Unhealthy: v2 fails more often than the margin allows.
@@ -60,7 +61,7 @@ pub enum Rule {
 }
 
 /// A verdict and the rule that led to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Finding {
     /// The verdict.
     pub verdict: Verdict,

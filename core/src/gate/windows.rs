@@ -8,7 +8,7 @@
 //! by addition in any order. A window is the sum over all later rows, its evidence the
 //! sum over its strata.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::mixture::{LogSum, log_sum_exp};
 use super::slots::{border_at_or_before, border_before, ln_weight, weight};
@@ -21,7 +21,17 @@ pub const STRATA_MAX: usize = 256;
 /// A stretch with one constant share: a step, or one site of a step. Numbers are given
 /// by the caller and mean nothing but "the same" and "not the same".
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
 )]
 pub struct Stratum(pub u32);
 
@@ -31,33 +41,18 @@ pub struct Stratum(pub u32);
 pub struct TooManyStrata;
 
 /// Counts per slot border and stratum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(bound(serialize = "T: Mergeable", deserialize = "T: Mergeable"))]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Windows<T> {
     newest: u32,
     /// Ordered by slot, then stratum; every slot is a remembered border.
     rows: Vec<Row<T>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Row<T> {
     slot: u32,
     stratum: Stratum,
     tally: T,
-}
-
-impl<T: Mergeable> Serialize for Row<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.slot, self.stratum, self.tally.flat()).serialize(serializer)
-    }
-}
-
-impl<'de, T: Mergeable> Deserialize<'de> for Row<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<T>, D::Error> {
-        let (slot, stratum, flat) = <(u32, Stratum, T::Flat)>::deserialize(deserializer)?;
-        let impossible = || D::Error::custom("counts that cannot be");
-        Ok(Row { slot, stratum, tally: T::of_flat(flat).ok_or_else(impossible)? })
-    }
 }
 
 impl<T: Mergeable> Default for Windows<T> {
@@ -184,6 +179,24 @@ pub trait WindowTest<const C: usize> {
     fn upper_bound(&self, tally: &Self::Tally) -> f64;
 }
 
+/// Writes a test down as what it was made from: its tables are made again.
+macro_rules! written_as {
+    ($test:ty, $from:ty) => {
+        impl borsh::BorshSerialize for $test {
+            fn serialize<W: std::io::Write>(&self, writer: &mut W) -> std::io::Result<()> {
+                borsh::BorshSerialize::serialize(&<$from>::from(*self), writer)
+            }
+        }
+
+        impl borsh::BorshDeserialize for $test {
+            fn deserialize_reader<R: std::io::Read>(reader: &mut R) -> std::io::Result<$test> {
+                <$from>::deserialize_reader(reader).map(<$test>::from)
+            }
+        }
+    };
+}
+pub(super) use written_as;
+
 /// The evidence of all windows together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Windowed {
@@ -199,14 +212,14 @@ pub struct Windowed {
 ///
 /// One stratum, the current one, grows while the others rest. What the others say in
 /// each window is computed once and kept until one of them changes or a slot begins.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(bound(serialize = "Test: Serialize", deserialize = "Test: Deserialize<'de>"))]
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
 pub struct WindowedTest<Test: WindowTest<C>, const C: usize> {
     test: Test,
+    #[borsh(bound(serialize = "", deserialize = ""))]
     windows: Windows<Test::Tally>,
     current: Stratum,
     /// The windows, newest first; empty when they have to be prepared again.
-    #[serde(skip, default = "Vec::new")]
+    #[borsh(skip)]
     prepared: Vec<Window<C>>,
 }
 

@@ -7,13 +7,11 @@
 //! 2022; the outage component is a reverse information projection as in Turner, Ly &
 //! Grünwald 2024.)
 
-use serde::{Deserialize, Serialize};
-
 use super::config::Margin;
 use super::mixture::log_mean_exp;
 use super::segment::{Counts, Segment};
 use super::tally::FailureTally;
-use super::windows::WindowTest;
+use super::windows::{WindowTest, written_as};
 
 /// Ratios to the margin that are bet on, from "barely worse" to "everything fails".
 const RATIOS: [f64; 8] = [1.1, 1.25, 1.5, 2.0, 3.0, 6.0, 20.0, 1000.0];
@@ -73,14 +71,15 @@ pub fn mantel_haenszel_ratio(segments: &[Segment]) -> Option<f64> {
 }
 
 /// [`log_e_worse`] with everything computed beforehand that depends on the margin only.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Margin", into = "Margin")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WorseTest {
     margin: Margin,
     ln_margin: f64,
     ln_ratios: [f64; RATIOS.len()],
     outage: Outage,
 }
+
+written_as!(WorseTest, Margin);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Outage {

@@ -1,6 +1,6 @@
 //! What the observed share is made of.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::gate::segment::Arm;
 
@@ -9,7 +9,7 @@ use crate::gate::segment::Arm;
 const CLIENTS_MAX: usize = 2048;
 
 /// Counts by version, each client once.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ShareCheck {
     canary: u64,
     control: u64,

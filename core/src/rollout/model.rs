@@ -173,8 +173,8 @@ proptest! {
                     }
                 }
                 Input::Crash => {
-                    let json = serde_json::to_string(&rollout).unwrap();
-                    rollout = serde_json::from_str(&json).unwrap();
+                    let bytes = borsh::to_vec(&rollout).unwrap();
+                    rollout = borsh::from_slice(&bytes).unwrap();
                     prop_assert_eq!(&rollout, &earlier);
                 }
             }

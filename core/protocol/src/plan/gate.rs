@@ -1,20 +1,21 @@
 //! What counts as healthy.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use crate::read::Node;
 use crate::share::Minutes;
 
 /// The health gate of a rollout. `docs/statistics.md` says what the numbers mean.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Gate {
     /// Failures of the new version against the old one.
     pub failures: FailureGate,
     /// Latency; not gated when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyGate>,
     /// A bound on the new version's failures that does not depend on the old one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slo: Option<FailureSlo>,
     /// What a step does that ends without evidence either way.
     pub on_inconclusive: OnInconclusive,
@@ -35,7 +36,7 @@ impl Default for Gate {
 }
 
 /// Failures of the new version against the old one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct FailureGate {
     /// How many times the old version's failure rate the new one may have before it
     /// counts as worse, 1 or more.
@@ -64,7 +65,7 @@ impl Default for FailureGate {
 }
 
 /// "Not worse" is proven below either bound.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct NotWorse {
     /// Times the old version's failure rate.
     pub ratio: f64,
@@ -73,27 +74,27 @@ pub struct NotWorse {
 }
 
 /// Latency of the new version: against the old one, against a bound, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct LatencyGate {
     /// Whether it is taken back when it is slower than the old one, by more than the 10 %
     /// that the histogram can tell apart.
     pub slower_than_old: bool,
     /// A bound in milliseconds; none when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slo_ms: Option<f64>,
     /// The quantile that must stay under the bound.
     pub quantile: f64,
 }
 
 /// At most this share of the new version's requests may fail.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct FailureSlo {
     /// The share, above 0 and below 1: 0.005 is 0.5 %.
     pub max_failure_ratio: f64,
 }
 
 /// What a step does that ends without evidence either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnInconclusive {
     /// Waits for evidence.
@@ -103,7 +104,7 @@ pub enum OnInconclusive {
 }
 
 /// What happens when no report has come for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct MissingDataPolicy {
     /// How long nothing may come.
     pub after_minutes: Minutes,
@@ -118,7 +119,7 @@ impl Default for MissingDataPolicy {
 }
 
 /// What missing reports lead to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissingData {
     /// The step waits.

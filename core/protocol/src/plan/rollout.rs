@@ -1,6 +1,7 @@
 //! The steps of a gradual rollout.
 
-use serde::{Deserialize, Serialize};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::dates::{Freeze, read_freeze};
 use crate::limits::{STEPS_MAX, WINDOWS_MAX};
@@ -20,29 +21,31 @@ pub struct Rollout {
 }
 
 /// One step of a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Step {
     /// Share of the new version.
     pub percentage: Share,
     /// How long it lasts at least.
     pub duration_minutes: Minutes,
     /// How long it may wait for evidence; no bound when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_minutes: Option<Minutes>,
     /// Whether a person must promote it.
-    #[serde(default, skip_serializing_if = "Approval::is_none")]
+    #[serde(skip_serializing_if = "Approval::is_none")]
     pub approval: Approval,
     /// How long health is watched after the step has been reached for good; only on the
     /// last step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub watch_minutes: Option<Minutes>,
     /// How much evidence it takes to end the step.
-    #[serde(default, skip_serializing_if = "EvidenceNeed::is_default")]
+    #[serde(skip_serializing_if = "EvidenceNeed::is_default")]
     pub evidence: EvidenceNeed,
 }
 
 /// How much evidence it takes to end a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, BorshSerialize, BorshDeserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceNeed {
     /// What the gate's `on_inconclusive` says.
@@ -60,7 +63,9 @@ impl EvidenceNeed {
 }
 
 /// Whether a step needs a person's word before the next begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, BorshSerialize, BorshDeserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {
     /// Goes on by itself.
@@ -77,7 +82,9 @@ impl Approval {
 }
 
 /// How the new version is taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, BorshSerialize, BorshDeserialize,
+)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum RollbackMode {
     /// To 0 % at once.
