@@ -59,12 +59,6 @@ pub trait Driver {
     /// When the build broke.
     fn snapshot(&mut self) -> Result<Vec<u8>, DriverError>;
 
-    /// Takes a snapshot back, in place of the present state.
-    ///
-    /// # Errors
-    /// When the build broke, or refused the snapshot.
-    fn restore(&mut self, snapshot: &[u8]) -> Result<(), DriverError>;
-
     /// Starts a fresh engine from the last one's snapshot.
     ///
     /// # Errors
@@ -155,12 +149,6 @@ impl Driver for Native {
         let mut out = Vec::new();
         self.engine.snapshot(&mut out);
         Ok(out)
-    }
-
-    fn restore(&mut self, snapshot: &[u8]) -> Result<(), DriverError> {
-        let mut out = Vec::new();
-        self.engine.restore(snapshot, &mut out);
-        if out.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(&out).into()) }
     }
 
     fn reload(&mut self, now_ms: u64) -> Result<(), DriverError> {

@@ -11,12 +11,13 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test falls over")]
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crossfade_protocol::limits::{
     ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, EVENTS_MAX, KEY_BYTES_MAX, LINE_BYTES_MAX,
 };
-use crossfade_tests::driver::{Driver, Native};
+use crossfade_tests::driver::{Driver, Native, Wasm};
 use serde_json::{Value, json};
 
 /// Plays `run` for each seed; of a failure it prints how to see it again.
@@ -162,12 +163,12 @@ fn acts(chance: &mut Chance) -> Vec<(u64, Act)> {
 /// Every byte that comes back, and the state in the end. `interrupt` may cut a block in
 /// two after any line, and have another engine take over after any call.
 fn play(
+    driver: &mut dyn Driver,
     init: &[u8],
     seed: u64,
     acts: &[(u64, Act)],
     mut interrupt: impl FnMut() -> (bool, bool),
 ) -> (Vec<u8>, Vec<u8>) {
-    let mut driver = Native::new();
     let mut out = driver.start(init, acts[0].0, seed).unwrap();
     for (now_ms, act) in acts {
         let mut take_over = false;
@@ -183,7 +184,7 @@ fn play(
                         out.extend(driver.handle(&block, *now_ms).unwrap());
                         block.clear();
                         if reload {
-                            restart(&mut driver, init, *now_ms);
+                            restart(driver, init, *now_ms);
                         }
                     }
                 }
@@ -196,7 +197,7 @@ fn play(
             }
         }
         if take_over || interrupt().1 {
-            restart(&mut driver, init, *now_ms);
+            restart(driver, init, *now_ms);
         }
     }
     let state = driver.snapshot().unwrap();
@@ -204,7 +205,7 @@ fn play(
 }
 
 /// A fresh engine, of another seed, goes on from a snapshot. Its clock is its own.
-fn restart(driver: &mut Native, init: &[u8], now_ms: u64) {
+fn restart(driver: &mut dyn Driver, init: &[u8], now_ms: u64) {
     let snapshot = driver.snapshot().unwrap();
     driver.start(init, now_ms, 0xDEAD_BEEF).unwrap();
     driver.restore(&snapshot).unwrap();
@@ -231,20 +232,30 @@ fn same(what: &str, once: &(Vec<u8>, Vec<u8>), again: &(Vec<u8>, Vec<u8>)) {
     }
 }
 
-/// Invariant 1: the same messages, times and seed give the same bytes, wherever blocks
-/// are cut and whenever another engine takes over.
+/// Invariant 1: the same messages, times and seed give the same bytes on every build,
+/// wherever blocks are cut and whenever another engine takes over.
 #[test]
 fn the_same_input_gives_the_same_bytes_however_it_is_cut() {
-    for_each_seed("the_same_input", 120, |chance| {
+    let wasm = RefCell::new(Wasm::new().unwrap());
+    for_each_seed("the_same_input", 100, |chance| {
         let (init, seed) = (init(chance), chance.next());
         let acts = acts(chance);
-        let once = play(&init, seed, &acts, || (false, false));
+        let native = &mut Native::new();
+        let whole = || (false, false);
+        let once = play(native, &init, seed, &acts, whole);
         assert!(!once.0.is_empty());
-        same("played again", &once, &play(&init, seed, &acts, || (false, false)));
-        same("line by line", &once, &play(&init, seed, &acts, || (true, false)));
-        same("taken over after every line", &once, &play(&init, seed, &acts, || (true, true)));
-        let cut = play(&init, seed, &acts, || (chance.below(3) == 0, chance.below(5) == 0));
-        same("cut anywhere", &once, &cut);
+        same("played again", &once, &play(native, &init, seed, &acts, whole));
+        same("line by line", &once, &play(native, &init, seed, &acts, || (true, false)));
+        same(
+            "taken over after every line",
+            &once,
+            &play(native, &init, seed, &acts, || (true, true)),
+        );
+        let mut anywhere = || (chance.below(3) == 0, chance.below(5) == 0);
+        same("cut anywhere", &once, &play(native, &init, seed, &acts, &mut anywhere));
+        let wasm = &mut *wasm.borrow_mut();
+        same("as wasm", &once, &play(wasm, &init, seed, &acts, whole));
+        same("as wasm, cut anywhere", &once, &play(wasm, &init, seed, &acts, &mut anywhere));
     });
 }
 

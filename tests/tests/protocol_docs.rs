@@ -13,7 +13,7 @@ use crossfade_protocol::reply::{
 };
 use crossfade_protocol::request::TYPES;
 use crossfade_tests::docs::{Call, Page, Row, fill, protocol_page};
-use crossfade_tests::driver::{Driver, Native};
+use crossfade_tests::driver::{Driver, Native, Wasm};
 use serde_json::{Value, json};
 
 fn text() -> String {
@@ -25,7 +25,7 @@ fn page() -> Page {
 }
 
 fn builds() -> Vec<Box<dyn Driver>> {
-    vec![Box::new(Native::new())]
+    vec![Box::new(Native::new()), Box::new(Wasm::new().unwrap())]
 }
 
 fn type_of(line: &str) -> Option<String> {
