@@ -199,6 +199,7 @@ fn objects() -> Vec<(&'static str, Value)> {
         ("gate.failures.", plan("gate", json!({"failures": odd()}))),
         ("gate.failures.not_worse.", plan("gate", json!({"failures": {"not_worse": odd()}}))),
         ("gate.latency.", plan("gate", json!({"latency": odd()}))),
+        ("gate.slo.", plan("gate", json!({"slo": odd()}))),
         ("gate.on_missing_data.", plan("gate", json!({"on_missing_data": odd()}))),
         ("deprecation.", plan("deprecation", odd())),
         ("brownouts[].", plan("brownouts", json!([odd()]))),
