@@ -179,8 +179,9 @@ impl Policy {
                     range
                 };
                 let layout: Vec<_> = split.ranges().iter().map(range).collect();
-                let plain =
-                    Policy::new(Plan { traffic: plan.traffic.clone(), ..plan.clone() }, 0, None);
+                // Laid out by the weights alone: what a reader makes of no layout.
+                let split_only = plan::Traffic::Split { split: weights.clone(), layout: None };
+                let plain = Policy::new(Plan { traffic: split_only, ..plan.clone() }, 0, None);
                 let is_plain = plain.laid_out().as_ref() == Some(split);
                 plan::Traffic::Split {
                     split: weights.clone(),

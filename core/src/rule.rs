@@ -53,6 +53,9 @@ fn holds(condition: &Condition, attributes: &dyn Attributes) -> bool {
 /// The first part of a condition that made it false or true, in words.
 pub(crate) fn why(condition: &Condition, attributes: &dyn Attributes) -> String {
     match condition {
+        Condition::All(list) | Condition::Any(list) if list.is_empty() => {
+            "its list of conditions is empty".to_owned()
+        }
         Condition::All(list) => match list.iter().find(|part| !holds(part, attributes)) {
             Some(part) => why(part, attributes),
             None => list.iter().map(|part| why(part, attributes)).collect::<Vec<_>>().join(" and "),
@@ -192,7 +195,7 @@ mod tests {
         check(when.clone(), &[("b", "1")], true, "`b` = \"1\" is \"1\" and `c` is absent");
         check(when.clone(), &[("b", "1"), ("c", "")], false, "`c` is present");
         check(when, &[], false, "`a` is absent and `b` is absent");
-        check(json!({"all": []}), &[], true, "");
-        check(json!({"any": []}), &[], false, "");
+        check(json!({"all": []}), &[], true, "its list of conditions is empty");
+        check(json!({"any": []}), &[], false, "its list of conditions is empty");
     }
 }

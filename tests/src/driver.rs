@@ -59,6 +59,12 @@ pub trait Driver {
     /// When the build broke.
     fn snapshot(&mut self) -> Result<Vec<u8>, DriverError>;
 
+    /// Takes a snapshot back, in place of the present state.
+    ///
+    /// # Errors
+    /// When the build broke, or refused the snapshot.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), DriverError>;
+
     /// Starts a fresh engine from the last one's snapshot.
     ///
     /// # Errors
@@ -151,6 +157,12 @@ impl Driver for Native {
         Ok(out)
     }
 
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), DriverError> {
+        let mut out = Vec::new();
+        self.engine.restore(snapshot, &mut out);
+        if out.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(&out).into()) }
+    }
+
     fn reload(&mut self, now_ms: u64) -> Result<(), DriverError> {
         let snapshot = self.snapshot()?;
         let mut fresh = Engine::init(b"", now_ms, RELOAD_SEED, &mut Vec::new());
@@ -229,6 +241,10 @@ impl Driver for Wasm {
 
     fn merge(&mut self, totals: &[u8]) -> Result<Vec<u8>, DriverError> {
         Ok(self.plugin.merge(totals)?.to_vec())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), DriverError> {
+        Ok(self.plugin.restore(snapshot)?)
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, DriverError> {

@@ -13,7 +13,7 @@ use crossfade_protocol::reply::{
 };
 use crossfade_protocol::request::TYPES;
 use crossfade_tests::docs::{Call, Page, Row, fill, protocol_page};
-use crossfade_tests::driver::{Driver, Native};
+use crossfade_tests::driver::{Driver, Native, Wasm};
 use serde_json::{Value, json};
 
 fn text() -> String {
@@ -25,7 +25,7 @@ fn page() -> Page {
 }
 
 fn builds() -> Vec<Box<dyn Driver>> {
-    vec![Box::new(Native::new())]
+    vec![Box::new(Native::new()), Box::new(Wasm::new().unwrap())]
 }
 
 fn type_of(line: &str) -> Option<String> {
@@ -199,6 +199,7 @@ fn objects() -> Vec<(&'static str, Value)> {
         ("gate.failures.", plan("gate", json!({"failures": odd()}))),
         ("gate.failures.not_worse.", plan("gate", json!({"failures": {"not_worse": odd()}}))),
         ("gate.latency.", plan("gate", json!({"latency": odd()}))),
+        ("gate.slo.", plan("gate", json!({"slo": odd()}))),
         ("gate.on_missing_data.", plan("gate", json!({"on_missing_data": odd()}))),
         ("deprecation.", plan("deprecation", odd())),
         ("brownouts[].", plan("brownouts", json!([odd()]))),

@@ -35,7 +35,7 @@ impl Engine {
             ),
             check(
                 "rollout",
-                !matches!(phase, Some(Phase::RolledBack | Phase::Aborted)),
+                !phase.is_some_and(Phase::is_back),
                 phase.map_or("there was no rollout".to_owned(), |phase| {
                     format!("the last rollout is {}", phase.as_str())
                 }),

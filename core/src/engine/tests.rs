@@ -286,6 +286,23 @@ fn a_restored_engine_answers_as_the_one_it_was_saved_from() {
     assert_eq!(handle(&mut first, &questions), handle(&mut second, &questions));
 }
 
+/// A number of the evidence that changes its last bit when it is read carelessly.
+#[test]
+fn a_restored_engine_has_the_same_evidence_to_the_last_bit() {
+    let mut first = engine();
+    handle(
+        &mut first,
+        r#"{"type":"report_outcomes","outcomes":[{"version":"v1","ok":true,"count":29},{"version":"v2","ok":false,"count":3},{"version":"v2","ok":true,"count":42}]}"#,
+    );
+    handle(&mut first, ROLLOUT);
+    let mut snapshot = Vec::new();
+    first.snapshot(&mut snapshot);
+    let mut second = engine();
+    second.restore(&snapshot, &mut Vec::new());
+    let state = r#"{"type":"get_rollout"}"#;
+    assert_eq!(one(&mut second, state), one(&mut first, state));
+}
+
 #[test]
 fn a_snapshot_that_is_none_changes_nothing() {
     let mut engine = engine();

@@ -112,6 +112,8 @@ fn a_new_plan_moves_no_bucket_that_need_not_move() {
     let written = serde_json::to_value(after.plan_in_force()).unwrap();
     let again = Policy::new(Plan::read(&written).unwrap(), 3, None);
     assert_eq!(again.traffic(), after.traffic());
+    // And so on for ever.
+    assert_eq!(serde_json::to_value(again.plan_in_force()).unwrap(), written);
 }
 
 #[test]

@@ -223,11 +223,12 @@ fn read_traffic(fields: &Fields<'_, '_>, known: Option<&Versions>) -> Traffic {
     if let (Some(layout), None) = (&layout, &split) {
         layout.note::<()>("`split_buckets` lays out a `split`, and there is none");
     }
+    // All are read, so that what is wrong with each is told whichever counts.
     let layout = layout.and_then(|node| read_layout(&node, known));
+    let split = split.and_then(|node| read_split(&node, known));
     match (canary, split) {
         (Some(node), _) => node.share().map_or(Traffic::Stable, Traffic::Canary),
-        (None, Some(node)) => read_split(&node, known)
-            .map_or(Traffic::Stable, |split| Traffic::Split { split, layout }),
+        (None, Some(split)) => Traffic::Split { split, layout },
         (None, None) => Traffic::Stable,
     }
 }
