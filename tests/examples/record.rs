@@ -6,7 +6,8 @@
 //!
 //! Answers come from the native engine of this working copy. Read every one before it
 //! is checked in: from then on it is the truth. Answers that are there stay, right or
-//! wrong; the tests tell.
+//! wrong; the tests tell. With `--again` they are all replaced, for a change of the
+//! protocol that is meant; read the difference.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -18,11 +19,16 @@ use crossfade_tests::vectors::written::{CaseText, FileText, StepText, compact};
 use serde_json::json;
 
 fn main() -> ExitCode {
-    let Some(path) = std::env::args().nth(1) else {
-        eprintln!("usage: cargo run --example record -- VECTORS.json > FILLED.json");
-        return ExitCode::from(64);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (path, again) = match arguments.as_slice() {
+        [path] if path != "--again" => (path, false),
+        [flag, path] if flag == "--again" => (path, true),
+        _ => {
+            eprintln!("usage: cargo run --example record -- [--again] VECTORS.json > FILLED.json");
+            return ExitCode::from(64);
+        }
     };
-    match record(&path) {
+    match record(path, again) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -34,8 +40,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn record(path: &str) -> Result<String, Box<dyn Error>> {
-    let file: FileText = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+fn record(path: &str, again: bool) -> Result<String, Box<dyn Error>> {
+    let mut file: FileText = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    if again {
+        for case in &mut file.cases {
+            case.says = None;
+            case.exchange.iter_mut().for_each(|step| step.expect = None);
+        }
+    }
     let cases: Result<Vec<_>, _> = file.cases.iter().map(case).collect();
     let about = json!(file.about);
     Ok(format!("{{\n  \"about\": {about},\n  \"cases\": [\n{}\n  ]\n}}\n", cases?.join(",\n")))

@@ -104,8 +104,8 @@ impl At {
         if got == expected {
             return Ok(());
         }
-        let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).escape_debug().to_string();
-        Err(self.difference(show(expected), show(&got)))
+        let (expected, got) = first_difference(expected, &got);
+        Err(self.difference(expected, got))
     }
 
     fn same_route(
@@ -126,5 +126,39 @@ impl At {
 
     fn difference(&self, expected: String, got: String) -> Difference {
         Difference { driver: self.driver, place: self.place.clone(), expected, got }
+    }
+}
+
+/// The first line in which two outputs differ, of each; an output may end before it.
+fn first_difference(expected: &[u8], got: &[u8]) -> (String, String) {
+    let lines = |bytes: &[u8]| -> Vec<Vec<u8>> {
+        bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+    };
+    let (expected, got) = (lines(expected), lines(got));
+    let at = expected.iter().zip(&got).take_while(|(expected, got)| expected == got).count();
+    let show = |lines: &[Vec<u8>]| match lines.get(at) {
+        Some(line) => {
+            format!("line {}: {}", at + 1, String::from_utf8_lossy(line).escape_debug())
+        }
+        None => format!("{at} lines"),
+    };
+    (show(&expected), show(&got))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_shown_by_its_line() {
+        for (expected, got, shown) in [
+            ("a\nb\n", "a\nc\n", ("line 2: b\\n", "line 2: c\\n")),
+            ("a\n", "a\nb\n", ("1 lines", "line 2: b\\n")),
+            ("a\n", "a", ("line 1: a\\n", "line 1: a")),
+            ("a\n", "", ("line 1: a\\n", "0 lines")),
+        ] {
+            let (expected, got) = first_difference(expected.as_bytes(), got.as_bytes());
+            assert_eq!((expected.as_str(), got.as_str()), shown);
+        }
     }
 }

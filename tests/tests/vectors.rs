@@ -81,7 +81,7 @@ fn a_wrong_answer_is_noticed_on_every_build() {
     last.unwrap().insert(0, b' ');
     for mut build in builds() {
         let difference = play(build.as_mut(), &case).unwrap_err();
-        assert!(difference.expected.starts_with(' '), "{difference}");
+        assert!(difference.expected.starts_with("line 1:  "), "{difference}");
         for bucket in [4496, 4498] {
             let wrong = Golden { key: "user123".to_owned(), salt: String::new(), bucket };
             assert!(play_golden(build.as_mut(), &wrong).is_err());
