@@ -1,0 +1,111 @@
+//! Any bytes, to the native engine: it never panics, every line that is not blank gets
+//! one answer, every answer is a line of JSON, and a state that has been carried over
+//! is the state that was saved.
+
+#![no_main]
+
+use crossfade_core::Engine;
+use crossfade_core::guest::Guest;
+use crossfade_fuzz::{Call, lines_to_answer, script};
+use crossfade_protocol::request::{Clock, InitDocument};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (init, calls) = script(bytes);
+    let mut run = Run::start(init);
+    calls.into_iter().for_each(|call| run.play(call));
+});
+
+struct Run {
+    engine: Engine,
+    now_ms: u64,
+    /// Whether answers can be counted. On the wall clock some come later than their
+    /// line, and a state from elsewhere may bring that clock.
+    countable: bool,
+}
+
+impl Run {
+    fn start(init: &[u8]) -> Run {
+        let mut out = Vec::new();
+        let engine = Engine::init(init, 0, 7, &mut out);
+        json_lines(&out);
+        let clock = InitDocument::read(init).unwrap_or_default().clock;
+        Run { engine, now_ms: 0, countable: clock == Clock::Virtual }
+    }
+
+    fn play(&mut self, call: Call<'_>) {
+        let mut out = Vec::new();
+        match call {
+            Call::Handle(lines) => {
+                self.engine.handle(lines, self.now_ms, &mut out);
+                let answers = json_lines(&out);
+                if self.countable {
+                    assert_eq!(answers, lines_to_answer(lines), "{}", out.escape_ascii());
+                }
+            }
+            Call::At(now_ms) => self.now_ms = now_ms,
+            Call::Tick(now_ms) => {
+                self.now_ms = now_ms;
+                self.engine.tick(now_ms, &mut out);
+                json_lines(&out);
+            }
+            Call::Route(key) => drop(self.engine.route(key, self.now_ms as u32)),
+            Call::Totals => {
+                self.engine.totals(&mut out);
+                assert_eq!(json_lines(&out), 1);
+            }
+            Call::Merge(totals) => {
+                self.engine.merge(totals, &mut out);
+                assert_eq!(json_lines(&out), 1);
+            }
+            Call::Reload => {
+                let saved = self.saved();
+                assert!(self.restore(&saved), "its own snapshot was refused");
+                assert!(self.saved() == saved, "a snapshot changed on its way");
+            }
+            Call::Restore(snapshot) => {
+                self.countable &= !self.restore(snapshot);
+            }
+            Call::Damage { place, bits } => {
+                let mut saved = self.saved();
+                let place = place % saved.len();
+                match bits {
+                    0 => saved.truncate(place),
+                    bits => saved[place] ^= bits,
+                }
+                self.countable &= !self.restore(&saved);
+            }
+        }
+    }
+
+    fn saved(&mut self) -> Vec<u8> {
+        let mut saved = Vec::new();
+        self.engine.snapshot(&mut saved);
+        saved
+    }
+
+    /// Goes on with a fresh engine in this state; with the one before if it refuses.
+    fn restore(&mut self, snapshot: &[u8]) -> bool {
+        let mut fresh = Engine::init(b"", self.now_ms, 8, &mut Vec::new());
+        let mut out = Vec::new();
+        fresh.restore(snapshot, &mut out);
+        if json_lines(&out) > 0 {
+            return false;
+        }
+        self.engine = fresh;
+        true
+    }
+}
+
+/// How many lines these are, each a JSON object.
+fn json_lines(out: &[u8]) -> usize {
+    let lines = out.split_inclusive(|byte| *byte == b'\n');
+    lines
+        .map(|line| {
+            let object: Result<serde_json::Map<_, serde_json::Value>, _> =
+                serde_json::from_slice(line);
+            assert!(object.is_ok(), "no JSON object: {}", line.escape_ascii());
+            assert!(line.ends_with(b"\n"), "no whole line: {}", line.escape_ascii());
+        })
+        .count()
+}
