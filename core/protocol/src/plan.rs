@@ -11,6 +11,7 @@ mod gate;
 mod instant;
 mod read;
 mod rollout;
+mod schema;
 mod semver;
 mod warnings;
 
@@ -27,6 +28,7 @@ pub use gate::{
 };
 pub use instant::Instant;
 pub use rollout::{Approval, EvidenceNeed, RollbackMode, Rollout, Step};
+pub use schema::schema;
 pub use semver::{Comparison, Requirement, SdkVersion};
 
 use crate::error::{Problem, Problems};
