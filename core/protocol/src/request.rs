@@ -4,7 +4,7 @@ mod read;
 
 use serde_json::Value;
 
-use crate::error::{ErrorCode, Fault};
+use crate::error::{ErrorCode, Fault, Problems};
 use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
 
@@ -206,6 +206,16 @@ pub struct Counts {
     pub control_requests: u64,
     /// How many of them failed.
     pub control_failures: u64,
+}
+
+impl Counts {
+    /// Reads one segment of `evaluate_gate`: the four counts, none of them absent.
+    ///
+    /// # Errors
+    /// Every problem in it, paths beginning at the segment.
+    pub fn read(segment: &Value) -> Result<Counts, Problems> {
+        read::counts(segment)
+    }
 }
 
 impl Message {

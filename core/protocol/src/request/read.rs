@@ -403,6 +403,10 @@ fn read_gate_question(fields: &Fields<'_, '_>) -> Option<Request> {
     Some(Request::EvaluateGate(GateQuestion { segments: segments?, gate }))
 }
 
+pub(super) fn counts(segment: &Value) -> Result<Counts, Problems> {
+    read(segment, |node| read_counts(&node))
+}
+
 fn read_counts(node: &Node<'_, '_>) -> Option<Counts> {
     let fields = node.object()?;
     let count = |name| {
