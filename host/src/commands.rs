@@ -1,6 +1,9 @@
 //! The commands. A new one is a file here, a variant, and a line in each `match`.
 
+mod check;
 mod completions;
+mod explain;
+mod gate;
 mod node;
 mod replay;
 
@@ -14,6 +17,9 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Node(node::Args),
     Replay(Box<replay::Args>),
+    Check(check::Args),
+    Explain(explain::Args),
+    Gate(gate::Args),
     Completions(completions::Args),
 }
 
@@ -23,6 +29,9 @@ impl Command {
         match self {
             Command::Node(args) => args.run(),
             Command::Replay(args) => args.run(),
+            Command::Check(args) => args.run(),
+            Command::Explain(args) => args.run(),
+            Command::Gate(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }
@@ -32,7 +41,11 @@ impl Command {
     pub(crate) fn log_level(&self) -> LevelFilter {
         match self {
             Command::Node(_) => LevelFilter::INFO,
-            Command::Replay(_) | Command::Completions(_) => LevelFilter::WARN,
+            Command::Replay(_)
+            | Command::Check(_)
+            | Command::Explain(_)
+            | Command::Gate(_)
+            | Command::Completions(_) => LevelFilter::WARN,
         }
     }
 }

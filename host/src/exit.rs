@@ -9,6 +9,10 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done. Also when the reader of our output has gone.
     Ok = 0,
+    /// `gate` alone: the new version is worse.
+    Unhealthy = 1,
+    /// `gate` alone: not enough evidence either way.
+    Inconclusive = 2,
     /// The command line is wrong.
     Usage = 64,
     /// A file (a policy, a module) or another input is wrong.

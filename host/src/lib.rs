@@ -25,8 +25,10 @@ mod commands;
 pub mod exit;
 pub mod module;
 pub mod node;
+mod output;
 pub mod plugin;
 pub mod policy;
+mod question;
 pub mod replay;
 mod runtime;
 pub mod signals;
@@ -36,6 +38,7 @@ pub mod yaml;
 pub use cache::Cache;
 pub use module::{Module, ModuleError};
 pub use plugin::{Plugin, PluginError, PluginOptions, Start};
+pub use question::AskError;
 
 /// Holds the sketch of a host in the ABI's page to what compiles.
 #[cfg(doctest)]

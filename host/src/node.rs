@@ -22,7 +22,8 @@ use tracing::{error, info, warn};
 use crate::exit::{Exit, Failure};
 use crate::module::{Module, ModuleError};
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
-use crate::{policy, signals};
+use crate::policy::{self, Policy};
+use crate::signals;
 
 use lines::LineReader;
 use reload::Source;
@@ -159,10 +160,7 @@ struct InitDocument {
 fn start(options: &NodeOptions, module: Module) -> Result<Plugin, Failure> {
     let policy = match &options.policy {
         None => None,
-        Some(path) => Some(policy::read(path).map_err(|error| match error {
-            policy::PolicyError::Read { .. } => Failure::new(Exit::Io, error),
-            policy::PolicyError::Syntax { .. } => Failure::new(Exit::Data, error),
-        })?),
+        Some(path) => Some(policy::read(path)?),
     };
     let draw = || getrandom::u64().map_err(|error| internal("no randomness", &error));
     // With a seed the engine derives its epoch from it, lest two runs differ.
@@ -174,24 +172,35 @@ fn start(options: &NodeOptions, module: Module) -> Result<Plugin, Failure> {
         clock: options.clock,
         node: options.node_id.clone().unwrap_or_else(host_name),
         epoch,
-        policy,
+        policy: policy.as_ref().map(|policy| policy.value().clone()),
     };
     let document = serde_json::to_vec(&document)
         .map_err(|error| internal("cannot write the init document", &error))?;
     let name = module.name().to_owned();
     let start = Start { document, seed, now_ms: options.clock.now_ms() };
-    let (plugin, said) = Plugin::start(module, options.plugin.clone(), start)
+    let (mut plugin, said) = Plugin::start(module, options.plugin.clone(), start)
         .map_err(|error| Failure::new(Exit::Internal, error))?;
     if let Some(said) = complaint(&said) {
-        let file = options
-            .policy
-            .as_deref()
-            .map_or("the init document".into(), |path| format!("policy {}", path.display()));
-        return Err(Failure::new(Exit::Data, format!("the engine refuses {file}: {said}")));
+        return Err(refusal(&mut plugin, policy.as_ref(), &said));
     }
     info!("engine {name} runs, {:?} clock", options.clock);
     info!("seed {seed} (repeat with --seed {seed})");
     Ok(plugin)
+}
+
+/// Why the engine did not take the init document: the policy's problems, each by its
+/// line, or else what it `said`.
+fn refusal(plugin: &mut Plugin, policy: Option<&Policy>, said: &str) -> Failure {
+    let Some(policy) = policy else {
+        return Failure::new(Exit::Data, format!("the engine refuses the init document: {said}"));
+    };
+    match policy.check(plugin) {
+        Ok(checked) if !checked.valid => checked.failure(),
+        _ => {
+            let name = policy.name();
+            Failure::new(Exit::Data, format!("the engine refuses policy {name}: {said}"))
+        }
+    }
 }
 
 fn host_name() -> String {

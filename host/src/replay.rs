@@ -39,6 +39,7 @@ pub use entry::LogFormat;
 pub use key::{Attribute, Source};
 pub use lines::LINE_BYTES_MAX;
 pub use names::Names;
+pub(crate) use policy::read_share;
 pub use policy::{FailureStatus, Ramp, Weights};
 pub use source::SourceError;
 

@@ -16,7 +16,7 @@ use crate::units::{parse_bytes, parse_duration};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub(crate) struct Args {
-    /// Start with this plan document.
+    /// Start with this plan document, YAML or JSON.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
@@ -61,13 +61,17 @@ const EXAMPLES: &str = r#"Examples:
     crossfade node --seed 1 < requests.jsonl > replies.jsonl
 
   A rollout in real time, under a plan:
-    crossfade node --clock wall --policy plan.json
+    crossfade node --clock wall --policy plan.yaml
 
   An engine under development, loaded again at each build:
     crossfade node --module target/wasm32-unknown-unknown/wasm/crossfade.wasm --watch"#;
 
 impl Args {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
+        if self.policy.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            let text = "standard input holds the requests: give the policy as a file";
+            return Err(Failure::new(Exit::Usage, text));
+        }
         node::run(NodeOptions {
             module: self.module,
             watch: self.watch,

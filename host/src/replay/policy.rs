@@ -32,11 +32,8 @@ impl Policy {
 
     /// Weights by version; by key when `sticky`, else each request for itself.
     pub(super) fn split(weights: &Weights, sticky: bool, salt: &str) -> Policy {
-        let names: Vec<&str> = weights.0.iter().map(|(name, _)| name.as_str()).collect();
-        let mut document = base(json!(names), salt);
-        let split: Map<String, Value> =
-            weights.0.iter().map(|(name, weight)| (name.clone(), json!(weight))).collect();
-        document.insert("split".into(), split.into());
+        let mut document = base(json!(weights.names()), salt);
+        document.insert("split".into(), weights.document());
         document.insert("sticky".into(), sticky.into());
         let shown: Vec<String> =
             weights.0.iter().map(|(name, weight)| format!("{name} {}", json!(weight))).collect();
@@ -174,6 +171,19 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// The versions, in the order given.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// As a document's `split`.
+    pub(crate) fn document(&self) -> Value {
+        let weight = |(name, weight): &(String, Weight)| (name.clone(), json!(weight));
+        self.0.iter().map(weight).collect::<Map<String, Value>>().into()
+    }
+}
+
 /// `1,5,25,100`: shares of a ramp, rising.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ramp(pub(super) Vec<Share>);
@@ -199,7 +209,7 @@ impl Ramp {
 ///
 /// # Errors
 /// What is wrong with the text, and what would be right.
-pub(super) fn read_share(text: &str) -> Result<Share, String> {
+pub(crate) fn read_share(text: &str) -> Result<Share, String> {
     let text = text.trim();
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();
     number
