@@ -55,6 +55,14 @@ fn it_does_not_tell_where_it_was_built() {
     }
 }
 
+/// The schema is for editors, and would be a tenth of the module.
+#[test]
+fn it_does_not_carry_the_schema() {
+    let mark = b"json-schema.org";
+    assert!(!BUILTIN_WASM.windows(mark.len()).any(|window| window == mark));
+    assert!(crossfade_protocol::plan::schema().to_string().contains("json-schema.org"));
+}
+
 /// The init document that `docs/abi.md` shows is one that the engine takes.
 #[test]
 fn it_takes_the_init_document_of_its_manual() {

@@ -256,6 +256,8 @@ fn a_start_that_cannot_be_says_why() {
     let text = file("text.wasm", b"hello");
     let cut = file("cut.wasm", &fs::read(guest("guest_counts")).unwrap()[..2000]);
     let plan = file("plan.json", b"{");
+    let refused = file("plan.yaml", b"api: users\nversions: [v1, v2]\nkey: { headr: a }\n");
+    let at_line_3 = format!("plan.yaml has 2 problems:\n{refused}:3:1: key: exactly one of");
     for (arguments, code, message) in [
         (
             ["--module", "/nonexistent"],
@@ -269,7 +271,9 @@ fn a_start_that_cannot_be_says_why() {
             74,
             "crossfade: cannot read policy /nonexistent: No such file",
         ),
-        (["--policy", &plan], 65, "is not JSON: EOF"),
+        (["--policy", &plan], 65, "plan.json:"),
+        (["--policy", &refused], 65, &at_line_3),
+        (["--policy", "-"], 64, "standard input holds the requests"),
         (["--seed", "x"], 64, "invalid digit"),
         (["--memory-limit", "1KiB"], 64, "2MiB at least"),
         (["--deadline", "2h"], 64, "an hour is the most"),

@@ -19,7 +19,8 @@ use crate::replay::{Weights, read_share};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub(crate) struct Args {
-    /// A plan document, YAML or JSON; `-` is standard input.
+    /// A plan document, YAML or JSON; `-` is standard input. May be left out with --canary
+    /// or --split.
     #[arg(value_name = "POLICY", required_unless_present_any = ["canary", "split"])]
     policy: Option<PathBuf>,
 

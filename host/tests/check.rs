@@ -1,0 +1,158 @@
+//! `crossfade check`: every problem at once, each by its line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
+
+mod support;
+
+use std::process::Output;
+
+use serde_json::Value;
+use support::process::{crossfade, run, stderr};
+
+const BROKEN: &str = "\
+api: users
+versions: { from: v1, to: v2 }
+split:
+  v1: 90
+  v3: 10
+rollout:
+  steps:
+    - { percentage: 50, duration_minutes: 60 }
+    - percentage: \"100\"
+      watch_minutes: 5
+key: { header: x-user-id }
+stikcy: true
+";
+
+const LISTING: &str = "\
+FILE:5:7: split.v3: unknown version `v3`: known are v1, v2
+FILE:9:19: rollout.steps[1].percentage: \"100\" is not a percentage: 0 to 100 in steps of 0.01
+FILE:12:9: stikcy: unknown field; did you mean `sticky`?
+";
+
+const WARNED: &str = "api: users\nversions: [v1, v2]\nkey: { header: a }\nkill_switch: true\n";
+
+fn check(arguments: &[&str], input: &str) -> Output {
+    run(crossfade(&[&["check"], arguments].concat()), input.as_bytes())
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+struct Plans(tempfile::TempDir);
+
+impl Plans {
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn plans() -> Plans {
+    Plans(tempfile::tempdir().unwrap())
+}
+
+#[test]
+fn all_problems_are_listed_by_line_and_column() {
+    let file = plans();
+    let broken = file.write("broken.yaml", BROKEN);
+    let output = check(&[&broken], "");
+    assert_eq!(output.status.code(), Some(65));
+    let expected = LISTING.replace("FILE", &broken) + &format!("{broken} has 3 problems\n");
+    assert_eq!(stdout(&output), expected);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn standard_input_is_a_file_like_others_but_only_once() {
+    let output = check(&["-"], BROKEN);
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stdout(&output).starts_with(&LISTING.replace("FILE", "standard input")));
+    assert_eq!(check(&["-", "-"], BROKEN).status.code(), Some(64));
+}
+
+#[test]
+fn a_warning_is_marked_and_makes_nothing_invalid() {
+    let output = check(&["-"], WARNED);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        stdout(&output),
+        "standard input:4:14: warning: kill_switch: is on: every request goes to v1, whatever \
+         else is written\nstandard input is valid, with 1 warning\n"
+    );
+}
+
+#[test]
+fn the_example_is_valid() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/plan.yaml");
+    let output = check(&[example], "");
+    assert_eq!(stdout(&output), format!("{example} is valid\n"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn each_of_several_files_is_looked_at_whatever_the_others_are() {
+    let file = plans();
+    let syntax = file.write("syntax.yaml", "api: users\nkey: [\n");
+    let empty = file.write("empty.yaml", "# nothing\n");
+    let broken = file.write("broken.yaml", BROKEN);
+    let warned = file.write("warned.yaml", WARNED);
+    let files = [syntax.as_str(), "/nonexistent", &empty, &broken, &warned];
+    let output = check(&files, "");
+    assert_eq!(output.status.code(), Some(74));
+    assert!(stderr(&output).contains("cannot read /nonexistent: No such file"));
+    let text = stdout(&output);
+    assert!(text.starts_with(&format!("{syntax}:3:1: not YAML")), "{text}");
+    assert!(text.contains(&format!("{empty}: empty: ")), "{text}");
+    assert!(text.contains(&LISTING.replace("FILE", &broken)), "{text}");
+    let summary = "5 files: 1 valid (1 warning), 3 with 5 problems, 1 unreadable\n";
+    assert!(text.ends_with(summary), "{text}");
+    // Without the one that cannot be read, it is the problems that count.
+    assert_eq!(check(&[&warned, &broken], "").status.code(), Some(65));
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let file = plans();
+    let broken = file.write("broken.yaml", BROKEN);
+    let output = check(&["--output", "json", &broken, "/nonexistent", "-"], WARNED);
+    assert_eq!(output.status.code(), Some(74));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["valid"], false);
+    let [broken, missing, warned] = report["files"].as_array().unwrap().as_slice() else {
+        panic!("{report}");
+    };
+    assert_eq!(broken["problems"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        broken["problems"][0],
+        serde_json::json!({ "line": 5, "column": 7, "path": "split.v3",
+                            "message": "unknown version `v3`: known are v1, v2" })
+    );
+    assert_eq!((&broken["more"], &broken["valid"]), (&0.into(), &false.into()));
+    assert!(missing["error"].as_str().unwrap().contains("No such file"));
+    assert_eq!(warned["valid"], true);
+    assert_eq!(warned["warnings"][0]["line"], 4);
+}
+
+#[test]
+fn more_problems_than_are_listed_are_counted() {
+    let pins: String = (0..150).map(|n| format!("  k{n}: v9\n")).collect();
+    let plan = format!("api: users\nversions: [v1, v2]\nkey: {{ header: a }}\npins:\n{pins}");
+    let output = check(&["-"], &plan);
+    assert!(
+        stdout(&output)
+            .ends_with("standard input: and 50 problems more\nstandard input has 150 problems\n")
+    );
+    assert_eq!(stdout(&output).lines().count(), 102);
+}
+
+#[test]
+fn the_schema_is_the_one_checked_in() {
+    let output = check(&["--schema"], "");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), include_str!("../../docs/plan.schema.json"));
+    assert_eq!(check(&["--schema", "plan.yaml"], "").status.code(), Some(64));
+    assert_eq!(check(&[], "").status.code(), Some(64));
+}
