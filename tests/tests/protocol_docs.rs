@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crossfade::yaml::parse_document;
 use crossfade_protocol::reply::{
     Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk, MigrationStats, PolicyChecked,
     Reply, ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk, Sunset,
@@ -231,7 +232,7 @@ fn the_example_of_a_plan_is_valid() {
     let text = text();
     let (_, rest) = text.split_once("```yaml\n").unwrap();
     let (yaml, _) = rest.split_once("```").unwrap();
-    let document = plan_yaml::read(yaml);
+    let document = parse_document("the example", yaml.as_bytes()).unwrap().value;
     let line = json!({"type": "check_policy", "document": document}).to_string();
     let reply = Native::new().handle(line.as_bytes(), 0).unwrap();
     let reply: Value = serde_json::from_slice(&reply).unwrap();
@@ -243,33 +244,6 @@ fn the_example_of_a_plan_is_valid() {
     for field in known_fields(objects().swap_remove(0).1) {
         let excluded = ["canary_percentage", "split_buckets"].contains(&field.as_str());
         assert!(excluded || document.get(&field).is_some(), "the example lacks `{field}`");
-    }
-}
-
-/// YAML as JSON, for one page.
-mod plan_yaml {
-    use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
-    use serde_json::Value;
-
-    pub(super) fn read(text: &str) -> Value {
-        let documents = Yaml::load_from_str(text).unwrap();
-        value(&documents[0])
-    }
-
-    fn value(yaml: &Yaml<'_>) -> Value {
-        match yaml {
-            Yaml::Value(Scalar::Null) => Value::Null,
-            Yaml::Value(Scalar::Boolean(flag)) => (*flag).into(),
-            Yaml::Value(Scalar::Integer(number)) => (*number).into(),
-            Yaml::Value(Scalar::FloatingPoint(number)) => number.into_inner().into(),
-            Yaml::Value(Scalar::String(text)) => text.as_ref().into(),
-            Yaml::Sequence(items) => items.iter().map(value).collect(),
-            Yaml::Mapping(map) => map
-                .iter()
-                .map(|(key, item)| (key.as_str().unwrap().to_owned(), value(item)))
-                .collect(),
-            other => panic!("no JSON for {other:?}"),
-        }
     }
 }
 
