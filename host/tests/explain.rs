@@ -54,7 +54,7 @@ bucket   4497 of 10000
         "\
 version  v1
 reason   the key is pinned
-bucket   2196 of 10000
+bucket   6645 of 10000
 
 1  kill_switch  off
 2  pin          this key is pinned to v1
