@@ -60,7 +60,7 @@ impl FailureEvidence {
         );
         match self.finding.rule {
             Rule::Worse => format!(
-                "v2 fails {} than v1{}: {}{}; {enough_worse}.",
+                "v2 fails {}{}: {}{}; {enough_worse}.",
                 margin(config.margin.get()),
                 self.since(),
                 self.window_counts(),
@@ -266,9 +266,9 @@ fn data(state: &DataState) -> String {
 
 fn margin(margin: f64) -> String {
     if margin == 1.0 {
-        "more often".to_owned()
+        "more often than v1".to_owned()
     } else {
-        format!("more than {} times as often", times(margin))
+        format!("more than {} times as often as v1", times(margin))
     }
 }
 
