@@ -21,21 +21,23 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// The same engine twice.
-struct Pair {
+struct Pair<'s> {
+    /// What every engine of the run is started with, as a host does.
+    init: &'s [u8],
     native: Engine,
     wasm: Plugin,
     now_ms: u64,
 }
 
-impl Pair {
-    fn start(init: &[u8], seed: u64) -> Pair {
+impl Pair<'_> {
+    fn start(init: &[u8], seed: u64) -> Pair<'_> {
         let mut said = Vec::new();
         let native = Engine::init(init, 0, seed, &mut said);
         let start = Start { document: init.to_vec(), seed, now_ms: 0 };
         let (wasm, wasm_said) =
             Plugin::start(MODULE.clone(), PluginOptions::default(), start).expect("it starts");
         same(&said, &wasm_said);
-        Pair { native, wasm, now_ms: 0 }
+        Pair { init, native, wasm, now_ms: 0 }
     }
 
     fn play(&mut self, call: Call<'_>) {
@@ -95,7 +97,7 @@ impl Pair {
 
     /// Goes on with fresh engines in this state, if both take it; neither may alone.
     fn restore(&mut self, snapshot: &[u8]) {
-        let mut fresh = Pair::start(b"", 8);
+        let mut fresh = Pair::start(self.init, 8);
         fresh.now_ms = self.now_ms;
         let mut out = Vec::new();
         fresh.native.restore(snapshot, &mut out);

@@ -1,5 +1,6 @@
 //! Version requirements of client software: `>=2.4`, `>=2.4, <3`.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -23,9 +24,10 @@ impl FromStr for SdkVersion {
         let core_len = bare.find(['-', '+']).unwrap_or(bare.len());
         let (core, rest) = bare.split_at(core_len);
         let padded = match core.matches('.').count() {
-            0 => format!("{core}.0.0{rest}"),
-            1 => format!("{core}.0{rest}"),
-            _ => bare.to_owned(),
+            0 => Cow::Owned(format!("{core}.0.0{rest}")),
+            1 => Cow::Owned(format!("{core}.0{rest}")),
+            // The usual case, and a decision reads it: nothing is allocated.
+            _ => Cow::Borrowed(bare),
         };
         let not_a_version = |_| format!("`{}` is not a semantic version", crate::json::shown(text));
         Version::parse(&padded).map(SdkVersion).map_err(not_a_version)
