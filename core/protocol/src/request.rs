@@ -196,7 +196,7 @@ pub struct GateQuestion {
 }
 
 /// Requests and failures of both versions, in one stretch of constant share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Counts {
     /// Requests of the new version.
     pub canary_requests: u64,

@@ -124,9 +124,8 @@ fn both_take_what_is_valid() {
     ] {
         is_valid(with("/key", key));
     }
-    for steps in [json!([{ "percentage": 0.01, "duration_minutes": MINUTES_MAX }])] {
-        is_valid(with("/rollout/steps", steps));
-    }
+    let steps = json!([{ "percentage": 0.01, "duration_minutes": MINUTES_MAX }]);
+    is_valid(with("/rollout/steps", steps));
     is_valid(with("/rollout/rollback", json!({ "mode": "instant" })));
     is_valid(with("/gate", json!({})));
     is_valid(with("/gate/latency", json!({})));

@@ -112,7 +112,7 @@ impl Exceedances {
         let fits = |(requests, exceeded): &(u64, [u64; THRESHOLDS])| {
             exceeded.iter().all(|count| count <= requests)
         };
-        (fits(&canary) && fits(&control)).then(|| Exceedances {
+        (fits(&canary) && fits(&control)).then_some(Exceedances {
             canary_requests: canary.0,
             control_requests: control.0,
             canary: canary.1,
