@@ -6,6 +6,8 @@
 //! everything else is read by `crossfade-protocol` and answered in [`answer`].
 
 mod answer;
+mod lines;
+mod questions;
 mod scan;
 mod state;
 mod sunset;
@@ -35,6 +37,8 @@ use crate::health::Presented;
 use crate::policy::Policy;
 use crate::request::Request;
 use crate::tally::{Fleet, FleetFull, Tally, growth};
+
+use lines::LineRanges;
 
 /// One node's engine.
 #[derive(Debug)]
@@ -479,30 +483,6 @@ impl Engine {
         Some(Fault::malformed(format!(
             "totals of an unknown version `{shown}`: known are {listed}"
         )))
-    }
-}
-
-/// Where each line of a block lies, without its newline.
-struct LineRanges<'b> {
-    block: &'b [u8],
-    from: usize,
-}
-
-impl<'b> LineRanges<'b> {
-    fn new(block: &'b [u8]) -> LineRanges<'b> {
-        LineRanges { block, from: 0 }
-    }
-}
-
-impl Iterator for LineRanges<'_> {
-    type Item = std::ops::Range<usize>;
-
-    fn next(&mut self) -> Option<std::ops::Range<usize>> {
-        let rest = self.block.get(self.from..).filter(|rest| !rest.is_empty())?;
-        let len = memchr::memchr(b'\n', rest);
-        let line = self.from..self.from + len.unwrap_or(rest.len());
-        self.from = line.end + 1;
-        Some(line)
     }
 }
 

@@ -3,24 +3,24 @@
 use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
 use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
-    ClientSeen, Clients, Config, ConfigureOk, Explanation, GateVerdict, InitOk, MigrationStats,
-    PolicyChecked, ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk,
-    Stage, UsersResponse,
+    ClientSeen, Clients, Config, ConfigureOk, Explanation, InitOk, MigrationStats,
+    ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk, Stage,
+    UsersResponse,
 };
 use crossfade_protocol::request::{
-    Address, Clock, Command, GateQuestion, Message, Outcome, Override, Request as Asked,
+    Address, Clock, Command, Message, Outcome, Override, Request as Asked,
 };
 use crossfade_protocol::{Fault, json};
 use serde_json::{Map, Value};
 
+use super::questions::{check_policy, evaluate_gate};
 use super::{Engine, Waiting, write};
 use crate::census::Identity;
 use crate::controller::Source;
 use crate::decision::Decision;
 use crate::event::{NodeChange, What};
-use crate::gate::evidence::FailureEvidence;
-use crate::gate::segment::{Arm, Segment};
-use crate::health::{ShareBy, client_hash, failure_config};
+use crate::gate::segment::Arm;
+use crate::health::{ShareBy, client_hash};
 use crate::latency::Histogram;
 use crate::policy::{Policy, STABLE, Traffic};
 use crate::request::Request;
@@ -496,34 +496,4 @@ fn weights(versions: &Versions, split: &PlanSplit) -> Vec<u32> {
         split.0.iter().find(|(name, _)| name == version).map_or(0, |(_, w)| w.hundredths())
     };
     versions.0.iter().map(weight).collect()
-}
-
-fn check_policy(document: &Value) -> PolicyChecked {
-    match Plan::read(document) {
-        Ok(plan) => {
-            PolicyChecked { valid: true, problems: Vec::new(), more: 0, warnings: plan.warnings() }
-        }
-        Err(problems) => PolicyChecked {
-            valid: false,
-            problems: problems.list,
-            more: problems.more,
-            warnings: Vec::new(),
-        },
-    }
-}
-
-fn evaluate_gate(question: &GateQuestion) -> GateVerdict {
-    let segments = question.segments.iter().map(|counts| {
-        let mut segment = Segment::default();
-        segment.count(Arm::Canary, counts.canary_requests, counts.canary_failures);
-        segment.count(Arm::Control, counts.control_requests, counts.control_failures);
-        segment
-    });
-    let segments: Vec<Segment> = segments.collect();
-    let evidence = FailureEvidence::of_segments(&segments, &failure_config(&question.gate));
-    GateVerdict {
-        verdict: evidence.finding.verdict.as_str().into(),
-        evidence: serde_json::to_value(&evidence).unwrap_or_default(),
-        reason: evidence.sentence(),
-    }
 }
