@@ -34,7 +34,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints a JSON document.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot write JSON: {error}")))?;
