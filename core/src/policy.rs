@@ -33,6 +33,9 @@ pub struct Policy {
     pins: Vec<(Box<[u8]>, u16)>,
     rules: Vec<Rule>,
     traffic: Traffic,
+    /// Beside the traffic and not behind the plan: a canary then chooses without a branch,
+    /// which no processor could foresee.
+    newest: u16,
     seed: Seed,
     draw_without_key: bool,
     headers: Vec<Headers>,
@@ -127,6 +130,7 @@ impl Policy {
             pins,
             rules: rules.collect(),
             traffic,
+            newest: plan.versions.0.len().saturating_sub(1) as u16,
             seed: Seed::of_salt(&plan.salt),
             draw_without_key: plan.key.on_missing == OnMissingKey::Random,
             headers: Headers::of_plan(&plan),
@@ -215,7 +219,7 @@ impl Policy {
 
     /// The place of the newest version.
     pub fn newest(&self) -> u16 {
-        self.versions().len().saturating_sub(1) as u16
+        self.newest
     }
 
     /// The headers that go with a version.
