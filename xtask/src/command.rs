@@ -20,6 +20,20 @@ pub(crate) enum TaskError {
     OldNode { found: String, needed: u32 },
     #[error("cannot read {path}")]
     Read { path: String, source: std::io::Error },
+    #[error("cannot write {path}")]
+    Write { path: String, source: std::io::Error },
+    #[error("cannot talk to `{program}`")]
+    Pipe { program: String, source: std::io::Error },
+    #[error("the system does not tell the CPU time of programs that have ended")]
+    CpuTime { source: std::io::Error },
+    #[error("the example `figures` printed something else than its figures")]
+    Figures { source: serde_json::Error },
+    #[error("`{one}` and `{other}` give different replies after {bytes} equal bytes or more")]
+    Differ { one: String, other: String, bytes: u64 },
+    #[error("`{program}` should have answered `get_users`, and said: {answer}")]
+    NoAnswer { program: String, answer: String },
+    #[error("{figures} figures missed their limits; run it again on a quiet machine")]
+    Missed { figures: usize },
     #[error("`{command}` named no .wasm file among its artefacts")]
     NoModule { command: String },
     #[error("cannot generate the JavaScript for {module}: {why}")]
@@ -68,6 +82,11 @@ impl Run {
     /// Another program from the search path; `hint` says how to get it.
     pub(crate) fn program(program: &'static str, hint: &'static str, args: &[&str]) -> Run {
         Run::new(program, program.into(), hint, args)
+    }
+
+    /// A program of ours that was built just before.
+    pub(crate) fn built(path: PathBuf) -> Run {
+        Run::new("a program of this repository", path.into(), "it was to be built just before", &[])
     }
 
     fn new(program: &'static str, path: OsString, hint: &'static str, args: &[&str]) -> Run {

@@ -6,6 +6,7 @@
 //! *Does not:* hold a test of its own, or anything that a user of Crossfade needs:
 //! `cargo run` and `cargo install --path host` work without it.
 
+mod bench;
 mod command;
 mod test;
 mod test_web;
@@ -34,6 +35,7 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    Bench(bench::Args),
     Test(test::Args),
     TestWeb(test_web::Args),
     Web(web::Args),
@@ -41,6 +43,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
+        Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestWeb(args) => test_web::run(&args),
         Task::Web(args) => web::run(&args),

@@ -1,0 +1,112 @@
+//! What is too short for a process of its own to be measured in: a decision, a call of
+//! `crossfade_route`, a client of the census. One line of JSON; `cargo xtask bench`
+//! reads it and says what it may be.
+//!
+//! ```text
+//! cargo run --release -p crossfade-tests --example figures
+//! ```
+
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use cpu_time::ThreadTime;
+use crossfade::{Module, Plugin, PluginOptions, Start};
+use crossfade_core::census::{Census, Identity};
+use crossfade_core::{Policy, Request};
+use crossfade_protocol::limits::CLIENTS_MAX;
+use crossfade_protocol::plan::Plan;
+use crossfade_tests::driver::DriverError;
+use serde::Serialize;
+use serde_json::json;
+use xxhash_rust::xxh64::xxh64;
+
+/// Rounds, each of which measures everything once: what disturbs the machine for a
+/// while disturbs all figures alike.
+const ROUNDS: usize = 25;
+
+const KEYS: usize = 1024;
+
+/// How often a round goes through all keys.
+const PASSES: usize = 200;
+
+#[derive(Serialize)]
+struct Figures {
+    /// Thread CPU time a call, in nanoseconds, by round.
+    bare_hash_ns: Vec<f64>,
+    decide_ns: Vec<f64>,
+    route_ns: Vec<f64>,
+    census_bytes_per_client: f64,
+    clients: usize,
+}
+
+fn main() -> ExitCode {
+    match measure() {
+        Ok(figures) => {
+            println!("{}", json!(figures));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("the figures cannot be measured: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<Figures, DriverError> {
+    let document = json!({
+        "api": "users", "versions": ["v1", "v2"], "key": {"header": "x-user-id"},
+        "canary_percentage": 10,
+    });
+    let plan = Plan::read(&document).map_err(|problems| problems.to_string())?;
+    let policy = Policy::new(plan, 1, None);
+    let init = json!({ "policy": document }).to_string().into_bytes();
+    let start = Start { document: init, seed: 0, now_ms: 0 };
+    let (mut plugin, _) = Plugin::start(Module::builtin()?, PluginOptions::default(), start)?;
+
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("user{}", 100_000 + n * 97)).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    let mut figures = Figures {
+        bare_hash_ns: Vec::new(),
+        decide_ns: Vec::new(),
+        route_ns: Vec::new(),
+        census_bytes_per_client: census_bytes_per_client(),
+        clients: CLIENTS_MAX,
+    };
+    for _ in 0..ROUNDS {
+        figures.bare_hash_ns.push(each(&keys, |key| {
+            black_box(xxh64(black_box(key), 0) % 10_000);
+            Ok(())
+        })?);
+        figures.decide_ns.push(each(&keys, |key| {
+            black_box(policy.decide(&Request::of_key(black_box(key)), 0));
+            Ok(())
+        })?);
+        figures.route_ns.push(each(&keys, |key| {
+            black_box(plugin.route(black_box(key), 0)?);
+            Ok(())
+        })?);
+    }
+    Ok(figures)
+}
+
+/// Thread CPU time of one call, in nanoseconds.
+fn each(
+    keys: &[&[u8]],
+    mut call: impl FnMut(&[u8]) -> Result<(), DriverError>,
+) -> Result<f64, DriverError> {
+    let started = ThreadTime::now();
+    for _ in 0..PASSES {
+        for key in keys {
+            call(key)?;
+        }
+    }
+    Ok(started.elapsed().as_nanos() as f64 / (PASSES * keys.len()) as f64)
+}
+
+fn census_bytes_per_client() -> f64 {
+    let mut census = Census::new(1);
+    for client in 0..CLIENTS_MAX {
+        census.record(format!("customer-{client}").as_bytes(), Identity::Key, 0, 0);
+    }
+    census.memory_bytes() as f64 / census.len() as f64
+}
