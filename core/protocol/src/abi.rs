@@ -15,7 +15,8 @@ pub const MEMORY: &str = "memory";
 /// `() -> u32`: [`ABI_VERSION`]; called before anything else.
 pub const VERSION: &str = "crossfade_abi_version";
 /// `(len: u32) -> u32`: where to write `len` bytes of input; 0 when `len` is over
-/// [`limits::INPUT_BYTES_MAX`](crate::limits::INPUT_BYTES_MAX).
+/// [`limits::INPUT_BYTES_MAX`](crate::limits::INPUT_BYTES_MAX). The room is the host's
+/// until it asks again: for as many bytes or fewer it need not.
 pub const INPUT: &str = "crossfade_input";
 /// `(len: u32, now_ms: f64, seed_lo: u32, seed_hi: u32) -> u32`: starts the engine.
 /// Input: an [init document](crate::request::InitDocument), or nothing.

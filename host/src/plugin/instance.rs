@@ -18,12 +18,17 @@ use crate::runtime::{self, Limiter};
 /// touch the whole state, and a service that cannot restore is worse than a slow one.
 const LIFECYCLE_FACTOR: u32 = 30;
 
+/// Room up to this size is not asked for anew: half of what a call with few bytes costs.
+const ROOM_KEPT_BYTES: usize = 1 << 20;
+
 /// Where an answer lies in the guest's memory, until the next call.
 pub(super) type Answer = Range<usize>;
 
 pub(super) struct Instance {
     store: Store<Limiter>,
     memory: Memory,
+    /// Room in the guest's memory that holds until the next call of `crossfade_input`.
+    room: Range<usize>,
     exports: Exports,
     call_deadline: Duration,
 }
@@ -83,7 +88,8 @@ impl Instance {
             restore: instance.get_typed_func(&mut store, abi::RESTORE).map_err(lacking)?,
             last_panic: instance.get_typed_func(&mut store, abi::LAST_PANIC).map_err(lacking)?,
         };
-        Ok(Instance { store, memory, exports, call_deadline: options.call_deadline })
+        let call_deadline = options.call_deadline;
+        Ok(Instance { store, memory, room: 0..0, exports, call_deadline })
     }
 
     fn init(&mut self, start: &Start) -> Result<Answer, PluginError> {
@@ -149,14 +155,19 @@ impl Instance {
         if input.is_empty() {
             return Ok(0);
         }
-        let address = self.call(abi::INPUT, |exports| &exports.input, len)?;
-        if address == 0 {
-            return Err(too_large);
+        // A guest may give up room that was made for something large when it is asked
+        // again; so it is, and small room is used over and over.
+        if input.len() > self.room.len() || self.room.len() > ROOM_KEPT_BYTES {
+            let address = self.call(abi::INPUT, |exports| &exports.input, len)?;
+            if address == 0 {
+                return Err(too_large);
+            }
+            self.room = address as usize..address as usize + input.len();
         }
-        let start = address as usize;
+        let start = self.room.start;
         let room = self.memory.data_mut(&mut self.store).get_mut(start..start + input.len());
         let Some(room) = room else {
-            let cause = Cause::Answer { address, len };
+            let cause = Cause::Answer { address: start as u32, len };
             return Err(Fault { export: abi::INPUT, cause }.into());
         };
         room.copy_from_slice(input);
