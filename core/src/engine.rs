@@ -46,6 +46,9 @@ pub struct Engine {
     clock: Clock,
     /// The engine's time: never goes back.
     now_ms: u64,
+    /// When it was started. Before that nothing is known on the wall clock, and nothing
+    /// happened on a virtual one.
+    started_ms: u64,
     /// How far a virtual clock has been moved beyond the host's.
     ahead_ms: u64,
     draws: Draws,
@@ -95,6 +98,7 @@ impl Engine {
             sequence: 0,
             clock: init.clock,
             now_ms: now_ms.min(TIME_MS_MAX),
+            started_ms: now_ms.min(TIME_MS_MAX),
             ahead_ms: 0,
             draws,
             endings: Vec::new(),

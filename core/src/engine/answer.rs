@@ -366,11 +366,12 @@ impl Engine {
     }
 
     /// The newest version has served someone, and no other anybody within the window that
-    /// ends now.
+    /// ends now and was seen whole.
     pub(super) fn migration_complete(&self, window_ms: u64) -> bool {
         let newest = usize::from(self.policy.newest());
+        let unseen = (self.clock == Clock::Wall).then_some(self.started_ms);
         let quiet = |last: &Option<u64>| {
-            last.is_none_or(|last| self.now_ms.saturating_sub(last) >= window_ms)
+            last.or(unseen).is_none_or(|last| self.now_ms.saturating_sub(last) >= window_ms)
         };
         let old_quiet = self.last_served_ms.iter().take(newest).all(quiet);
         old_quiet && self.last_served_ms.get(newest).is_some_and(Option::is_some)

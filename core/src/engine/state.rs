@@ -29,6 +29,7 @@ struct State {
     epoch: u64,
     sequence: u64,
     now_ms: u64,
+    started_ms: u64,
     ahead_ms: u64,
     draws: Draws,
     /// The plan as JSON, as it was configured.
@@ -56,6 +57,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         epoch: engine.epoch,
         sequence: engine.sequence,
         now_ms: engine.now_ms,
+        started_ms: engine.started_ms,
         ahead_ms: engine.ahead_ms,
         draws: engine.draws,
         plan: json_text(engine.policy.plan()),
@@ -121,6 +123,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         sequence: state.sequence,
         clock: engine.clock,
         now_ms: state.now_ms,
+        started_ms: state.started_ms,
         ahead_ms: state.ahead_ms,
         draws: state.draws,
         policy: policy.with_revision(state.revision),

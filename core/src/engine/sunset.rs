@@ -3,6 +3,7 @@
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Then;
 use crossfade_protocol::reply::{Check, Sunset};
+use crossfade_protocol::request::Clock;
 use crossfade_protocol::share::Minutes;
 
 use super::Engine;
@@ -76,8 +77,15 @@ impl Engine {
             return format!("{} has served nobody yet", self.versions().new_version());
         }
         let last = self.last_served_ms.iter().take(newest).flatten().max();
-        let minutes = |ms| Minutes::from_ms(ms).minutes();
+        // In hundredths, rounded down: what is asked for has not passed before it has.
+        let minutes = |ms: u64| Minutes::from_ms(ms / 600 * 600).minutes();
+        let watched_ms = self.now_ms.saturating_sub(self.started_ms);
         match last {
+            None if self.clock == Clock::Wall && watched_ms < window_ms => format!(
+                "this node has watched for {} minutes, {} are asked for",
+                minutes(watched_ms),
+                minutes(window_ms)
+            ),
             None => "no older version has served anybody".to_owned(),
             Some(last) => format!(
                 "an older version last served somebody {} minutes ago, {} are asked for",

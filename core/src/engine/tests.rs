@@ -349,6 +349,24 @@ fn evidence_moves_a_held_rollout_on_the_virtual_clock_too() {
 }
 
 #[test]
+fn a_node_that_has_just_started_does_not_know_that_the_old_version_is_quiet() {
+    let init = InitDocument { clock: Clock::Wall, ..InitDocument::default() };
+    let began_ms = 1_800_000_000_000;
+    let mut engine = Engine::new(init, began_ms, 7);
+    let mut ask = |now_ms, line: &str| {
+        let mut out = Vec::new();
+        engine.handle(line.as_bytes(), now_ms, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    ask(began_ms, r#"{"type":"get_users","user_id":"u","canary_percentage":100}"#);
+    let stats = r#"{"type":"get_migration_stats","window_ms":60000}"#;
+    assert!(ask(began_ms + 59_999, stats).contains("\"migration_complete\":false"));
+    let sunset = ask(began_ms + 30_000, r#"{"type":"get_sunset","window_ms":60000}"#);
+    assert!(sunset.contains("watched for 0.99 minutes, 1 are asked for"), "{sunset}");
+    assert!(ask(began_ms + 60_000, stats).contains("\"migration_complete\":true"));
+}
+
+#[test]
 fn a_version_that_another_node_serves_is_not_quiet() {
     let mut engine = engine();
     handle(&mut engine, r#"{"body":{"type":"get_users","user_id":"u"},"canary_percentage":100}"#);

@@ -30,7 +30,22 @@ pub(super) struct Instance {
     /// Room in the guest's memory that holds until the next call of `crossfade_input`.
     room: Range<usize>,
     exports: Exports,
-    call_deadline: Duration,
+    call_limit: TimeLimit,
+    lifecycle_limit: TimeLimit,
+}
+
+/// How long a call may take. The ticks are counted beforehand, for a call may be over in
+/// less time than that division takes.
+#[derive(Clone, Copy)]
+struct TimeLimit {
+    duration: Duration,
+    ticks: u64,
+}
+
+impl TimeLimit {
+    fn new(duration: Duration) -> TimeLimit {
+        TimeLimit { duration, ticks: runtime::ticks(duration) }
+    }
 }
 
 struct Exports {
@@ -61,12 +76,14 @@ impl Instance {
 
     fn new(module: &Module, options: &PluginOptions) -> Result<Instance, PluginError> {
         let pre = module.pre();
+        let call_limit = TimeLimit::new(options.call_deadline);
+        let lifecycle_limit = TimeLimit::new(options.call_deadline * LIFECYCLE_FACTOR);
         let mut store = Store::new(pre.module().engine(), Limiter::new(options.memory_bytes_max));
         store.limiter(|limiter| limiter);
-        store.set_epoch_deadline(runtime::ticks(options.call_deadline * LIFECYCLE_FACTOR));
+        store.set_epoch_deadline(lifecycle_limit.ticks);
         let instance = pre.instantiate(&mut store).map_err(|error| Fault {
             export: "start",
-            cause: cause(&error, &store, options.call_deadline * LIFECYCLE_FACTOR),
+            cause: cause(&error, &store, lifecycle_limit.duration),
         })?;
         // `Module` has checked the names and types, so none of these can fail.
         let lacking = |error: wasmtime::Error| Fault {
@@ -88,8 +105,7 @@ impl Instance {
             restore: instance.get_typed_func(&mut store, abi::RESTORE).map_err(lacking)?,
             last_panic: instance.get_typed_func(&mut store, abi::LAST_PANIC).map_err(lacking)?,
         };
-        let call_deadline = options.call_deadline;
-        Ok(Instance { store, memory, room: 0..0, exports, call_deadline })
+        Ok(Instance { store, memory, room: 0..0, exports, call_limit, lifecycle_limit })
     }
 
     fn init(&mut self, start: &Start) -> Result<Answer, PluginError> {
@@ -180,8 +196,7 @@ impl Instance {
         function: fn(&Exports) -> &TypedFunc<P, u32>,
         arguments: P,
     ) -> Result<Answer, PluginError> {
-        let deadline = self.call_deadline * LIFECYCLE_FACTOR;
-        let record = self.call_within(deadline, export, function, arguments)?;
+        let record = self.call_within(self.lifecycle_limit, export, function, arguments)?;
         Ok(self.answer(export, record)?)
     }
 
@@ -191,19 +206,19 @@ impl Instance {
         function: fn(&Exports) -> &TypedFunc<P, R>,
         arguments: P,
     ) -> Result<R, Fault> {
-        self.call_within(self.call_deadline, export, function, arguments)
+        self.call_within(self.call_limit, export, function, arguments)
     }
 
     fn call_within<P: WasmParams, R: WasmResults>(
         &mut self,
-        deadline: Duration,
+        limit: TimeLimit,
         export: &'static str,
         function: fn(&Exports) -> &TypedFunc<P, R>,
         arguments: P,
     ) -> Result<R, Fault> {
-        self.store.set_epoch_deadline(runtime::ticks(deadline));
+        self.store.set_epoch_deadline(limit.ticks);
         function(&self.exports).call(&mut self.store, arguments).map_err(|error| {
-            let cause = cause(&error, &self.store, deadline);
+            let cause = cause(&error, &self.store, limit.duration);
             let panic = matches!(cause, Cause::Trap(Trap::UnreachableCodeReached))
                 .then(|| self.last_panic())
                 .flatten();
@@ -234,7 +249,7 @@ impl Instance {
 
     /// The panic message of an instance that has trapped, on one line.
     fn last_panic(&mut self) -> Option<String> {
-        self.store.set_epoch_deadline(runtime::ticks(self.call_deadline));
+        self.store.set_epoch_deadline(self.call_limit.ticks);
         let record = self.exports.last_panic.call(&mut self.store, ()).ok()?;
         let answer = self.answer(abi::LAST_PANIC, record).ok()?;
         let message = self.read(&answer);
