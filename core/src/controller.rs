@@ -10,6 +10,7 @@ use crossfade_protocol::request::Command;
 
 use crate::event::{Event, What};
 use crate::gate::Evidence;
+use crate::gate::sentence::Names;
 use crate::health::{Health, Presented, ShareBy, StepNow};
 use crate::latency::Histogram;
 use crate::policy::Traffic;
@@ -156,7 +157,12 @@ impl Controller {
     }
 
     /// Judges the evidence and lets time act, one transition at most.
-    pub(crate) fn tick(&mut self, source: Source<'_>, now_ms: u64) -> Vec<Changed> {
+    pub(crate) fn tick(
+        &mut self,
+        source: Source<'_>,
+        names: Names<'_>,
+        now_ms: u64,
+    ) -> Vec<Changed> {
         if !self.is_active() {
             return Vec::new();
         }
@@ -176,7 +182,7 @@ impl Controller {
             (change, rests.then(|| Box::new(evidence.clone())))
         });
         let changes = with_evidence.collect();
-        self.evidence = Some(Told::of(&evidence));
+        self.evidence = Some(Told::of(&evidence, names));
         changes
     }
 
@@ -228,11 +234,16 @@ impl Controller {
     }
 
     /// The evidence as it stands: of now while the rollout runs, of its end afterwards.
-    pub(crate) fn evidence(&mut self, source: Source<'_>, now_ms: u64) -> Option<Told> {
+    pub(crate) fn evidence(
+        &mut self,
+        source: Source<'_>,
+        names: Names<'_>,
+        now_ms: u64,
+    ) -> Option<Told> {
         if self.is_active() {
             let mut presented = self.presented(source, now_ms);
             if let Some(health) = presented.as_mut().or(self.health.as_mut()) {
-                return Some(Told::of(&health.evidence(now_ms)));
+                return Some(Told::of(&health.evidence(now_ms), names));
             }
         }
         self.evidence.clone()
@@ -263,11 +274,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn of(evidence: &Evidence) -> Told {
+    fn of(evidence: &Evidence, names: Names<'_>) -> Told {
         Told {
             verdict: evidence.finding.verdict.as_str().to_owned(),
             numbers: json_text(evidence),
-            sentence: evidence.sentence(),
+            sentence: evidence.sentence(names),
         }
     }
 }

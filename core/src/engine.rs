@@ -223,7 +223,7 @@ impl Engine {
 
     fn happened(&mut self, what: What, evidence: Option<Box<Evidence>>) {
         let event = Event { at_ms: self.now_ms, what, evidence };
-        let sentence = event.sentence();
+        let sentence = event.sentence(self.policy.names());
         if self.events.len() >= EVENTS_MAX {
             self.events.pop_front();
             self.events_dropped += 1;
@@ -258,7 +258,7 @@ impl Engine {
                 Clock::Virtual => Source::Before(&self.presented, &fleet),
                 Clock::Wall => Source::Live,
             };
-            let changes = self.controller.tick(source, self.now_ms);
+            let changes = self.controller.tick(source, self.policy.names(), self.now_ms);
             if changes.is_empty() {
                 return;
             }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::gate::Evidence;
+use crate::gate::sentence::Names;
 use crate::rollout::{BackBecause, Change};
 
 /// Something that happened, when, and what it rests on.
@@ -56,9 +57,9 @@ pub enum NodeChange {
 
 impl Event {
     /// One or a few sentences for people, without the time.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, names: Names<'_>) -> String {
         let because =
-            self.evidence.as_ref().map(|evidence| evidence.sentence()).unwrap_or_default();
+            self.evidence.as_ref().map(|evidence| evidence.sentence(names)).unwrap_or_default();
         match &self.what {
             What::Rollout(change) => rollout_sentence(change, &because),
             What::Node(change) => node_sentence(change),

@@ -31,7 +31,7 @@ pub mod not_worse;
 pub mod repeats;
 pub mod sample_ratio;
 pub mod segment;
-mod sentence;
+pub mod sentence;
 pub mod slo;
 pub mod slo_gate;
 pub mod slots;

@@ -14,6 +14,7 @@ use crossfade_protocol::{Reason, Share};
 
 use crate::bucket::{Seed, bucket_of_draw, bucket_of_key};
 use crate::decision::{Decision, NoTrace, Trace};
+use crate::gate::sentence::Names;
 use crate::request::Request;
 use crate::rule::{self, Rule, Then};
 use crate::split::Split;
@@ -225,6 +226,13 @@ impl Policy {
     /// The headers that go with a version.
     pub fn headers(&self, version: u16) -> Option<&Headers> {
         self.headers.get(usize::from(version))
+    }
+
+    /// What sentences call the versions that a gate compares.
+    pub(crate) fn names(&self) -> Names<'_> {
+        let versions = &self.plan.versions;
+        let old = if versions.0.len() == 2 { versions.stable() } else { "the rest" };
+        Names { old, new: versions.new_version() }
     }
 
     /// The name of a rule by its place.

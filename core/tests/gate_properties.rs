@@ -18,6 +18,7 @@ use crossfade_core::gate::latency::{
 use crossfade_core::gate::not_worse::log_e_ok;
 use crossfade_core::gate::sample_ratio::log_bf_sample_ratio;
 use crossfade_core::gate::segment::{Arm, Segment};
+use crossfade_core::gate::sentence::Names;
 use crossfade_core::gate::slo::{SloTest, highest_rate, log_e_slo_bad, log_e_slo_ok};
 use crossfade_core::gate::tally::{FailureTally, Mergeable, Trials};
 use crossfade_core::gate::verdict::Verdict;
@@ -143,7 +144,7 @@ proptest! {
         }
         let config = FailureConfig { margin, alpha, not_worse: tolerance, ..Default::default() };
         let evidence = FailureEvidence::of_segments(&segments, &config);
-        prop_assert!(!evidence.sentence().contains("NaN") && !evidence.sentence().contains("inf"));
+        prop_assert!(!evidence.sentence(Names::default()).contains("NaN") && !evidence.sentence(Names::default()).contains("inf"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crossfade_core::gate::evidence::SampleRatioEvidence;
 use crossfade_core::gate::failures::FailureGate;
 use crossfade_core::gate::latency_gate::LatencyGate;
 use crossfade_core::gate::segment::{Arm, Segment};
+use crossfade_core::gate::sentence::Names;
 use crossfade_core::gate::slo::SloBound;
 use crossfade_core::gate::slo_gate::SloGate;
 use crossfade_core::gate::tally::Trials;
@@ -57,7 +58,7 @@ fn what_was_held_against_v2_in_one_step_counts_in_the_next() {
     assert_eq!(gate.judge().verdict, Verdict::Inconclusive);
     gate.enter_step(Stratum(1), HOUR, HOUR).unwrap();
     gate.record_total(&segment(5_000, 30, 5_000, 9), HOUR).unwrap();
-    assert_eq!(gate.judge().rule, Rule::Worse, "{}", gate.evidence().sentence());
+    assert_eq!(gate.judge().rule, Rule::Worse, "{}", gate.evidence().sentence(Names::default()));
 }
 
 #[test]
@@ -128,7 +129,8 @@ fn a_slower_version_is_found_an_equal_one_is_proven_and_ten_percent_are_tolerate
     assert_ne!(judged(1).0.verdict, Verdict::Unhealthy);
     let (finding, evidence) = judged(3);
     assert_eq!(finding.rule, Rule::Slower);
-    let text = Evidence::assemble(DataState::Ok, None, Some(evidence), None, None, None).sentence();
+    let text = Evidence::assemble(DataState::Ok, None, Some(evidence), None, None, None)
+        .sentence(Names::default());
     assert!(text.starts_with("v2 is more than 10 % slower than v1: "), "{text}");
 }
 

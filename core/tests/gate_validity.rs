@@ -10,6 +10,7 @@ use crossfade_core::gate::bins::Report;
 use crossfade_core::gate::config::{FailureConfig, Level, Margin};
 use crossfade_core::gate::failures::FailureGate;
 use crossfade_core::gate::segment::{Arm, Segment};
+use crossfade_core::gate::sentence::Names;
 use crossfade_core::gate::verdict::Verdict;
 use crossfade_core::gate::windows::Stratum;
 use crossfade_core::gate::worse::log_e_worse;
@@ -332,7 +333,7 @@ fn a_healthy_version_is_called_healthy_after_a_few_thousand_requests() {
             world.play(&mut gate, tick * TICK_MS, &mut Waiting::new(), &mut chance);
             gate.judge().verdict == Verdict::Healthy
         });
-        assert!(healthy.is_some(), "{}", gate.evidence().sentence());
+        assert!(healthy.is_some(), "{}", gate.evidence().sentence(Names::default()));
         let requests = gate.step().canary_requests();
         assert!((500..8_000).contains(&requests), "{requests}");
     }

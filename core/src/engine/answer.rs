@@ -410,7 +410,7 @@ impl Engine {
             Clock::Virtual => Source::Before(&self.presented, &fleet),
             Clock::Wall => Source::Live,
         };
-        match self.controller.evidence(source, self.now_ms) {
+        match self.controller.evidence(source, self.policy.names(), self.now_ms) {
             None => (Value::Null, Value::Null, String::new()),
             Some(told) => {
                 let numbers = serde_json::from_str(&told.numbers).unwrap_or_default();

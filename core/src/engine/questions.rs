@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::gate::evidence::FailureEvidence;
 use crate::gate::segment::{Arm, Segment};
+use crate::gate::sentence::Names;
 use crate::health::failure_config;
 
 /// Every problem of a document, and what it probably does not mean.
@@ -37,6 +38,6 @@ pub(super) fn evaluate_gate(question: &GateQuestion) -> GateVerdict {
     GateVerdict {
         verdict: evidence.finding.verdict.as_str().into(),
         evidence: json_value(&evidence),
-        reason: evidence.sentence(),
+        reason: evidence.sentence(Names::default()),
     }
 }

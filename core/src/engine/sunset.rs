@@ -95,3 +95,7 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sunset/tests.rs"]
+mod tests;

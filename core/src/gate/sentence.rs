@@ -12,14 +12,34 @@ use super::slo::SloBound;
 use super::tally::Trials;
 use super::verdict::{Rule, Verdict};
 
+/// What the versions are called that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names<'n> {
+    /// The old version, or all but the new one.
+    pub old: &'n str,
+    /// The new version.
+    pub new: &'n str,
+}
+
+impl Default for Names<'_> {
+    fn default() -> Self {
+        Names { old: "v1", new: "v2" }
+    }
+}
+
 impl Evidence {
     /// What was found and why, in a few sentences.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, names: Names<'_>) -> String {
+        let new = names.new;
         let mut text = String::new();
         match self.finding.rule {
-            Rule::Data => text += &data(&self.data),
+            Rule::Data => text += &data(&self.data, names),
             Rule::SampleRatioMismatch => {
-                text += &self.sample_ratio.as_ref().map(mismatch).unwrap_or_default();
+                text += &self
+                    .sample_ratio
+                    .as_ref()
+                    .map(|test| mismatch(test, names))
+                    .unwrap_or_default();
             }
             rule => {
                 let failures = self.failures.as_ref().filter(|test| test.finding.rule == rule);
@@ -27,9 +47,9 @@ impl Evidence {
                 let slo = self.slo.as_ref().filter(|test| test.finding.rule == rule);
                 let slow = self.latency_slo.as_ref().filter(|test| test.finding.rule == rule);
                 match (failures, latency, slo.or(slow)) {
-                    (Some(test), ..) => text += &test.sentence(),
-                    (_, Some(test), _) => text += &slower(test),
-                    (.., Some(test)) => text += &bound(test),
+                    (Some(test), ..) => text += &test.sentence(names),
+                    (_, Some(test), _) => text += &slower(test, names),
+                    (.., Some(test)) => text += &bound(test, names),
                     (None, None, None) => text += "No test was asked for, so nothing is proven.",
                 }
                 if let DataState::TooFew { canary_requests, needed } = self.data
@@ -37,7 +57,7 @@ impl Evidence {
                 {
                     let _ = write!(
                         text,
-                        " v2 has served {} of the {} requests it takes to prove a flawless version healthy.",
+                        " {new} has served {} of the {} requests it takes to prove a flawless version healthy.",
                         grouped(canary_requests),
                         grouped(needed)
                     );
@@ -50,7 +70,8 @@ impl Evidence {
 
 impl FailureEvidence {
     /// What was found about failures and why, in a few sentences.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, names: Names<'_>) -> String {
+        let Names { old, new } = names;
         let config = &self.config;
         let enough_worse = format!(
             "evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts",
@@ -60,37 +81,37 @@ impl FailureEvidence {
         );
         match self.finding.rule {
             Rule::Worse => format!(
-                "v2 fails {}{}: {}{}; {enough_worse}.",
-                margin(config.margin.get()),
+                "{new} fails {}{}: {}{}; {enough_worse}.",
+                margin(config.margin.get(), old),
                 self.since(),
-                self.window_counts(),
+                self.window_counts(names),
                 self.ratio_in_words(),
             ),
             Rule::BelowMinEffect => format!(
-                "v2 fails more often than v1{}, but by less than the {} times worth a rollback: {}{}; {enough_worse}.",
+                "{new} fails more often than {old}{}, but by less than the {} times worth a rollback: {}{}; {enough_worse}.",
                 self.since(),
                 times(config.min_effect.get()),
-                self.window_counts(),
+                self.window_counts(names),
                 self.ratio_in_words(),
             ),
             Rule::TooFewFailures => format!(
-                "v2 seems to fail more often than v1, but on {} failures, and {} are asked for: {}; {enough_worse}.",
+                "{new} seems to fail more often than {old}, but on {} failures, and {} are asked for: {}; {enough_worse}.",
                 self.canary_failures,
                 config.min_failures,
-                self.window_counts(),
+                self.window_counts(names),
             ),
             Rule::NotWorse => format!(
-                "v2 is healthy: it fails at most {} times as often as v1, or at most {} points more. In this step {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
+                "{new} is healthy: it fails at most {} times as often as {old}, or at most {} points more. In this step {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
                 times(config.not_worse.ratio()),
                 config.not_worse.points().get(),
-                counts(self.step.canary(), self.step.control()),
+                counts(self.step.canary(), self.step.control(), names),
                 self.log_e_ok,
                 self.threshold_ok,
                 percent(config.beta.get()),
             ),
             _ => format!(
-                "Not enough evidence yet. In this step {}{}. To call v2 worse it takes evidence {:.2}, and there is {:.2}; to call it healthy {:.2}, and there is {:.2}.",
-                counts(self.step.canary(), self.step.control()),
+                "Not enough evidence yet. In this step {}{}. To call {new} worse it takes evidence {:.2}, and there is {:.2}; to call it healthy {:.2}, and there is {:.2}.",
+                counts(self.step.canary(), self.step.control(), names),
                 self.ratio_in_words(),
                 self.threshold_worse,
                 self.log_e_worse,
@@ -107,8 +128,8 @@ impl FailureEvidence {
         format!(" since slot {} of {}", self.window_from_slot + 1, self.slots)
     }
 
-    fn window_counts(&self) -> String {
-        counts(self.window.canary(), self.window.control())
+    fn window_counts(&self, names: Names<'_>) -> String {
+        counts(self.window.canary(), self.window.control(), names)
     }
 
     fn ratio_in_words(&self) -> String {
@@ -129,28 +150,29 @@ impl FailureEvidence {
     }
 }
 
-fn slower(test: &LatencyEvidence) -> String {
+fn slower(test: &LatencyEvidence, names: Names<'_>) -> String {
+    let Names { old, new } = names;
     let config = &test.config;
     let tolerated = u32::from(config.tolerance.buckets()) * 10;
     match test.finding.rule {
         Rule::LatencyUnmeasured => {
-            "v1's latency has not been measured yet; it takes 2,000 requests.".to_owned()
+            format!("{old}'s latency has not been measured yet; it takes 2,000 requests.")
         }
         Rule::Slower => format!(
-            "v2 is more than {tolerated} % slower than v1: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
-            worst_threshold(test),
+            "{new} is more than {tolerated} % slower than {old}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
+            worst_threshold(test, names),
             test.log_e_slower,
             test.threshold_slower,
             percent(config.alpha.get()),
         ),
         Rule::NotWorse => format!(
-            "v2 is at most {tolerated} % slower than v1; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
+            "{new} is at most {tolerated} % slower than {old}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
             test.log_e_not_slower,
             test.threshold_not_slower,
             percent(config.beta.get()),
         ),
         _ => format!(
-            "Not enough evidence on latency yet. To call v2 slower it takes evidence {:.2}, and there is {:.2}; to call it not slower {:.2}, and there is {:.2}.",
+            "Not enough evidence on latency yet. To call {new} slower it takes evidence {:.2}, and there is {:.2}; to call it not slower {:.2}, and there is {:.2}.",
             test.threshold_slower,
             test.log_e_slower,
             test.threshold_not_slower,
@@ -160,7 +182,8 @@ fn slower(test: &LatencyEvidence) -> String {
 }
 
 /// The threshold at which v2's share of slow requests exceeds v1's by most.
-fn worst_threshold(test: &LatencyEvidence) -> String {
+fn worst_threshold(test: &LatencyEvidence, names: Names<'_>) -> String {
+    let Names { old, new } = names;
     let side = |version: Arm, i: usize| {
         Trials::new(test.window.requests(version), test.window.exceeded(version)[i]).ok()
     };
@@ -176,22 +199,23 @@ fn worst_threshold(test: &LatencyEvidence) -> String {
     };
     match (side(Arm::Canary, worst), side(Arm::Control, worst)) {
         (Some(canary), Some(control)) => format!(
-            "{} of v2's requests took longer than {over}, {} of v1's",
+            "{} of {new}'s requests took longer than {over}, {} of {old}'s",
             rate(canary),
             rate(control)
         ),
-        _ => format!("more of v2's requests took longer than {over}"),
+        _ => format!("more of {new}'s requests took longer than {over}"),
     }
 }
 
-fn bound(test: &SloEvidence) -> String {
+fn bound(test: &SloEvidence, names: Names<'_>) -> String {
+    let Names { old, new } = names;
     let config = &test.config;
     let allowed = match test.source {
         SloBound::Declared { bound } => {
             format!("the {} that are allowed", percent(bound.get()))
         }
         SloBound::LastBaseline { bound, baseline } => format!(
-            "the {} that v1 may have had when it was last measured ({} of {})",
+            "the {} that {old} may have had when it was last measured ({} of {})",
             percent(bound.get()),
             grouped(baseline.trials.failures()),
             grouped(baseline.trials.requests()),
@@ -207,21 +231,21 @@ fn bound(test: &SloEvidence) -> String {
     };
     match test.finding.rule {
         Rule::BoundExceeded => format!(
-            "v2 fails more often than {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
+            "{new} fails more often than {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
             of(test.window),
             test.log_e_bad,
             test.threshold_bad,
             percent(config.alpha.get()),
         ),
         Rule::BoundKept => format!(
-            "v2 keeps within {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
+            "{new} keeps within {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
             of(test.step),
             test.log_e_ok,
             test.threshold_ok,
             percent(config.beta.get()),
         ),
         Rule::TooFewFailures => format!(
-            "v2 seems to fail more often than {allowed}, but on too few failures ({} are asked for): {}.",
+            "{new} seems to fail more often than {allowed}, but on too few failures ({} are asked for): {}.",
             config.min_failures,
             of(test.window),
         ),
@@ -236,10 +260,11 @@ fn bound(test: &SloEvidence) -> String {
     }
 }
 
-fn mismatch(test: &SampleRatioEvidence) -> String {
+fn mismatch(test: &SampleRatioEvidence, names: Names<'_>) -> String {
+    let new = names.new;
     let total = test.canary as f64 + test.control as f64;
     format!(
-        "v2 gets {} of the traffic ({} of {}), and {} were asked for; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps like this. The versions cannot be compared while something else decides who gets which.",
+        "{new} gets {} of the traffic ({} of {}), and {} were asked for; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps like this. The versions cannot be compared while something else decides who gets which.",
         percent(test.canary as f64 / total),
         grouped(test.canary),
         grouped(test.canary.saturating_add(test.control)),
@@ -250,31 +275,37 @@ fn mismatch(test: &SampleRatioEvidence) -> String {
     )
 }
 
-fn data(state: &DataState) -> String {
+fn data(state: &DataState, names: Names<'_>) -> String {
+    let Names { old, new } = names;
     match state {
         DataState::Ok | DataState::TooFew { .. } => String::new(),
-        DataState::NoReports => "Nothing was reported in this step; that is neither healthy nor unhealthy.".to_owned(),
+        DataState::NoReports => {
+            "Nothing was reported in this step; that is neither healthy nor unhealthy.".to_owned()
+        }
         DataState::Stale { age_ms } => format!(
-            "The newest report is {} s old; what v2 does now is not known.",
+            "The newest report is {} s old; what {new} does now is not known.",
             age_ms / 1000
         ),
-        DataState::NoControl => "v1 gets no traffic, so there is nothing to compare v2 with; leave it a share, or declare a bound.".to_owned(),
-        DataState::NoCanary => "v2 gets no traffic, so there is nothing to judge.".to_owned(),
+        DataState::NoControl => format!(
+            "{old} gets no traffic, so there is nothing to compare {new} with; leave it a share, or declare a bound."
+        ),
+        DataState::NoCanary => format!("{new} gets no traffic, so there is nothing to judge."),
         DataState::Suspect { why } => format!("The reports cannot be true: {why}."),
     }
 }
 
-fn margin(margin: f64) -> String {
+fn margin(margin: f64, old: &str) -> String {
     if margin == 1.0 {
-        "more often than v1".to_owned()
+        format!("more often than {old}")
     } else {
-        format!("more than {} times as often as v1", times(margin))
+        format!("more than {} times as often as {old}", times(margin))
     }
 }
 
-fn counts(canary: Trials, control: Trials) -> String {
+fn counts(canary: Trials, control: Trials, names: Names<'_>) -> String {
+    let Names { old, new } = names;
     format!(
-        "{} of v2's {} requests failed ({}) and {} of v1's {} ({})",
+        "{} of {new}'s {} requests failed ({}) and {} of {old}'s {} ({})",
         grouped(canary.failures()),
         grouped(canary.requests()),
         rate(canary),
@@ -340,7 +371,8 @@ mod tests {
 
     fn sentence(n_t: u64, e_t: u64, n_c: u64, e_c: u64) -> String {
         let segment = Segment::new(n_t, e_t, n_c, e_c).unwrap();
-        FailureEvidence::of_segments(&[segment], &FailureConfig::default()).sentence()
+        FailureEvidence::of_segments(&[segment], &FailureConfig::default())
+            .sentence(Names::default())
     }
 
     #[test]
@@ -351,6 +383,18 @@ mod tests {
              6.00 times as often (between 3.00 and 11.5 times, 99.5 % sure at any time); evidence 45.36, and 5.30 is \
              reached by chance in at most 0.5 % of rollouts."
         );
+    }
+
+    #[test]
+    fn versions_are_called_by_their_names() {
+        let segment = Segment::new(10_000, 60, 100_000, 100).unwrap();
+        let evidence = FailureEvidence::of_segments(&[segment], &FailureConfig::default());
+        let text = evidence.sentence(Names { old: "2026-01", new: "2027-01" });
+        assert!(
+            text.starts_with("2027-01 fails more often than 2026-01: 60 of 2027-01's 10,000"),
+            "{text}"
+        );
+        assert!(!text.contains("v1") && !text.contains("v2"), "{text}");
     }
 
     #[test]
@@ -369,8 +413,9 @@ mod tests {
     #[test]
     fn missing_data_and_a_wrong_share_are_told_as_such() {
         let share = SampleRatioEvidence::of(1_200, 8_800, 0.1, Level::new(0.001).unwrap(), 0);
-        let evidence =
-            |data, share| Evidence::assemble(data, None, None, None, None, share).sentence();
+        let evidence = |data, share| {
+            Evidence::assemble(data, None, None, None, None, share).sentence(Names::default())
+        };
         let text = evidence(DataState::Ok, Some(share));
         assert!(
             text.starts_with(
