@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::command::{Run, TaskError, root, say};
 
-use cells::Cell;
+use cells::Study;
 
 /// Simulate healthy and worse versions with the real engine, beside other tools' rules
 ///
@@ -63,18 +63,17 @@ pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
             .map_err(|source| TaskError::Read { path: path.display().to_string(), source })?,
         None => simulate(args)?,
     };
-    let cells: Vec<Cell> =
-        serde_json::from_str(&json).map_err(|source| TaskError::Study { source })?;
-    let judged = judge::all(&cells);
+    let study: Study = serde_json::from_str(&json).map_err(|source| TaskError::Study { source })?;
+    let judged = judge::all(&study.cells);
     if args.output == Output::Json {
         print(&json)?;
     } else {
-        let text = page::text(&cells, &judged, args.runs, args.seed);
+        let text = page::text(&study, &judged);
         if args.scenario.is_some() {
             print(&text)?;
         } else {
             write(PAGE, &text)?;
-            write(PLOT, &plot::svg(&cells))?;
+            write(PLOT, &plot::svg(&study.cells))?;
         }
     }
     let missed: Vec<&judge::Judged> = judged.iter().filter(|judged| !judged.holds).collect();

@@ -2,6 +2,14 @@
 
 use serde::Deserialize;
 
+/// Everything, and how to get it again.
+#[derive(Debug, Deserialize)]
+pub(super) struct Study {
+    pub(super) runs: u32,
+    pub(super) seed: u64,
+    pub(super) cells: Vec<Cell>,
+}
+
 /// One scenario, and what each rule did in it; ours is the first.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Cell {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::cells::{Bar, Cell, Quantiles, upper_end};
+use super::cells::{Bar, Cell, Quantiles, Study, upper_end};
 use super::judge::Judged;
 
 const INTRODUCTION: &str = "\
@@ -25,7 +25,8 @@ All but ours were written for this from their documentation and source, as their
 ";
 
 /// The whole page.
-pub(super) fn text(cells: &[Cell], judged: &[Judged], runs: u32, seed: u64) -> String {
+pub(super) fn text(study: &Study, judged: &[Judged]) -> String {
+    let Study { runs, seed, cells } = study;
     let mut page = format!("# Operating characteristics\n\n{INTRODUCTION}");
     // Writing to a string cannot fail.
     let _ = writeln!(

@@ -27,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let cells = study::run(&plans, runs, seed, &progress(&plans));
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, &cells)?;
+    serde_json::to_writer(
+        &mut out,
+        &serde_json::json!({"runs": runs, "seed": seed, "cells": cells}),
+    )?;
     writeln!(out)?;
     Ok(())
 }
