@@ -99,8 +99,9 @@ fn simulate(args: &Args) -> Result<String, TaskError> {
     let (runs, seed) = (args.runs.to_string(), args.seed.to_string());
     let mut asked = vec![runs.as_str(), seed.as_str()];
     asked.extend(args.scenario.as_deref());
+    let only = args.scenario.iter().fold(String::new(), |_, name| format!(" --scenario {name}"));
     say(&format!(
-        "Seed {seed}; to replay: cargo xtask operating-characteristics --runs {runs} --seed {seed}"
+        "Seed {seed}; to replay: cargo xtask operating-characteristics --runs {runs} --seed {seed}{only}"
     ));
     Run::built(built).args(&asked).output()
 }

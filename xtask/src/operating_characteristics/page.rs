@@ -73,7 +73,8 @@ fn head(page: &mut String, first: &str, cells: &[Cell], last: &str) {
 fn healthy(page: &mut String, cells: &[Cell]) {
     page.push_str(
         "\n## A healthy v2\n\n\
-         Rolled back within four hours, and in brackets the upper end of the 95 % interval. The last column: runs in which the gate had proven neither at the end, and held the step.\n\n",
+         Rolled back within four hours, and in brackets the upper end of the 95 % interval. The last column: runs in which the gate had proven neither at the end, and held the step.\n\n\
+         Where nothing else is said, 100 requests a second come from 30,000 clients, a tenth of them on v2, and 0.1 % fail. Ten pods serve both versions; each blips once in two hours, for 5 s in the mean, and half of its requests fail then. Clients who retry make five failures of one, in the mean.\n\n",
     );
     head(page, "v2 is no worse", cells, " inconclusive |");
     for cell in cells.iter().filter(|cell| cell.is_healthy()) {

@@ -9,10 +9,22 @@ mod study;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 
 use study::{Cell, Plan, scenarios};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match print_study() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody minds when this cannot be said.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_study() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let runs: u32 = args.next().as_deref().unwrap_or("1000").parse()?;
     let seed: u64 = args.next().as_deref().unwrap_or("1").parse()?;
