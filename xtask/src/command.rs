@@ -28,6 +28,10 @@ pub(crate) enum TaskError {
     CpuTime { source: std::io::Error },
     #[error("the example `figures` printed something else than its figures")]
     Figures { source: serde_json::Error },
+    #[error("the study printed something else than its numbers; run it again without --results")]
+    Study { source: serde_json::Error },
+    #[error("{bars} bars were missed that are no known findings; they are named above")]
+    Bars { bars: usize },
     #[error("`{one}` and `{other}` give different replies after {bytes} equal bytes or more")]
     Differ { one: String, other: String, bytes: u64 },
     #[error("`{program}` should have answered `get_users`, and said: {answer}")]
@@ -87,6 +91,13 @@ impl Run {
     /// A program of ours that was built just before.
     pub(crate) fn built(path: PathBuf) -> Run {
         Run::new("a program of this repository", path.into(), "it was to be built just before", &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn args(mut self, args: &[&str]) -> Run {
+        self.shown = format!("{} {}", self.shown.trim_end(), args.join(" "));
+        self.command.args(args);
+        self
     }
 
     fn new(program: &'static str, path: OsString, hint: &'static str, args: &[&str]) -> Run {

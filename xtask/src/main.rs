@@ -8,6 +8,7 @@
 
 mod bench;
 mod command;
+mod operating_characteristics;
 mod test;
 mod test_web;
 mod wasm_target;
@@ -36,6 +37,7 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 #[derive(Debug, Subcommand)]
 enum Task {
     Bench(bench::Args),
+    OperatingCharacteristics(operating_characteristics::Args),
     Test(test::Args),
     TestWeb(test_web::Args),
     Web(web::Args),
@@ -44,6 +46,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
+        Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestWeb(args) => test_web::run(&args),
         Task::Web(args) => web::run(&args),
