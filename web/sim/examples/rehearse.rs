@@ -1,0 +1,50 @@
+//! Plays four hours at 10 % in the simulated world, with the engine linked in, and says
+//! what came of it and how long it took.
+//!
+//! ```text
+//! cargo run --release -p crossfade-sim --example rehearse -- [REQUESTS_PER_S [FAILURES [TIMES]]]
+//! ```
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::time::Instant;
+
+use crossfade_core::guest::Guest;
+use crossfade_sim::{Engine, Fault, Rehearsal, Scenario, Traffic, WALL_CLOCK};
+
+struct Native(crossfade_core::Engine);
+
+impl Engine for Native {
+    type Error = Infallible;
+
+    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
+        self.0.handle(lines, now_ms, out);
+        Ok(())
+    }
+
+    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
+        self.0.tick(now_ms, out);
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut numbers = std::env::args().skip(1);
+    let mut next = |default: f64| numbers.next().map_or(Ok(default), |number| number.parse());
+    let traffic = Traffic::new(next(100.0)?, next(0.001)?)?;
+    let rehearsal = Rehearsal {
+        scenario: Scenario::new(traffic).with(Fault::Times(next(1.0)?)),
+        rollout: r#"{"type":"gradual_rollout","steps":[{"percentage":10,"duration_minutes":240}]}"#
+            .to_owned(),
+        versions: ["v1".to_owned(), "v2".to_owned()],
+        start_ms: 0,
+        lasts_ms: 4 * 3_600_000,
+    };
+    for seed in 0..5 {
+        let began = Instant::now();
+        let engine = Guest::init(WALL_CLOCK.as_bytes(), 0, seed, &mut Vec::new());
+        let story = rehearsal.play(&mut Native(engine), seed)?;
+        println!("{:?} after {} s, in {:?}", story.end, story.ended_ms / 1_000, began.elapsed());
+    }
+    Ok(())
+}
