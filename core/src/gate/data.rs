@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::config::Level;
 use super::config::Tolerance;
-use super::not_worse::canary_requests_needed;
+use super::not_worse::{are_canary_requests_enough, canary_requests_needed};
 use super::segment::Segment;
 
 /// Whether there is anything to judge. No state but `Ok` ever adds to evidence, and
@@ -130,6 +130,8 @@ pub fn data_state(
         (0, 0) => DataState::NoReports,
         (0, _) => DataState::NoCanary,
         (_, 0) if arrivals.control_expected => DataState::NoControl,
+        // Asked for at every batch, and true most of the time.
+        _ if are_canary_requests_enough(step, tolerance, beta.threshold()) => DataState::Ok,
         (canary_requests, _) => match canary_requests_needed(step, tolerance, beta.threshold()) {
             Some(needed) if canary_requests < needed => {
                 DataState::TooFew { canary_requests, needed }

@@ -83,17 +83,26 @@ pub fn canary_requests_needed(
     if counts.is_one_sided() {
         return None;
     }
-    let proven = |requests: u64| {
-        let n_t = requests as f64;
-        let flawless = Counts { n_t, e_t: 0.0, n_c: n_t * counts.n_c / counts.n_t, e_c: 0.0 };
-        let difference = log_e_difference_below(&flawless, tolerance.points().fraction());
-        // The half on the ratio learns nothing without failures: its e-value stays 1.
-        log_sum_exp(&[0.0, difference]) - std::f64::consts::LN_2 >= threshold
-    };
+    let proven = |requests| flawless_proves(&counts, requests, tolerance, threshold);
     if !proven(u64::MAX) {
         return None;
     }
     let (mut too_few, mut enough) = (0, u64::MAX);
+    // An average of eight lies between its largest part and an eighth of it: that gives
+    // both ends to a few hundred requests. They are tried, since they were rounded.
+    let target = libm::log(2.0 * libm::exp(threshold) - 1.0);
+    let one = Counts { n_t: 1.0, e_t: 0.0, n_c: counts.n_c / counts.n_t, e_c: 0.0 };
+    let points = tolerance.points().fraction();
+    let steepest = STAKES.map(|stake| log_stake_below(&one, points, stake));
+    let steepest = steepest.into_iter().fold(0.0, f64::max);
+    let least = (target / steepest) as u64;
+    let most = ((target + libm::log(STAKES.len() as f64)) / steepest) as u64;
+    if !proven(least) {
+        too_few = least;
+    }
+    if proven(most.saturating_add(1)) {
+        enough = most.saturating_add(1);
+    }
     while enough - too_few > 1 {
         let middle = too_few + (enough - too_few) / 2;
         if proven(middle) { enough = middle } else { too_few = middle }
@@ -101,9 +110,30 @@ pub fn canary_requests_needed(
     Some(enough)
 }
 
+/// Whether [`canary_requests_needed`] are there; much cheaper than to ask how many.
+pub(crate) fn are_canary_requests_enough(
+    segment: &Segment,
+    tolerance: Tolerance,
+    threshold: f64,
+) -> bool {
+    let counts = Counts::from(segment);
+    !counts.is_one_sided()
+        && flawless_proves(&counts, segment.canary_requests(), tolerance, threshold)
+}
+
+/// Whether a canary that never failed in so many requests would be proven not worse.
+fn flawless_proves(counts: &Counts, requests: u64, tolerance: Tolerance, threshold: f64) -> bool {
+    let n_t = requests as f64;
+    let flawless = Counts { n_t, e_t: 0.0, n_c: n_t * counts.n_c / counts.n_t, e_c: 0.0 };
+    let difference = log_e_difference_below(&flawless, tolerance.points().fraction());
+    // The half on the ratio learns nothing without failures: its e-value stays 1.
+    log_sum_exp(&[0.0, difference]) - std::f64::consts::LN_2 >= threshold
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::config::{Margin, Points};
 
     #[test]
     fn too_little_traffic_proves_nothing_and_enough_does() {
@@ -116,6 +146,27 @@ mod tests {
         let flawless = |n| Segment::new(n, 0, n * 9, 0).unwrap();
         assert!(log_e_ok(&flawless(needed), tolerance).combined >= threshold);
         assert!(log_e_ok(&flawless(needed - 1), tolerance).combined < threshold);
+    }
+
+    #[test]
+    fn enough_requests_are_as_many_as_are_needed() {
+        for (n_t, n_c) in [(1, 1_000_000), (10, 90), (7, 7), (1_000_000, 3), (90, 10)] {
+            for (points, threshold) in [(0.5, 2.996), (0.5, 0.01), (20.0, 2.996), (99.0, 30.0)] {
+                let tolerance = Tolerance::new(Margin::NONE, Points::new(points).unwrap());
+                let segment = Segment::new(n_t, 0, n_c, 0).unwrap();
+                let needed = canary_requests_needed(&segment, tolerance, threshold).unwrap();
+                let counts = Counts::from(&segment);
+                let proves = |n| flawless_proves(&counts, n, tolerance, threshold);
+                assert!(proves(needed), "{n_t} {n_c} {points}: {needed}");
+                assert!(needed == 0 || !proves(needed - 1), "{n_t} {n_c} {points}: {needed}");
+                let enough = are_canary_requests_enough(&segment, tolerance, threshold);
+                assert_eq!(enough, n_t >= needed);
+            }
+        }
+        let none = Tolerance::new(Margin::NONE, Points::new(0.0).unwrap());
+        let segment = Segment::new(1_000, 0, 9_000, 0).unwrap();
+        assert_eq!(canary_requests_needed(&segment, none, 3.0), None);
+        assert!(!are_canary_requests_enough(&segment, none, 3.0));
     }
 
     #[test]
