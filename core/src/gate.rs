@@ -21,6 +21,7 @@ pub mod clients;
 pub mod config;
 pub mod data;
 pub mod difference;
+mod episode;
 pub mod evidence;
 pub mod failures;
 pub mod interval;

@@ -81,6 +81,33 @@ fn a_burst_in_one_bin_is_capped_and_an_aggregated_one_is_not() {
     assert_eq!(gate.judge().verdict, Verdict::Unhealthy);
 }
 
+/// Failures of twenty clients each in these seconds; how many of them are withheld.
+fn withheld(seconds: &[u64]) -> f64 {
+    let mut gate = failures();
+    gate.record_total(&segment(10_000, 10, 90_000, 90), 0).unwrap();
+    for second in seconds {
+        for client in 0..20 {
+            let (at_ms, version, failed) = (second * 1_000, Arm::Canary, true);
+            let client = second << 16 | client << 4;
+            gate.record(&Report { at_ms, version, failed, client }, at_ms).unwrap();
+        }
+    }
+    gate.evidence().withheld_failures
+}
+
+#[test]
+fn neighbouring_bins_share_what_they_may_say() {
+    // A pod that fails across the border of two bins is still one event.
+    let (one, two, apart) = (withheld(&[4]), withheld(&[4, 6]), withheld(&[4, 600]));
+    assert!(one > 18.0 && one < 20.0, "{one}");
+    assert!((apart - 2.0 * one).abs() < 0.01, "{apart}");
+    assert!(two > apart + 0.01 && two < 40.0, "{two}");
+    // What fails on and on keeps being heard: 1.25 nats a bin, half a lone failure.
+    let bins: Vec<u64> = (0..12).map(|bin| 4 + 5 * bin).collect();
+    let heard = 12.0 * 20.0 - withheld(&bins);
+    assert!((7.0..9.0).contains(&heard), "{heard}");
+}
+
 #[test]
 fn two_nodes_merged_are_as_good_as_one() {
     let (mut one, mut other, mut both) = (failures(), failures(), failures());

@@ -289,7 +289,8 @@ fn a_late_regression_is_found_within_minutes() {
     assert!(unnoticed > runs * 3 / 4, "the whole record was as quick: {unnoticed} of {runs}");
 }
 
-/// Everything fails, and the bin cap must not stand in the way.
+/// Everything fails, and what bins may say must not stand in the way: it costs two or
+/// three bins.
 #[test]
 fn an_outage_is_found_within_seconds() {
     let mut chance = Chance(seed() ^ 4);
@@ -310,7 +311,7 @@ fn an_outage_is_found_within_seconds() {
         .collect();
     delays.sort_unstable();
     println!("seconds: {delays:?}");
-    assert!(delays[10] <= 20 && delays[20] <= 40, "{delays:?}");
+    assert!(delays[10] <= 30 && delays[20] <= 45, "{delays:?}");
 }
 
 /// Equal versions become healthy, and say so within the budget the plan is told.

@@ -19,7 +19,7 @@ use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
 use crate::tally::{Fleet, Tally};
 
-const MAGIC: &[u8] = b"crossfade snapshot 1\n";
+const MAGIC: &[u8] = b"crossfade snapshot 2\n";
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct State {

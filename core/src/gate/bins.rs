@@ -3,8 +3,9 @@
 //! A client that retries, a pod that blips: one event makes many failures, and a test
 //! that counts each of them rolls back healthy versions. In a bin a client therefore
 //! counts at most once per version, as a request and as a failure; a client that failed
-//! does not count again for a minute ([`repeats`](super::repeats)); and what a bin says
-//! in the end is capped ([`cap`](super::cap)).
+//! does not count again for a minute ([`repeats`](super::repeats)); what a bin says in
+//! the end is capped ([`cap`](super::cap)), and so is what neighbouring bins say
+//! together (`episode`).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
@@ -59,6 +60,11 @@ impl Bins {
     /// What the open bin has counted so far, each client once.
     pub fn open(&self) -> &Segment {
         &self.open
+    }
+
+    /// When the open bin began, in unix milliseconds.
+    pub(crate) fn start_ms(&self) -> u64 {
+        self.start_ms
     }
 
     /// Reports that were late, ahead, or too many, since the beginning.

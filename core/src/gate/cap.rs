@@ -16,12 +16,21 @@ const STEPS_MAX: u32 = 80;
 /// failures out only lowers the evidence that v2 is worse, so the test stays valid; it
 /// must *not* be used where v2 is to be proven good.
 pub fn cap_failures(canary_failures: u64, control_failures: u64, share: f64, cap: Cap) -> f64 {
+    failures_within(canary_failures, control_failures, share, bin_limit(share, cap))
+}
+
+/// What one bin may say at most, in nats: at least as much as one lone failure.
+pub(crate) fn bin_limit(share: f64, cap: Cap) -> f64 {
+    cap.get().max(-libm::log(share))
+}
+
+/// [`cap_failures`] with any limit in nats, 0 included.
+fn failures_within(canary_failures: u64, control_failures: u64, share: f64, limit: f64) -> f64 {
     let (e_t, e_c) = (canary_failures as f64, control_failures as f64);
     if e_t == 0.0 || share.is_nan() || share <= 0.0 || share >= 1.0 || e_t <= (e_t + e_c) * share {
         return e_t;
     }
     let (ln_share, ln_rest) = (libm::log(share), libm::log1p(-share));
-    let limit = cap.get().max(-ln_share);
     if control_failures == 0 {
         return e_t.min(limit / -ln_share);
     }
@@ -51,18 +60,30 @@ pub fn cap_failures(canary_failures: u64, control_failures: u64, share: f64, cap
     x
 }
 
-/// Thousandths of the bin's canary failures that the cap withholds, rounded up.
+/// Thousandths of the bin's canary failures that a limit in nats withholds, rounded up.
 pub(crate) fn withheld_milli(
     canary_failures: u64,
     control_failures: u64,
     share: f64,
-    cap: Cap,
+    limit: f64,
 ) -> u64 {
-    let counted = cap_failures(canary_failures, control_failures, share, cap);
+    let counted = failures_within(canary_failures, control_failures, share, limit);
     if counted >= canary_failures as f64 {
         return 0;
     }
     canary_failures.saturating_mul(MILLI).saturating_sub((counted * MILLI as f64) as u64)
+}
+
+/// What a bin says in which so many canary failures count, in nats: 0 when the canary
+/// failed no more than its share.
+pub(crate) fn nats(canary_counted: f64, control_failures: u64, share: f64) -> f64 {
+    let (e_t, e_c) = (canary_counted, control_failures as f64);
+    if share.is_nan() || share <= 0.0 || share >= 1.0 || e_t <= (e_t + e_c) * share {
+        return 0.0;
+    }
+    let control = e_c * (libm::log(e_c / (e_t + e_c)) - libm::log1p(-share));
+    let canary = e_t * (libm::log(e_t / (e_t + e_c)) - libm::log(share));
+    canary + if control_failures == 0 { 0.0 } else { control }
 }
 
 #[cfg(test)]
@@ -76,17 +97,17 @@ mod tests {
     #[test]
     fn nothing_is_withheld_from_a_canary_within_its_share() {
         assert_eq!(cap_failures(10, 90, 0.1, cap()), 10.0);
-        assert_eq!(withheld_milli(10, 90, 0.1, cap()), 0);
-        assert_eq!(withheld_milli(0, 0, 0.1, cap()), 0);
-        assert_eq!(withheld_milli(7, 0, 1.0, cap()), 0);
+        assert_eq!(withheld_milli(10, 90, 0.1, 0.0), 0);
+        assert_eq!(withheld_milli(0, 0, 0.1, 0.0), 0);
+        assert_eq!(withheld_milli(7, 0, 1.0, 0.0), 0);
     }
 
     #[test]
     fn one_failure_always_counts_in_full() {
         for share in [0.0001, 0.01, 0.1, 0.5, 0.99] {
-            assert_eq!(withheld_milli(1, 0, share, cap()), 0, "{share}");
+            assert_eq!(withheld_milli(1, 0, share, bin_limit(share, cap())), 0, "{share}");
         }
-        assert_eq!(withheld_milli(5, 0, 0.01, cap()), 4000);
+        assert_eq!(withheld_milli(5, 0, 0.01, bin_limit(0.01, cap())), 4000);
     }
 
     #[test]
@@ -102,5 +123,19 @@ mod tests {
             let counted = cap_failures(burst, 5, 0.1, cap());
             assert!((counted - 3.963_408_3).abs() < 1e-6, "{burst}: {counted}");
         }
+    }
+
+    #[test]
+    fn what_is_left_by_a_limit_says_just_as_much() {
+        for (e_t, e_c, share) in [(40, 3, 0.1), (9, 0, 0.5), (700, 300, 0.2)] {
+            for limit in [0.0, 0.3, 2.0, 5.0] {
+                let counted = failures_within(e_t, e_c, share, limit);
+                let said = nats(counted, e_c, share);
+                // A curve that is flat where it touches zero: the root is known to 1e-8.
+                assert!((said - limit).abs() < 1e-6, "{e_t} {e_c} {share} {limit}: {said}");
+            }
+        }
+        assert_eq!(nats(1.0, 30, 0.1), 0.0);
+        assert_eq!(withheld_milli(40, 0, 0.1, 0.0), 40_000);
     }
 }

@@ -3,10 +3,11 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::bins::{Bins, Irregular, Report};
-use super::cap::withheld_milli;
+use super::cap::{bin_limit, nats, withheld_milli};
 use super::clients::Addition;
 use super::config::FailureConfig;
 use super::difference::difference_cs;
+use super::episode::{Episode, bin_of};
 use super::evidence::FailureEvidence;
 use super::interval::ratio_cs;
 use super::not_worse::{NotWorse, log_e_ok};
@@ -27,6 +28,7 @@ pub struct FailureGate {
     config: FailureConfig,
     clock: SlotClock,
     bins: Bins,
+    episode: Episode,
     test: WindowedTest<WorseTest, COMPONENTS>,
     /// All of the current stratum that is in the windows: fresh evidence for "healthy".
     step: Segment,
@@ -40,6 +42,7 @@ impl FailureGate {
         let mut gate = FailureGate {
             clock: SlotClock::start(now_ms, planned_ms),
             bins: Bins::default(),
+            episode: Episode::default(),
             test: WindowedTest::new(WorseTest::from(config.margin)),
             step: Segment::default(),
             canary_failures: 0,
@@ -199,24 +202,25 @@ impl FailureGate {
         .judge(&self.config)
     }
 
-    /// The open bin, with its cap at the share the step has turned out to have.
+    /// The open bin, with what it may say at the share the step has turned out to have.
     fn open(&self) -> FailureTally {
         let segment = *self.bins.open();
-        let share = self.step().share().unwrap_or_default();
-        FailureTally {
-            segment,
-            withheld_milli: withheld_milli(
-                segment.canary_failures(),
-                segment.control_failures(),
-                share,
-                self.config.bin_cap,
-            ),
+        if segment.canary_failures() == 0 {
+            return FailureTally::from(segment);
         }
+        let share = self.step().share().unwrap_or_default();
+        let left = self.episode.left(bin_of(self.bins.start_ms()), share);
+        let limit = left.min(bin_limit(share, self.config.bin_cap));
+        let (canary, control) = (segment.canary_failures(), segment.control_failures());
+        FailureTally { segment, withheld_milli: withheld_milli(canary, control, share, limit) }
     }
 
     fn close_bin(&mut self, now_ms: u64) -> Result<(), TooManyStrata> {
         let open = self.open();
         if open != FailureTally::default() {
+            let share = self.step().share().unwrap_or_default();
+            let said = nats(open.counts().e_t, open.segment.control_failures(), share);
+            self.episode.spend(bin_of(self.bins.start_ms()), said);
             // The slots begun until the bin was last used: it belongs to its own time.
             self.add(&open)?;
         }

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::bins::BIN_MS;
-use super::cap::withheld_milli;
+use super::cap::{bin_limit, withheld_milli};
 use super::config::LatencyConfig;
 use super::evidence::LatencyEvidence;
 use super::latency::{COMPONENTS, Exceedances, SlowerTest, Thresholds, log_e_not_slower};
@@ -204,7 +204,7 @@ impl LatencyGate {
         let mut open = self.open;
         let (canary, control) = (open.exceeded(Arm::Canary), open.exceeded(Arm::Control));
         open.withhold(std::array::from_fn(|i| {
-            withheld_milli(canary[i], control[i], share, self.config.bin_cap)
+            withheld_milli(canary[i], control[i], share, bin_limit(share, self.config.bin_cap))
         }));
         open
     }
