@@ -246,10 +246,12 @@ impl<T> Chunks<T> {
         self.len
     }
 
+    #[inline(always)]
     fn get(&self, at: u32) -> &T {
         &self.chunks[at as usize / CHUNK_ROWS][at as usize % CHUNK_ROWS]
     }
 
+    #[inline(always)]
     fn get_mut(&mut self, at: u32) -> &mut T {
         &mut self.chunks[at as usize / CHUNK_ROWS][at as usize % CHUNK_ROWS]
     }
@@ -295,6 +297,7 @@ impl KeyArena {
         at
     }
 
+    #[inline(always)]
     fn get(&self, row: &ClientRow) -> &[u8] {
         let chunk = &self.chunks[(row.key_at >> KEY_CHUNK_BITS) as usize];
         let from = (row.key_at & ((1 << KEY_CHUNK_BITS) - 1)) as usize;
@@ -325,17 +328,18 @@ impl Census {
 
     /// Writes every client.
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        let key_bytes: usize = self.entries.iter().map(|row| usize::from(row.key_len)).sum();
-        out.reserve(self.len() * SAVED_ROW_BYTES + key_bytes);
+        out.reserve(self.len() * SAVED_ROW_BYTES + self.keys.bytes());
         for row in self.entries.iter() {
-            out.extend_from_slice(&row.key_len.to_le_bytes());
-            out.extend_from_slice(&[row.version, row.identity as u8]);
-            out.extend_from_slice(&row.last_seen_s.to_le_bytes());
-            out.extend_from_slice(&row.requests.to_le_bytes());
+            let [l0, l1] = row.key_len.to_le_bytes();
+            let [s0, s1, s2, s3] = row.last_seen_s.to_le_bytes();
+            let [r0, r1, r2, r3] = row.requests.to_le_bytes();
+            let identity = row.identity as u8;
+            let saved: [u8; SAVED_ROW_BYTES] =
+                [l0, l1, row.version, identity, s0, s1, s2, s3, r0, r1, r2, r3];
+            out.extend_from_slice(&saved);
         }
-        for row in self.entries.iter() {
-            out.extend_from_slice(self.keys.get(row));
-        }
+        // Keys lie in the order of their rows: a row and its key came together.
+        self.keys.chunks.iter().for_each(|chunk| out.extend_from_slice(chunk));
     }
 
     /// The census that was saved, or `None` when the bytes do not fit together.

@@ -5,6 +5,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::Share;
 use crossfade_protocol::plan;
+use crossfade_protocol::reply::json_text;
 use crossfade_protocol::request::Command;
 
 use crate::event::{Event, What};
@@ -265,7 +266,7 @@ impl Told {
     fn of(evidence: &Evidence) -> Told {
         Told {
             verdict: evidence.finding.verdict.as_str().to_owned(),
-            numbers: serde_json::to_string(evidence).unwrap_or_default(),
+            numbers: json_text(evidence),
             sentence: evidence.sentence(),
         }
     }

@@ -16,11 +16,9 @@ mod write;
 use std::collections::VecDeque;
 
 use crossfade_protocol::abi::RouteWord;
-use crossfade_protocol::limits::{
-    CLIENTS_MAX, EVENTS_MAX, KEY_BYTES_MAX, LINE_BYTES_MAX, TIME_MS_MAX,
-};
+use crossfade_protocol::limits::{CLIENTS_MAX, EVENTS_MAX, KEY_BYTES_MAX, TIME_MS_MAX};
 use crossfade_protocol::plan::{Plan, Versions};
-use crossfade_protocol::request::{Address, Clock, InitDocument, Message};
+use crossfade_protocol::request::{Address, Clock, InitDocument};
 use crossfade_protocol::totals::Totals;
 use crossfade_protocol::{ErrorCode, Fault};
 
@@ -38,8 +36,6 @@ use crate::policy::Policy;
 use crate::request::Request;
 use crate::tally::{Fleet, FleetFull, Tally, growth};
 
-use lines::LineRanges;
-
 /// One node's engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -54,8 +50,8 @@ pub struct Engine {
     ahead_ms: u64,
     draws: Draws,
     policy: Policy,
-    /// The policy's version names as JSON strings, for replies.
-    version_json: Vec<String>,
+    /// How the answers to `get_users` end, by version.
+    endings: Vec<write::Endings>,
     /// What this node counted, by version.
     tallies: Vec<Tally>,
     /// When each version last served a request.
@@ -101,7 +97,7 @@ impl Engine {
             now_ms: now_ms.min(TIME_MS_MAX),
             ahead_ms: 0,
             draws,
-            version_json: Vec::new(),
+            endings: Vec::new(),
             tallies: vec![Tally::default(); policy.versions().len()],
             last_served_ms: vec![None; policy.versions().len()],
             policy,
@@ -121,8 +117,7 @@ impl Engine {
     }
 
     fn name_versions(&mut self) {
-        let json = |name: &String| serde_json::to_string(name).unwrap_or_default();
-        self.version_json = self.policy.versions().iter().map(json).collect();
+        self.endings = self.policy.versions().iter().map(|v| write::Endings::of(v)).collect();
     }
 
     fn versions(&self) -> &Versions {
@@ -133,67 +128,6 @@ impl Engine {
     fn observe(&mut self, now_ms: u64) {
         let now_ms = now_ms.saturating_add(self.ahead_ms).min(TIME_MS_MAX);
         self.now_ms = self.now_ms.max(now_ms);
-    }
-
-    /// Serves the lines of a block, in order.
-    fn serve(&mut self, block: &[u8], out: &mut Vec<u8>) {
-        // One check for the block; line by line only where something is wrong.
-        let text = std::str::from_utf8(block);
-        for line in LineRanges::new(block) {
-            self.lines += 1;
-            if block[line.clone()].trim_ascii().is_empty() {
-                continue;
-            }
-            let line = match text {
-                Ok(text) => text.get(line).ok_or(0),
-                Err(_) => std::str::from_utf8(&block[line]).map_err(|e| e.valid_up_to()),
-            };
-            match line {
-                Ok(line) => self.serve_line(line, out),
-                Err(at) => {
-                    let fault = Fault::malformed(format!("not UTF-8 at column {}", at + 1));
-                    self.refuse_line(&fault, out);
-                }
-            }
-        }
-    }
-
-    /// Answers one line that is no part of the input: the numbers of lines in later
-    /// answers do not move, nor does time. For a front that asks on its own behalf.
-    pub fn ask(&mut self, line: &str, out: &mut Vec<u8>) {
-        self.serve_line(line, out);
-    }
-
-    fn serve_line(&mut self, line: &str, out: &mut Vec<u8>) {
-        // A byte order mark in front of the text is no part of it (RFC 8259, 8.1).
-        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
-        if line.len() > LINE_BYTES_MAX {
-            let fault = Fault::malformed(format!(
-                "{} bytes are over the limit of {LINE_BYTES_MAX} for one line",
-                line.len()
-            ));
-            return self.refuse_line(&fault, out);
-        }
-        if let Some(message) = scan::get_users(line) {
-            return self.get_users_scanned(&message, out);
-        }
-        match Message::read(line, self.versions()) {
-            Ok(message) => self.answer(message, out),
-            Err(unreadable) => {
-                let fault = &unreadable.fault;
-                if unreadable.msg_id.is_none() {
-                    // Without an id to reply to, the line number is how to find the culprit.
-                    self.refuse_at(unreadable.address.as_ref(), fault, out);
-                } else {
-                    let to = self.reply_to(unreadable.address.as_ref(), unreadable.msg_id);
-                    write::error(out, to, fault);
-                }
-            }
-        }
-    }
-
-    fn refuse_line(&self, fault: &Fault, out: &mut Vec<u8>) {
-        self.refuse_at(None, fault, out);
     }
 
     fn refuse_at(&self, address: Option<&Address>, fault: &Fault, out: &mut Vec<u8>) {
@@ -228,9 +162,9 @@ impl Engine {
             _ => None,
         };
         let to = write::ReplyTo { envelope, msg_id: message.msg_id };
-        let version =
-            self.version_json.get(usize::from(decision.version)).map_or("\"\"", String::as_str);
-        write::users_response(out, to, version, decision.canary);
+        if let Some(endings) = self.endings.get(usize::from(decision.version)) {
+            write::users_response(out, to, endings.of_answer(decision.canary));
+        }
     }
 
     /// Counts a decided request, and its client if it has a name.

@@ -10,6 +10,7 @@ pub mod abi;
 pub mod error;
 pub mod json;
 pub mod limits;
+pub mod memory;
 pub mod plan;
 pub mod read;
 pub mod reason;

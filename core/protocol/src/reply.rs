@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::Problem;
+use crate::memory::Appender;
 use crate::{Reason, Share};
 
 /// A reply's name and its fields.
@@ -22,8 +23,22 @@ pub trait Reply {
 ///
 /// Serialising into memory cannot fail; were it to, what was written is left as it is.
 pub fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    let written = serde_json::to_writer(out, value);
+    let written = serde_json::to_writer(Appender(out), value);
     debug_assert!(written.is_ok(), "{written:?}");
+}
+
+/// A value of our own as JSON text.
+pub fn json_text(value: &(impl Serialize + ?Sized)) -> String {
+    let mut out = Vec::new();
+    write_json(&mut out, value);
+    // serde_json writes UTF-8 only.
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// A value of our own as a JSON value, by way of its text: the module has the code for
+/// that in any case.
+pub fn json_value(value: &(impl Serialize + ?Sized)) -> Value {
+    serde_json::from_str(&json_text(value)).unwrap_or_default()
 }
 
 macro_rules! replies {

@@ -5,7 +5,7 @@ use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step,
 use crossfade_protocol::reply::{
     ClientSeen, Clients, Config, ConfigureOk, Explanation, InitOk, MigrationStats,
     ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk, Stage,
-    UsersResponse,
+    UsersResponse, json_value,
 };
 use crossfade_protocol::request::{
     Address, Clock, Command, Message, Outcome, Override, Request as Asked,
@@ -78,8 +78,7 @@ impl Engine {
                 write::reply(out, to, &ConfigureOk { revision });
             }
             Asked::GetConfig => {
-                let document =
-                    serde_json::to_value(self.policy.plan_in_force()).unwrap_or_default();
+                let document = json_value(&self.policy.plan_in_force());
                 write::reply(out, to, &Config { revision: self.policy.revision(), document });
             }
             Asked::Explain { plan, key, attributes, traffic } => {
@@ -213,8 +212,7 @@ impl Engine {
             reason: decision.reason,
             rule: decision.rule.and_then(|rule| self.policy.rule_name(rule)).map(str::to_owned),
             bucket: decision.bucket.or_else(|| key.map(|key| self.policy.bucket(key.as_bytes()))),
-            headers: serde_json::to_value(self.policy.headers(decision.version))
-                .unwrap_or_default(),
+            headers: json_value(&self.policy.headers(decision.version)),
         }
     }
 

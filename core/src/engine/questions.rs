@@ -1,7 +1,7 @@
 //! Questions that have nothing to do with the engine's state.
 
 use crossfade_protocol::plan::Plan;
-use crossfade_protocol::reply::{GateVerdict, PolicyChecked};
+use crossfade_protocol::reply::{GateVerdict, PolicyChecked, json_value};
 use crossfade_protocol::request::GateQuestion;
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ pub(super) fn evaluate_gate(question: &GateQuestion) -> GateVerdict {
     let evidence = FailureEvidence::of_segments(&segments, &failure_config(&question.gate));
     GateVerdict {
         verdict: evidence.finding.verdict.as_str().into(),
-        evidence: serde_json::to_value(&evidence).unwrap_or_default(),
+        evidence: json_value(&evidence),
         reason: evidence.sentence(),
     }
 }

@@ -7,7 +7,9 @@
 //! instead: reading them was a third of the module.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use crossfade_protocol::memory::{Appender, Taker};
 use crossfade_protocol::plan::Plan;
+use crossfade_protocol::reply::json_text;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
@@ -56,7 +58,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         now_ms: engine.now_ms,
         ahead_ms: engine.ahead_ms,
         draws: engine.draws,
-        plan: serde_json::to_string(engine.policy.plan()).unwrap_or_default(),
+        plan: json_text(engine.policy.plan()),
         revision: engine.policy.revision(),
         traffic: engine.policy.traffic().clone(),
         tallies: engine.tallies.clone(),
@@ -75,7 +77,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     out.extend_from_slice(MAGIC);
     let checked_from = out.len() + 8;
     out.extend_from_slice(&[0; 8]);
-    if state.serialize(out).is_err() {
+    if state.serialize(&mut Appender(out)).is_err() {
         // Writing to memory fails only for numbers that are none, which no state holds;
         // were it to, no snapshot is better than half of one.
         return out.clear();
@@ -98,15 +100,16 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         ));
     };
     let mut rest = match body.split_first_chunk() {
-        Some((checksum, rest)) if u64::from_le_bytes(*checksum) == xxh64(rest, 0) => rest,
+        Some((checksum, rest)) if u64::from_le_bytes(*checksum) == xxh64(rest, 0) => Taker(rest),
         _ => return Err("damaged snapshot: its checksum does not fit".to_owned()),
     };
-    let state = State::deserialize(&mut rest).map_err(|e| format!("damaged snapshot: {e}"))?;
+    let state =
+        State::deserialize_reader(&mut rest).map_err(|e| format!("damaged snapshot: {e}"))?;
     let plan =
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
-    let census = Census::load(&state.census, rest).ok_or("damaged snapshot: clients")?;
+    let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
     let versions = plan.versions.0.len();
     if state.tallies.len() != versions || state.last_served_ms.len() != versions {
         return Err("damaged snapshot: counts do not match the versions".to_owned());
@@ -121,7 +124,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         ahead_ms: state.ahead_ms,
         draws: state.draws,
         policy: policy.with_revision(state.revision),
-        version_json: Vec::new(),
+        endings: Vec::new(),
         tallies: state.tallies,
         last_served_ms: state.last_served_ms,
         fleet: state.fleet,

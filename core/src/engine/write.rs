@@ -35,23 +35,52 @@ pub(super) fn error(out: &mut Vec<u8>, to: ReplyTo<'_>, fault: &Fault) {
     });
 }
 
-/// The answer to `get_users`, without building anything. `version` is JSON already.
+/// How the answers to `get_users` end that name one version, their newline included.
+/// Written once: with a number and a beginning each makes an answer.
+#[derive(Debug)]
+pub(super) struct Endings {
+    plain: Vec<u8>,
+    control: Vec<u8>,
+    canary: Vec<u8>,
+}
+
+impl Endings {
+    pub(super) fn of(version: &str) -> Endings {
+        let ending = |rest: &str| {
+            let mut out = b",\"version\":".to_vec();
+            write_json(&mut out, version);
+            out.extend_from_slice(rest.as_bytes());
+            out
+        };
+        Endings {
+            plain: ending("}\n"),
+            control: ending(",\"canary\":false}\n"),
+            canary: ending(",\"canary\":true}\n"),
+        }
+    }
+
+    /// `canary` as a decision has it: nothing unless a canary percentage decided.
+    #[inline]
+    pub(super) fn of_answer(&self, canary: Option<bool>) -> &[u8] {
+        match canary {
+            None => &self.plain,
+            Some(false) => &self.control,
+            Some(true) => &self.canary,
+        }
+    }
+}
+
+/// The answer to `get_users`, without building anything.
 #[inline]
-pub(super) fn users_response(
-    out: &mut Vec<u8>,
-    to: ReplyTo<'_>,
-    version: &str,
-    canary: Option<bool>,
-) {
+pub(super) fn users_response(out: &mut Vec<u8>, to: ReplyTo<'_>, ending: &[u8]) {
+    if let (None, Some(msg_id)) = (to.envelope, to.msg_id) {
+        out.extend_from_slice(b"{\"type\":\"users_response\",\"in_reply_to\":");
+        number(out, msg_id);
+        return out.extend_from_slice(ending);
+    }
     enveloped(out, to, |out| {
         head(out, "users_response", to.msg_id);
-        out.extend_from_slice(b",\"version\":");
-        out.extend_from_slice(version.as_bytes());
-        match canary {
-            Some(true) => out.extend_from_slice(b",\"canary\":true}"),
-            Some(false) => out.extend_from_slice(b",\"canary\":false}"),
-            None => out.push(b'}'),
-        }
+        out.extend_from_slice(ending.trim_ascii_end());
     });
 }
 
@@ -140,5 +169,11 @@ fn fields(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 
 #[inline]
 fn number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    let mut buffer = itoa::Buffer::new();
+    let digits = match u32::try_from(number) {
+        // WebAssembly lacks the multiplication of two u64 into 128 bits that u64 takes.
+        Ok(number) => buffer.format(number),
+        Err(_) => buffer.format(number),
+    };
+    out.extend_from_slice(digits.as_bytes());
 }

@@ -6,9 +6,10 @@ use crossfade_protocol::limits::LINE_BYTES_MAX;
 
 use crate::plugin::{Addressee, CODE_MALFORMED};
 
-/// Asked of the input at once. Some thousand lines: a call into the engine is then a
-/// small part of serving them, and they stay in the processor's cache.
-const READ_BYTES: usize = 256 << 10;
+/// Asked of the input at once. Some hundred lines: a call into the engine is then a small
+/// part of serving them, and they, their copy in the engine's memory and the replies stay
+/// in the processor's nearest caches.
+const READ_BYTES: usize = 64 << 10;
 
 /// Cuts a stream into blocks of whole lines, whatever comes first: a block is given as
 /// soon as one line is complete, with all others that have arrived.
@@ -18,8 +19,6 @@ const READ_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct LineReader<R> {
     input: R,
-    /// What one read gives.
-    chunk: Box<[u8]>,
     /// The beginning of a line whose end has not arrived.
     tail: Vec<u8>,
     /// Length so far of a line that is too long.
@@ -29,8 +28,7 @@ pub(super) struct LineReader<R> {
 
 impl<R: Read> LineReader<R> {
     pub(super) fn new(input: R) -> LineReader<R> {
-        let chunk = vec![0; READ_BYTES].into_boxed_slice();
-        LineReader { input, chunk, tail: Vec::new(), skipping: None, ended: false }
+        LineReader { input, tail: Vec::new(), skipping: None, ended: false }
     }
 
     /// Replaces `block` by the next lines, each ended by a newline; a last line without
@@ -42,45 +40,52 @@ impl<R: Read> LineReader<R> {
         block.clear();
         block.append(&mut self.tail);
         while !self.ended {
-            let read = match self.input.read(&mut self.chunk) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read?,
-            };
+            let from = block.len();
+            let read = self.read_into(block)?;
             if read == 0 {
                 self.ended = true;
                 self.end_last_line(block);
                 return Ok(!block.is_empty());
             }
-            // So far the block holds the beginning of one line. Only that line can be too
+            // So far the block held the beginning of one line. Only that line can be too
             // long: the others are shorter than one read.
-            let mut rest = &self.chunk[..read];
-            let end = rest.iter().position(|byte| *byte == b'\n');
-            let before = self.skipping.unwrap_or(block.len() as u64);
+            let end = block[from..].iter().position(|byte| *byte == b'\n');
+            let before = self.skipping.unwrap_or(from as u64);
             match end {
                 Some(end) if before + end as u64 > LINE_BYTES_MAX as u64 => {
                     self.skipping = None;
-                    block.clear();
-                    block.extend_from_slice(&refusal(before + end as u64));
-                    rest = &rest[end + 1..];
+                    let refusal = refusal(before + end as u64);
+                    block.splice(..from + end + 1, refusal);
                 }
                 None if before + read as u64 > LINE_BYTES_MAX as u64 => {
                     self.skipping = Some(before + read as u64);
                     block.clear();
                     continue;
                 }
-                _ => {}
+                None => continue,
+                Some(_) => {}
             }
-            if let Some(last) = rest.iter().rposition(|byte| *byte == b'\n') {
-                block.extend_from_slice(&rest[..=last]);
-                rest = &rest[last + 1..];
+            if let Some(last) = block.iter().rposition(|byte| *byte == b'\n') {
+                self.tail.extend_from_slice(&block[last + 1..]);
+                block.truncate(last + 1);
             }
-            if block.ends_with(b"\n") {
-                self.tail.extend_from_slice(rest);
-                return Ok(true);
-            }
-            block.extend_from_slice(rest);
+            return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Appends what one read gives, without a copy between.
+    fn read_into(&mut self, block: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let from = block.len();
+            block.resize(from + READ_BYTES, 0);
+            let read = self.input.read(&mut block[from..]);
+            block.truncate(from + *read.as_ref().unwrap_or(&0));
+            match read {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 
     fn end_last_line(&mut self, block: &mut Vec<u8>) {
