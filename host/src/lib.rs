@@ -23,6 +23,7 @@ pub mod cache;
 pub mod cli;
 mod commands;
 pub mod exit;
+mod import;
 pub mod module;
 pub mod node;
 mod output;
