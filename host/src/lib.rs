@@ -30,6 +30,7 @@ mod output;
 pub mod plugin;
 pub mod policy;
 mod question;
+mod rehearse;
 pub mod replay;
 mod runtime;
 pub mod signals;
