@@ -26,6 +26,10 @@ pub(super) const NEVER_MS: u64 = 30 * 24 * 3_600_000;
 /// Runs that find out how long a tick may be.
 const PILOTS: usize = 8;
 
+/// Ticks of one play at most. Only steps with much traffic come so far, and those are
+/// long decided.
+const TICKS_MAX: u64 = 1_500;
+
 /// Runs that are enough for most regressions: 40 of 40 are at least 90 % with certainty.
 const FEW: usize = 40;
 
@@ -59,8 +63,10 @@ pub(super) struct Found {
 pub(super) struct Healthy {
     pub(super) median: Quantile,
     pub(super) p90: Quantile,
-    /// Share of runs in which it was proven at all, in thirty days at most.
+    /// Share of runs in which it was proven at all.
     pub(super) proven: Ratio,
+    /// How long each run was given: several times what most need, or thirty days.
+    pub(super) looked_minutes: f64,
 }
 
 /// The smallest regression that is caught.
@@ -77,6 +83,8 @@ pub(super) struct Regression {
     pub(super) ratio: f64,
     /// Rollouts that were simulated.
     pub(super) runs: usize,
+    /// For how long: the step's time, or the first part of it where traffic is heavy.
+    pub(super) watched_minutes: f64,
     /// Taken back within the step's time.
     pub(super) caught: Ratio,
     /// Passed the step within its time.
@@ -115,7 +123,7 @@ type PlayError = RehearsalError<PluginError>;
 impl Search<'_> {
     pub(super) fn run(&self) -> Result<Found, PlayError> {
         let stage = self.stage;
-        let healthy = self.healthy()?;
+        let (healthy, looked_ms) = self.healthy()?;
         let watched_ms = self.watched_ms(&healthy);
         let calm = self.regression(1.0, watched_ms, self.seeds)?;
         let mut tried = BTreeMap::new();
@@ -140,6 +148,7 @@ impl Search<'_> {
                 median: Quantile::of(0.5, &healthy),
                 p90: Quantile::of(0.9, &healthy),
                 proven: Ratio::of(proven, healthy.len()),
+                looked_minutes: minutes(looked_ms),
             },
             false_rollback: calm.caught,
             timed_out,
@@ -150,7 +159,7 @@ impl Search<'_> {
 
     /// Minutes until a healthy v2 is proven healthy, run by run; `None` when that takes
     /// longer than anyone waits.
-    fn healthy(&self) -> Result<Vec<Option<f64>>, PlayError> {
+    fn healthy(&self) -> Result<(Vec<Option<f64>>, u64), PlayError> {
         const TICKS: u64 = 400;
         let pilots = self.seeds.get(..PILOTS).unwrap_or(self.seeds);
         let mut tick_ms = TICK_MS;
@@ -161,12 +170,13 @@ impl Search<'_> {
             let proven = self.times_until_healthy(pilots, lasts_ms, tick_ms)?;
             let enough = proven.iter().flatten().count() * 4 >= pilots.len() * 3;
             if !enough && is_last {
-                return Ok(proven);
+                return Ok((proven, lasts_ms));
             }
             let next_ms = self.stage.cap(tick_ms * 4);
             if enough || next_ms == tick_ms {
                 // A few take much longer than the rest.
-                return self.times_until_healthy(self.seeds, (lasts_ms * 4).min(NEVER_MS), tick_ms);
+                let lasts_ms = (lasts_ms * 4).min(NEVER_MS);
+                return Ok((self.times_until_healthy(self.seeds, lasts_ms, tick_ms)?, lasts_ms));
             }
             tick_ms = next_ms;
         }
@@ -274,7 +284,11 @@ impl Search<'_> {
     ) -> Result<Regression, PlayError> {
         let stage = self.stage;
         let tick_ms = if self.is_fine { TICK_MS } else { stage.tick_ms(ratio, watched_ms) };
-        let rehearsal = stage.as_planned(ratio, watched_ms, tick_ms);
+        let lasts_ms = match self.is_fine {
+            true => watched_ms,
+            false => watched_ms.min(tick_ms * TICKS_MAX),
+        };
+        let rehearsal = stage.as_planned(ratio, lasts_ms, tick_ms);
         let stories = self.player.play_all(&rehearsal, seeds, self.played)?;
         // What ended before the step began says nothing about the step.
         let stories: Vec<&Story> =
@@ -302,6 +316,7 @@ impl Search<'_> {
         Ok(Regression {
             ratio,
             runs,
+            watched_minutes: lasts_ms as f64 / 60_000.0,
             caught: Ratio::of(caught.len(), runs),
             passed: Ratio::of(passed, runs),
             minutes: spread(minutes.collect()),

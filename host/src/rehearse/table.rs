@@ -8,7 +8,7 @@ use comfy_table::{
 
 use super::Foresight;
 use super::numbers::Quantile;
-use super::search::{COSTS, Found, GRID, NEVER_MS, Regression, Smallest, Spread};
+use super::search::{COSTS, Found, GRID, Regression, Smallest, Spread};
 use super::warnings::TOO_OFTEN;
 use crate::replay::grouped;
 
@@ -64,8 +64,8 @@ fn steps(found: &[Found]) -> Table {
                     true => "good ones, too".to_owned(),
                     false => smallest(&found.smallest_caught),
                 },
-                quantile(&found.healthy_minutes.median),
-                quantile(&found.healthy_minutes.p90),
+                quantile(&found.healthy_minutes.median, found.healthy_minutes.looked_minutes),
+                quantile(&found.healthy_minutes.p90, found.healthy_minutes.looked_minutes),
             ]
         }),
     )
@@ -117,10 +117,10 @@ fn smallest(smallest: &Smallest) -> String {
     }
 }
 
-fn quantile(quantile: &Quantile) -> String {
+fn quantile(quantile: &Quantile, looked_minutes: f64) -> String {
     match quantile.value {
         Some(minutes) => lasting(minutes),
-        None => format!("over {}", lasting(NEVER_MS as f64 / 60_000.0)),
+        None => format!("over {}", lasting(looked_minutes)),
     }
 }
 

@@ -65,7 +65,7 @@ fn health(stage: &Stage, found: &Found, warn: &mut impl FnMut(String)) {
     if stage.is_advancing() {
         return;
     }
-    let never = lasting(NEVER_MS as f64 / 60_000.0);
+    let never = lasting(found.healthy_minutes.looked_minutes);
     let healthy = &found.healthy_minutes;
     if let (Some(timed_out), Some(max)) = (found.timed_out, found.max_minutes)
         && timed_out.ratio > TOO_OFTEN
@@ -84,7 +84,10 @@ fn health(stage: &Stage, found: &Found, warn: &mut impl FnMut(String)) {
              {needed}",
             lasting(max)
         ));
-    } else if healthy.proven.ratio < 1.0 - TOO_OFTEN {
+    } else if healthy.median.value.is_none()
+        || healthy.looked_minutes >= NEVER_MS as f64 / 60_000.0
+            && healthy.proven.ratio < 1.0 - TOO_OFTEN
+    {
         warn(format!(
             "can never conclude: proof that v2 is healthy takes longer than {never} at this \
              traffic, so the rollout would stay here; give it a larger share, or let a person \
