@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod explain;
 mod gate;
+mod import;
 mod node;
 mod replay;
 
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Gate(gate::Args),
+    Import(import::Args),
     Completions(completions::Args),
 }
 
@@ -32,6 +34,7 @@ impl Command {
             Command::Check(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Gate(args) => args.run(),
+            Command::Import(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }
@@ -45,6 +48,7 @@ impl Command {
             | Command::Check(_)
             | Command::Explain(_)
             | Command::Gate(_)
+            | Command::Import(_)
             | Command::Completions(_) => LevelFilter::WARN,
         }
     }

@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::counted;
 use crate::plugin::Plugin;
 use crate::question::{AskError, ask_for};
-use crate::yaml::{Document, DocumentError, read_document};
+use crate::yaml::{Document, DocumentError, parse_document, read_document};
 
 /// A plan document, not yet judged.
 #[derive(Debug, Clone)]
@@ -59,6 +59,14 @@ impl Policy {
     /// engine to judge: see [`check`](Self::check).
     pub fn read(path: &Path) -> Result<Policy, DocumentError> {
         Ok(Policy { name: name(path), document: read_document(path)? })
+    }
+
+    /// Reads a document from bytes; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Policy, DocumentError> {
+        Ok(Policy { name: name.to_owned(), document: parse_document(name, bytes)? })
     }
 
     /// The file's name; for standard input, those words.

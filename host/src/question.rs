@@ -23,20 +23,28 @@ pub(crate) struct EngineArgs {
 }
 
 impl EngineArgs {
+    /// Loads the module.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no engine.
+    pub(crate) fn module(&self) -> Result<Module, Failure> {
+        let module = match &self.module {
+            Some(path) => Module::from_file(path),
+            None => Module::builtin(),
+        };
+        module.map_err(|error| match &error {
+            ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
+            ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
+            _ => Failure::new(Exit::Data, &error),
+        })
+    }
+
     /// Starts the engine, on a clock that stands still.
     ///
     /// # Errors
     /// The module cannot be read, is no engine, or does not start.
     pub(crate) fn start(&self, seed: u64) -> Result<Plugin, Failure> {
-        let module = match &self.module {
-            Some(path) => Module::from_file(path),
-            None => Module::builtin(),
-        };
-        let module = module.map_err(|error| match &error {
-            ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
-            ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
-            _ => Failure::new(Exit::Data, &error),
-        })?;
+        let module = self.module()?;
         let options = PluginOptions { call_deadline: DEADLINE, ..PluginOptions::default() };
         let (plugin, _) = Plugin::start(module, options, Start { seed, ..Start::default() })
             .map_err(|error| Failure::new(Exit::Internal, error))?;

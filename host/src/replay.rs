@@ -42,6 +42,7 @@ pub use names::Names;
 pub(crate) use policy::read_share;
 pub use policy::{FailureStatus, Ramp, Weights};
 pub use source::SourceError;
+pub(crate) use table::grouped;
 
 use session::Session;
 use table::Page;

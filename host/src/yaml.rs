@@ -30,6 +30,10 @@ pub const DOCUMENT_BYTES_MAX: usize = crossfade_protocol::limits::LINE_BYTES_MAX
 /// Values, lists and mappings in one document: ten times 10,000 pins with their keys.
 pub const DOCUMENT_NODES_MAX: usize = 200_000;
 
+/// Documents in one file that may have several: what `kubectl get -o yaml` and `cat` put
+/// together for one service is a few dozen.
+pub const DOCUMENTS_MAX: usize = 1_000;
+
 /// Lists and mappings within one another.
 pub const DOCUMENT_DEPTH_MAX: usize = crossfade_protocol::limits::JSON_DEPTH_MAX;
 
@@ -97,6 +101,16 @@ struct Problem {
 /// # Errors
 /// When the file cannot be read, is over a limit, or is not one YAML or JSON document.
 pub fn read_document(path: &Path) -> Result<Document, DocumentError> {
+    let (name, bytes) = read_bytes(path)?;
+    parse_document(&name, &bytes)
+}
+
+/// Reads a file, or standard input when the path is `-`, up to one byte over the limit;
+/// gives its name as well.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn read_bytes(path: &Path) -> Result<(String, Vec<u8>), DocumentError> {
     let from_stdin = path.as_os_str() == "-";
     let name = if from_stdin { "standard input".into() } else { path.display().to_string() };
     let read = |mut source: &mut dyn Read| {
@@ -111,7 +125,7 @@ pub fn read_document(path: &Path) -> Result<Document, DocumentError> {
         File::open(path).and_then(|mut file| read(&mut file))
     };
     match bytes {
-        Ok(bytes) => parse_document(&name, &bytes),
+        Ok(bytes) => Ok((name, bytes)),
         Err(source) => Err(DocumentError::Io { name, source }),
     }
 }
@@ -129,21 +143,31 @@ pub fn read_document(path: &Path) -> Result<Document, DocumentError> {
 /// # Ok::<(), crossfade::yaml::DocumentError>(())
 /// ```
 pub fn parse_document(name: &str, bytes: &[u8]) -> Result<Document, DocumentError> {
+    let mut documents = parse_up_to(1, name, bytes)?;
+    documents.pop().ok_or_else(|| DocumentError::Empty { name: name.to_owned() })
+}
+
+/// Reads all documents of a text, at most [`DOCUMENTS_MAX`]; those with nothing in them
+/// are passed over.
+///
+/// # Errors
+/// As [`read_document`], but that nothing at all is no error.
+pub fn parse_documents(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
+    parse_up_to(DOCUMENTS_MAX, name, bytes)
+}
+
+fn parse_up_to(max: usize, name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
     let name = || name.to_owned();
     if bytes.len() > DOCUMENT_BYTES_MAX {
         return Err(DocumentError::TooLong { name: name() });
     }
     let parsed = decode(bytes).and_then(|text| {
         let joined = scalar::join_surrogates(text);
-        parse(joined.as_deref().unwrap_or(text))
+        parse(max, joined.as_deref().unwrap_or(text))
     });
-    match parsed {
-        Ok(Some((value, root))) => Ok(Document { value, root }),
-        Ok(None) => Err(DocumentError::Empty { name: name() }),
-        Err(Problem { place: Place { line, column }, text: problem }) => {
-            Err(DocumentError::Syntax { name: name(), line, column, problem })
-        }
-    }
+    parsed.map_err(|Problem { place: Place { line, column }, text: problem }| {
+        DocumentError::Syntax { name: name(), line, column, problem }
+    })
 }
 
 impl Document {
@@ -186,16 +210,16 @@ fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     })
 }
 
-/// `None` when there is no document at all, or one with nothing in it.
-fn parse(text: &str) -> Result<Option<(Value, Node)>, Problem> {
-    let mut builder = Builder::default();
+/// All documents that have something in them.
+fn parse(max: usize, text: &str) -> Result<Vec<Document>, Problem> {
+    let mut builder = Builder::new(max);
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| scan_problem(&error))?;
         builder.take(event, Place::from(span.start))?;
     }
-    let Some((value, root)) = builder.finish() else { return Ok(None) };
-    Ok((!value.is_null()).then_some((value, root)))
+    let documents = builder.finish().into_iter().filter(|(value, _)| !value.is_null());
+    Ok(documents.map(|(value, root)| Document { value, root }).collect())
 }
 
 impl From<saphyr_parser::Marker> for Place {

@@ -85,11 +85,13 @@ fn a_warning_is_marked_and_makes_nothing_invalid() {
 }
 
 #[test]
-fn the_example_is_valid() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/plan.yaml");
-    let output = check(&[example], "");
-    assert_eq!(stdout(&output), format!("{example} is valid\n"));
-    assert_eq!(output.status.code(), Some(0));
+fn the_examples_are_valid() {
+    for name in ["plan.yaml", "migration.yaml"] {
+        let example = format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"));
+        let output = check(&[&example], "");
+        assert_eq!(stdout(&output), format!("{example} is valid\n"));
+        assert_eq!(output.status.code(), Some(0));
+    }
 }
 
 #[test]

@@ -11,12 +11,18 @@ use crate::output::{Output, counted, print, print_json};
 use crate::plugin::Plugin;
 use crate::policy::{Checked, Policy};
 use crate::question::EngineArgs;
+use crate::rehearse::{Assumptions, Foresight, RehearseError};
+use crate::signals;
 
 /// List everything that is wrong with plan documents, by line and column.
 ///
 /// The engine reads each document as it would to run it, and names all problems at once.
 /// Warnings tell what is allowed but probably not meant; they do not make a document
 /// invalid.
+///
+/// With --rps and --error-rate each step of the plan is tried in a simulated world, with
+/// the real gate: which regressions it would catch in its time, how long it takes until a
+/// good version is proven healthy, and what a bad one costs before it is taken back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXITS}\n{}", exit::HELP))]
 pub(crate) struct Args {
@@ -25,7 +31,7 @@ pub(crate) struct Args {
     policies: Vec<PathBuf>,
 
     /// Print the JSON Schema of plan documents instead, for editors.
-    #[arg(long, conflicts_with_all = ["policies", "output", "module"])]
+    #[arg(long, conflicts_with_all = ["policies", "output", "module", "rps"])]
     schema: bool,
 
     /// For whom the answer is printed.
@@ -34,12 +40,18 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    assumptions: Assumptions,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   Can this plan be used?
     crossfade check plan.yaml
+
+  What would it see of 40 requests a second, of which 0.2 % fail today?
+    crossfade check plan.yaml --rps 40 --error-rate 0.2%
 
   All plans of a repository, in its pipeline:
     crossfade check plans/*.yaml
@@ -64,11 +76,21 @@ impl Args {
             let text = "standard input can be read once only: give `-` once";
             return Err(Failure::new(Exit::Usage, text));
         }
+        if self.assumptions.are_given() && self.policies.len() != 1 {
+            let text = "--rps tries one plan at a time: give one file";
+            return Err(Failure::new(Exit::Usage, text));
+        }
         let mut plugin = self.engine.start(0)?;
         let mut report = Report::default();
         for path in &self.policies {
             let checked = match Policy::read(path) {
-                Ok(policy) => look(&policy, &mut plugin)?,
+                Ok(policy) => {
+                    let checked = look(&policy, &mut plugin)?;
+                    if checked.valid && self.assumptions.are_given() {
+                        report.foresight = Some(self.foresee(&policy)?);
+                    }
+                    checked
+                }
                 Err(error) => match Checked::of_error(path, &error) {
                     Some(checked) => checked,
                     None => {
@@ -85,6 +107,21 @@ impl Args {
         }
         Ok(report.exit())
     }
+
+    /// Tries a plan.
+    fn foresee(&self, policy: &Policy) -> Result<Foresight, Failure> {
+        signals::watch(|| std::process::exit(Exit::Terminated as i32))
+            .map_err(|error| Failure::new(Exit::Internal, error))?;
+        let foresight = self.assumptions.try_plan(policy.value(), &self.engine.module()?);
+        foresight.map_err(|error| {
+            let exit = match &error {
+                RehearseError::NoSteps | RehearseError::Plan => Exit::Data,
+                RehearseError::NoLatency | RehearseError::Traffic(_) => Exit::Usage,
+                RehearseError::Engine(_) | RehearseError::Refused(_) => Exit::Internal,
+            };
+            Failure::new(exit, format!("{}: {error}", policy.name()))
+        })
+    }
 }
 
 fn look(policy: &Policy, plugin: &mut Plugin) -> Result<Checked, Failure> {
@@ -98,6 +135,8 @@ fn look(policy: &Policy, plugin: &mut Plugin) -> Result<Checked, Failure> {
 #[derive(Debug, Default)]
 struct Report {
     files: Vec<Result<Checked, Unreadable>>,
+    /// What the one plan can see, when that was asked.
+    foresight: Option<Foresight>,
 }
 
 #[derive(Debug)]
@@ -150,7 +189,16 @@ impl Report {
                 }
             }
         }
-        text + "\n"
+        text += "\n";
+        if let Some(foresight) = &self.foresight {
+            text += "\n";
+            text += &foresight.text();
+            for (place, warning) in foresight.warnings.iter().enumerate() {
+                let gap = if place == 0 { "\n" } else { "" };
+                let _ = writeln!(text, "{gap}warning: {}: {}", warning.path, warning.message);
+            }
+        }
+        text
     }
 
     fn json(&self) -> Value {
@@ -161,6 +209,10 @@ impl Report {
             }
         };
         let files: Vec<Value> = self.files.iter().map(file).collect();
-        json!({ "valid": self.exit() == Exit::Ok, "files": files })
+        let mut report = json!({ "valid": self.exit() == Exit::Ok, "files": files });
+        if let Some(foresight) = &self.foresight {
+            report["foresight"] = json!(foresight);
+        }
+        report
     }
 }

@@ -33,12 +33,13 @@ pub(super) enum Children {
 }
 
 /// Takes events one at a time; holds the collections that are still open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Builder {
     open: Vec<Frame>,
     nodes: usize,
+    documents_max: usize,
     documents: usize,
-    root: Option<(Value, Node)>,
+    roots: Vec<(Value, Node)>,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,11 @@ struct Key {
 }
 
 impl Builder {
+    /// For a text of at most this many documents.
+    pub(super) fn new(documents_max: usize) -> Builder {
+        Builder { open: Vec::new(), nodes: 0, documents_max, documents: 0, roots: Vec::new() }
+    }
+
     /// Takes the next event in.
     pub(super) fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Problem> {
         let problem = |text: String| Err(Problem { place, text });
@@ -70,10 +76,11 @@ impl Builder {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
                 self.documents += 1;
-                if self.documents > 1 {
-                    return problem("a second document starts here: one file, one plan".into());
+                match self.documents_max {
+                    max if self.documents <= max => Ok(()),
+                    1 => problem("a second document starts here: one file, one plan".into()),
+                    max => problem(format!("more than {max} documents in one file")),
                 }
-                Ok(())
             }
             Event::Alias(_) => problem(ALIAS.into()),
             Event::Scalar(text, style, _, tag) => {
@@ -109,9 +116,9 @@ impl Builder {
         }
     }
 
-    /// The document, if there was one.
-    pub(super) fn finish(self) -> Option<(Value, Node)> {
-        self.root
+    /// The documents, also those with nothing in them.
+    pub(super) fn finish(self) -> Vec<(Value, Node)> {
+        self.roots
     }
 
     fn count(&mut self, place: Place) -> Result<(), Problem> {
@@ -173,7 +180,7 @@ impl Builder {
     /// Puts a finished value where it belongs.
     fn put(&mut self, value: Value, node: Node) -> Result<(), Problem> {
         match self.open.last_mut() {
-            None => self.root = Some((value, node)),
+            None => self.roots.push((value, node)),
             Some(Frame::List { values, nodes, .. }) => {
                 values.push(value);
                 nodes.push(node);

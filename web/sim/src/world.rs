@@ -119,7 +119,9 @@ impl World {
     /// larger share keeps whom a smaller one had.
     pub fn tick(&mut self, share: Share) -> &Tick {
         self.clients.route(share, &mut self.chance);
-        let (from_ms, to_ms) = (self.tick.to_ms, self.tick.to_ms + self.scenario.tick_ms);
+        let from_ms = self.tick.to_ms;
+        let tick_ms = self.scenario.tick_ms_at(from_ms);
+        let to_ms = from_ms + tick_ms;
         self.weather.move_to(&self.scenario, share, from_ms, to_ms, &mut self.chance);
         self.tick.from_ms = from_ms;
         self.tick.to_ms = to_ms;
@@ -127,8 +129,7 @@ impl World {
         self.tick.harmed_clients = 0;
         self.tick.singles.clear();
         let new = self.clients.part_on_new(f64::from(share.buckets()) / f64::from(BUCKETS));
-        let requests =
-            self.scenario.traffic.requests_per_s * self.scenario.tick_ms as f64 / 1_000.0;
+        let requests = self.scenario.traffic.requests_per_s * tick_ms as f64 / 1_000.0;
         let waiting = std::mem::take(&mut self.waiting);
         let mean = [requests * (1.0 - new), requests * new];
         let mut drawn = [Version::Old, Version::New].map(|on| self.draw(on, mean[on as usize]));
