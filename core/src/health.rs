@@ -344,7 +344,11 @@ impl Health {
         if !data.is_missing() {
             return None;
         }
-        let since_ms = now_ms.saturating_sub(self.missing_since_ms.unwrap_or(now_ms));
+        // Reports that are old have been missing since the newest of them.
+        let since_ms = match data {
+            DataState::Stale { age_ms } => *age_ms,
+            _ => now_ms.saturating_sub(self.missing_since_ms.unwrap_or(now_ms)),
+        };
         let policy = self.gate.on_missing_data;
         Some(if since_ms >= policy.after_minutes.ms() {
             policy.then

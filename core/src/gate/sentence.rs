@@ -49,7 +49,7 @@ impl Evidence {
                 match (failures, latency, slo.or(slow)) {
                     (Some(test), ..) => text += &test.sentence(names),
                     (_, Some(test), _) => text += &slower(test, names),
-                    (.., Some(test)) => text += &bound(test, names),
+                    (.., Some(test)) => text += &bound(test, slo.is_none(), names),
                     (None, None, None) => text += "No test was asked for, so nothing is proven.",
                 }
                 if let DataState::TooFew { canary_requests, needed } = self.data
@@ -207,9 +207,12 @@ fn worst_threshold(test: &LatencyEvidence, names: Names<'_>) -> String {
     }
 }
 
-fn bound(test: &SloEvidence, names: Names<'_>) -> String {
+/// About a bound on failures, or on requests that are too `slow`.
+fn bound(test: &SloEvidence, slow: bool, names: Names<'_>) -> String {
     let Names { old, new } = names;
     let config = &test.config;
+    let (present, past) =
+        if slow { ("exceeds its bound on latency", "took longer") } else { ("fails", "failed") };
     let allowed = match test.source {
         SloBound::Declared { bound } => {
             format!("the {} that are allowed", percent(bound.get()))
@@ -223,7 +226,7 @@ fn bound(test: &SloEvidence, names: Names<'_>) -> String {
     };
     let of = |trials: Trials| {
         format!(
-            "{} of {} requests failed ({})",
+            "{} of {} requests {past} ({})",
             grouped(trials.failures()),
             grouped(trials.requests()),
             rate(trials)
@@ -231,7 +234,7 @@ fn bound(test: &SloEvidence, names: Names<'_>) -> String {
     };
     match test.finding.rule {
         Rule::BoundExceeded => format!(
-            "{new} fails more often than {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
+            "{new} {present} more often than {allowed}: {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of rollouts.",
             of(test.window),
             test.log_e_bad,
             test.threshold_bad,
@@ -245,7 +248,7 @@ fn bound(test: &SloEvidence, names: Names<'_>) -> String {
             percent(config.beta.get()),
         ),
         Rule::TooFewFailures => format!(
-            "{new} seems to fail more often than {allowed}, but on too few failures ({} are asked for): {}.",
+            "{new} perhaps {present} more often than {allowed}, but too few did to tell ({} are asked for): {}.",
             config.min_failures,
             of(test.window),
         ),
