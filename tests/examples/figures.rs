@@ -35,6 +35,8 @@ struct Figures {
     bare_hash_ns: Vec<f64>,
     decide_ns: Vec<f64>,
     route_ns: Vec<f64>,
+    /// A tick in the last of 20 steps with four gates, after fresh reports.
+    tick_ns: Vec<f64>,
     census_bytes_per_client: f64,
     clients: usize,
 }
@@ -69,6 +71,7 @@ fn measure() -> Result<Figures, DriverError> {
         bare_hash_ns: Vec::new(),
         decide_ns: Vec::new(),
         route_ns: Vec::new(),
+        tick_ns: ticks()?,
         census_bytes_per_client: census_bytes_per_client(),
         clients: CLIENTS_MAX,
     };
@@ -101,6 +104,53 @@ fn each(
         }
     }
     Ok(started.elapsed().as_nanos() as f64 / (PASSES * keys.len()) as f64)
+}
+
+/// Steps of the rollout whose ticks are measured, and the minutes each of them lasts.
+const STEPS: u64 = 20;
+const STEP_MINUTES: u64 = 30;
+
+/// How long the module takes to judge all gates: failures and latency against v1, and
+/// both against a bound. One batch of reports every five seconds, then one tick.
+fn ticks() -> Result<Vec<f64>, DriverError> {
+    const TICK_MS: u64 = 5_000;
+    let steps: Vec<_> = (1..=STEPS)
+        .map(|step| json!({"percentage": step, "duration_minutes": STEP_MINUTES}))
+        .collect();
+    let document = json!({
+        "api": "users", "versions": ["v1", "v2"], "key": {"header": "x-user-id"},
+        "rollout": {"steps": steps},
+        "gate": {
+            "latency": {"slo_ms": 300, "quantile": 0.9}, "slo": {"max_failure_ratio": 0.05},
+            "on_inconclusive": "advance",
+        },
+    });
+    let init = json!({"clock": "wall", "policy": document}).to_string().into_bytes();
+    let start = Start { document: init, seed: 0, now_ms: 0 };
+    let (mut plugin, _) = Plugin::start(Module::builtin()?, PluginOptions::default(), start)?;
+    plugin.handle(b"{\"type\":\"gradual_rollout\"}\n", 0)?;
+    let outcome = |version: &str, ok: bool, latency_ms: u64, count: u64| json!({"version": version, "ok": ok, "latency_ms": latency_ms, "count": count});
+    let report = json!({"type": "report_outcomes", "outcomes": [
+        outcome("v1", true, 40, 900), outcome("v1", true, 120, 90), outcome("v1", false, 90, 10),
+        outcome("v2", true, 40, 90), outcome("v2", true, 120, 9), outcome("v2", false, 90, 1),
+    ]});
+    let report = format!("{report}\n").into_bytes();
+    let (mut ticks, end_ms) = (Vec::new(), STEPS * STEP_MINUTES * 60_000);
+    for now_ms in (TICK_MS..end_ms).step_by(TICK_MS as usize) {
+        plugin.handle(&report, now_ms)?;
+        let started = ThreadTime::now();
+        plugin.tick(now_ms)?;
+        if now_ms > end_ms - STEP_MINUTES * 60_000 + TICK_MS {
+            ticks.push(started.elapsed().as_nanos() as f64);
+        }
+    }
+    let state = plugin.handle(b"{\"type\":\"get_rollout\"}\n", end_ms - 1)?;
+    let state = String::from_utf8_lossy(state).into_owned();
+    let last = format!("\"phase\":\"progressing\",\"step\":{STEPS},");
+    match state.contains(&last) {
+        true => Ok(ticks),
+        false => Err(format!("the rollout should be in its last step: {state}").into()),
+    }
 }
 
 fn census_bytes_per_client() -> f64 {

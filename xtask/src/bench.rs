@@ -40,6 +40,7 @@ struct Figures {
     bare_hash_ns: Vec<f64>,
     decide_ns: Vec<f64>,
     route_ns: Vec<f64>,
+    tick_ns: Vec<f64>,
     census_bytes_per_client: f64,
     clients: u64,
 }
@@ -149,6 +150,12 @@ fn short_figures(figures: &Figures) -> Vec<Row> {
             median(figures.route_ns.clone()),
             "ns",
             Limit::AtMost(60.0),
+        ),
+        Row::new(
+            "tick of 20 steps, 4 gates, in wasmtime",
+            median(figures.tick_ns.clone()) / 1000.0,
+            "us",
+            Limit::AtMost(100.0),
         ),
         Row::new("census", figures.census_bytes_per_client, &census, Limit::AtMost(64.0)),
     ]
