@@ -218,7 +218,7 @@ pub fn time_ms(now_ms: f64) -> u64 {
 
 /// Writes the ABI's exports into the calling crate, for the [`Guest`] named.
 ///
-/// ```ignore
+/// ```no_run
 /// crossfade_core::export_abi!(crossfade_core::Engine);
 /// ```
 #[macro_export]

@@ -370,7 +370,7 @@ fn a_version_at_the_limit_is_called_healthy_no_more_often_than_beta() {
 /// Four hours at the default level, as in `docs/statistics.md`: at most one in a
 /// hundred healthy versions is rolled back, by the upper end of the 95 % interval.
 #[test]
-#[ignore = "a minute of release build: cargo test --release -p crossfade-core --test gate_validity -- --ignored --nocapture"]
+#[ignore = "too slow unoptimised: `cargo xtask test validity` runs it, in release"]
 fn four_hours_of_a_healthy_version() {
     let (runs, ticks) = (2_000, 2_880);
     let mut chance = Chance(seed() ^ 6);

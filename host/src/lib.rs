@@ -34,6 +34,7 @@ mod rehearse;
 pub mod replay;
 mod runtime;
 pub mod signals;
+mod tables;
 mod units;
 pub mod yaml;
 

@@ -29,10 +29,11 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
+    Stage { name: "validity", about: "8,000 healthy rollouts of four hours", run: validity },
     Stage { name: "golden", about: "Python computes the same buckets", run: golden },
     Stage { name: "web", about: "the façade and the vectors in Node", run: web },
     Stage { name: "docs", about: "rustdoc has no warning", run: docs },
@@ -92,6 +93,13 @@ const WASM_ONLY: [&str; 2] = ["--package=crossfade-module", "--package=crossfade
 fn tests() -> Result<(), TaskError> {
     Run::cargo(&["test", "--no-fail-fast"]).show()?;
     Run::cargo(&["test", "--package=xtask"]).show()
+}
+
+/// Ignored by plain `cargo test`: it takes more than a minute with optimisation.
+fn validity() -> Result<(), TaskError> {
+    let test = ["--release", "--package=crossfade-core", "--test=gate_validity"];
+    let which = ["--", "--ignored", "--nocapture"];
+    Run::cargo(&[&["test"], test.as_slice(), &which].concat()).show()
 }
 
 fn golden() -> Result<(), TaskError> {

@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{
-    Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle,
-};
+use comfy_table::Table;
 
 use super::Foresight;
 use super::numbers::Quantile;
 use super::search::{COSTS, Found, GRID, Regression, Smallest, Spread};
 use super::warnings::TOO_OFTEN;
 use crate::replay::grouped;
+use crate::tables::{self, table};
 
 impl Foresight {
     /// Tables, and how to read them.
@@ -29,7 +28,7 @@ impl Foresight {
             grouped(u64::from(*runs)),
         );
         let _ = writeln!(out, "\nWhat each step sees of {new}, against {old}");
-        write_table(&mut out, &steps(&self.steps));
+        tables::write(&mut out, &steps(&self.steps));
         out += "\
 Catches: the smallest increase of failures that is taken back within the step's time in 9 of
 10 rollouts; in brackets where that number lies with 95 % certainty. Proven healthy: how long
@@ -42,7 +41,7 @@ it takes to prove a version healthy that is as good as the old one.\n";
         );
         let _ =
             writeln!(out, "\nWhat it costs until {new} is taken back (or the step's time is over)");
-        write_table(&mut out, &costs(&self.steps));
+        tables::write(&mut out, &costs(&self.steps));
         out += "\
 After, failed requests, clients: half of rollouts / 9 of 10. Counted are failures that the old
 version would not have had. What is neither taken back nor passes is held.\n";
@@ -158,29 +157,6 @@ pub(super) fn lasting(minutes: f64) -> String {
             two(hours / 24, "d", hours % 24, "h")
         }
     }
-}
-
-fn write_table(out: &mut String, table: &Table) {
-    for line in table.lines() {
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-}
-
-/// A table with a line under its header.
-fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.map(Cell::new));
-    for row in rows {
-        table.add_row(Row::from(row.map(Cell::new)));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    table
 }
 
 #[cfg(test)]

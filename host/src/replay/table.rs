@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{
-    Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Row, Table, TableStyle,
-};
+use comfy_table::Table;
 
 use super::report::{RampRow, Report};
 use super::{text, time};
+use crate::tables::{self, table};
 
 /// A client's name where the width of the page is not known.
 const CLIENT_CHARS: usize = 60;
@@ -135,30 +134,9 @@ fn top(report: &Report, page: Page) -> Table {
     table(header, report.top.iter().map(|client| row(shown(&client.client, room - 1), client)))
 }
 
-/// A table with a line under its header; all columns but the first are numbers.
-fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.map(Cell::new));
-    for row in rows {
-        let mut row = Row::from(row.map(Cell::new));
-        row.max_height(1);
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    table
-}
-
 fn section(out: &mut String, title: &str, page: Page, table: Table) {
     let _ = writeln!(out, "\n{}", bold(title, page));
-    for line in table.lines() {
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
+    tables::write(out, &table);
 }
 
 /// A note, broken at spaces so that no terminal breaks it in a word.
