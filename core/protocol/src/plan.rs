@@ -53,6 +53,10 @@ pub struct Plan {
     pub hash: &'static str,
     /// Where a request's routing key is found.
     pub key: KeySource,
+    /// Where an edge finds the attributes that rules look at. One that is not named here
+    /// is absent at an edge: no header of a client counts unless the plan says so.
+    #[serde(skip_serializing_if = "AttributeSources::is_empty")]
+    pub attributes: AttributeSources,
     /// Mixed into the hash; empty keeps the policy exportable to stock Envoy.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub salt: String,
@@ -116,6 +120,7 @@ impl Plan {
                 from: KeyFrom::Attribute("user_id".to_owned()),
                 on_missing: OnMissingKey::Stable,
             },
+            attributes: AttributeSources::default(),
             salt: String::new(),
             kill_switch: false,
             guard: None,
@@ -219,6 +224,38 @@ impl Serialize for KeySource {
         }
         map.end()
     }
+}
+
+/// Where attributes are found in an HTTP request, by their names, in the order written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttributeSources(pub Vec<(String, AttributeSource)>);
+
+impl AttributeSources {
+    /// Whether no attribute has a source.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where to find this attribute; `None` where it is absent at an edge.
+    pub fn get(&self, name: &str) -> Option<&AttributeSource> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, source)| source)
+    }
+}
+
+impl Serialize for AttributeSources {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, source)| (name, source)))
+    }
+}
+
+/// The part of an HTTP request that is an attribute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributeSource {
+    /// A request header, by its lower-case name.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
 }
 
 /// What a request without a key gets where a share would decide.

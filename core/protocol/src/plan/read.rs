@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BucketRange, Guard, HASH, KeyFrom, KeySource, OnMissingKey, Plan, Privacy, Rule, Split, Then,
-    Traffic, Versions, condition, dates, gate, rollout,
+    AttributeSource, AttributeSources, BucketRange, Guard, HASH, KeyFrom, KeySource, OnMissingKey,
+    Plan, Privacy, Rule, Split, Then, Traffic, Versions, condition, dates, gate, rollout,
 };
 use crate::limits::{
-    KEY_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX, RULES_MAX, VERSIONS_MAX, WINDOWS_MAX,
+    ATTRIBUTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX, RULES_MAX,
+    VERSIONS_MAX, WINDOWS_MAX,
 };
 use crate::read::{Fields, Node};
 use crate::share::{BUCKETS, Share};
@@ -28,6 +29,8 @@ pub(super) fn plan(node: Node<'_, '_>) -> Option<Plan> {
     if let Some(node) = fields.get("hash") {
         node.word(&[(HASH, ())]);
     }
+    let attributes =
+        fields.get("attributes").and_then(|node| read_attributes(&node)).unwrap_or_default();
     let salt =
         fields.get("salt").and_then(|n| n.text(KEY_BYTES_MAX)).unwrap_or_default().to_owned();
     let kill_switch = fields.get("kill_switch").and_then(|n| n.flag()).unwrap_or_default();
@@ -51,6 +54,7 @@ pub(super) fn plan(node: Node<'_, '_>) -> Option<Plan> {
         versions: versions?,
         hash: HASH,
         key: key?,
+        attributes,
         salt,
         kill_switch,
         guard,
@@ -118,6 +122,30 @@ fn read_key(node: &Node<'_, '_>) -> Option<KeySource> {
         }
     };
     Some(KeySource { from, on_missing: on_missing.unwrap_or_default() })
+}
+
+fn read_attributes(node: &Node<'_, '_>) -> Option<AttributeSources> {
+    let mut attributes = Vec::new();
+    for (name, node) in node.entries(ATTRIBUTES_MAX)? {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            node.note::<()>(format!("an attribute's name has 1 to {NAME_BYTES_MAX} bytes"));
+        } else if let Some(source) = read_attribute_source(&node) {
+            attributes.push((name.to_owned(), source));
+        }
+    }
+    Some(AttributeSources(attributes))
+}
+
+fn read_attribute_source(node: &Node<'_, '_>) -> Option<AttributeSource> {
+    let fields = node.object()?;
+    let header = fields.get("header");
+    let cookie = fields.get("cookie");
+    fields.refuse_unknown();
+    match (header, cookie) {
+        (Some(node), None) => Some(AttributeSource::Header(node.name()?.to_ascii_lowercase())),
+        (None, Some(node)) => Some(AttributeSource::Cookie(node.name()?.to_owned())),
+        _ => node.note("exactly one of `header` or `cookie` (a name) is needed"),
+    }
 }
 
 fn read_guard(node: &Node<'_, '_>) -> Option<Guard> {

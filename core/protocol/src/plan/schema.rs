@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 
 use super::HASH;
 use crate::limits::{
-    ATTRIBUTE_BYTES_MAX, CONDITION_VALUES_MAX, CONDITIONS_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX,
-    OUTCOME_COUNT_MAX, PINS_MAX, RULES_MAX, VERSIONS_MAX, WEIGHT_MAX, WINDOWS_MAX,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, CONDITION_VALUES_MAX, CONDITIONS_MAX, KEY_BYTES_MAX,
+    NAME_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX, RULES_MAX, VERSIONS_MAX, WEIGHT_MAX, WINDOWS_MAX,
 };
 use crate::share::BUCKETS;
 
@@ -40,6 +40,7 @@ pub fn schema() -> Value {
             "hash": { "const": HASH, "default": HASH,
                 "description": "The bucketing function; there is no other." },
             "key": { "$ref": "#/$defs/key" },
+            "attributes": attributes(),
             "salt": described(text(KEY_BYTES_MAX), "Mixed into the hash. Empty: a stock Envoy can \
                 decide the same."),
             "kill_switch": flag("Everything to the stable version, whatever else is written.", false),
@@ -171,6 +172,26 @@ fn key() -> Value {
     json!({
         "description": "Where a request's routing key is found; just one place.",
         "oneOf": [{ "const": "address" }, parts],
+    })
+}
+
+fn attributes() -> Value {
+    let mut source = object(
+        json!({
+            "header": name("A request header; the case does not matter.", &["x-plan"]),
+            "cookie": name("A cookie.", &["plan"]),
+        }),
+        &[],
+    );
+    source["oneOf"] = ["header", "cookie"].map(|part| json!({ "required": [part] })).into();
+    json!({
+        "type": "object",
+        "description": "Where an edge finds the attributes that rules look at. Whatever is not \
+            named here is absent there.",
+        "propertyNames": { "minLength": 1, "maxLength": NAME_BYTES_MAX },
+        "additionalProperties": source,
+        "maxProperties": ATTRIBUTES_MAX,
+        "examples": [{ "plan": { "header": "x-plan" } }],
     })
 }
 
