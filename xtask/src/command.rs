@@ -12,10 +12,8 @@ pub(crate) enum TaskError {
     Failed { command: String, status: ExitStatus },
     #[error("cannot start `{program}`; {hint}")]
     Start { program: String, hint: &'static str, source: std::io::Error },
-    #[error(
-        "the wasm target is missing: run `rustup target add wasm32-unknown-unknown`, then this again"
-    )]
-    NoWasmTarget,
+    #[error("a target is missing: run `rustup target add {target}`, then this again")]
+    NoWasmTarget { target: &'static str },
     #[error("node {found} is too old: install node {needed} or later")]
     OldNode { found: String, needed: u32 },
     #[error("cannot read {path}")]

@@ -6,8 +6,11 @@
 //! *Does not:* hold a test of its own, or anything that a user of Crossfade needs:
 //! `cargo run` and `cargo install --path host` work without it.
 
+mod artefact;
 mod bench;
 mod command;
+mod edge;
+mod edge_tools;
 mod operating_characteristics;
 mod test;
 mod test_web;
@@ -37,6 +40,8 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 #[derive(Debug, Subcommand)]
 enum Task {
     Bench(bench::Args),
+    Edge(edge::Args),
+    EdgeTools(edge_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Test(test::Args),
     TestWeb(test_web::Args),
@@ -46,6 +51,8 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
+        Task::Edge(args) => edge::run(&args),
+        Task::EdgeTools(args) => edge_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestWeb(args) => test_web::run(&args),

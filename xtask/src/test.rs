@@ -44,7 +44,8 @@ const PYTHON_HINT: &str = "install Python 3.8 or later";
 /// See [`Args`].
 pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
     let chosen = choose(&args.stages)?;
-    wasm_target::require()?;
+    wasm_target::require(wasm_target::TARGET)?;
+    wasm_target::require(wasm_target::FILTER_TARGET)?;
     let started = Instant::now();
     let mut done = Vec::new();
     for stage in chosen {

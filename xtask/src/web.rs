@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::command::{Run, TaskError, root, say};
-use crate::wasm_target;
+use crate::command::{TaskError, root, say};
+use crate::{artefact, wasm_target};
 
 /// Build the engine for JavaScript into web/pkg
 ///
@@ -17,7 +17,7 @@ pub(crate) struct Args {}
 
 /// See [`Args`].
 pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
-    wasm_target::require()?;
+    wasm_target::require(wasm_target::TARGET)?;
     let module = compile()?;
     let package = root().join("web/pkg");
     write_glue(&module, &package)?;
@@ -30,31 +30,8 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
 }
 
 fn compile() -> Result<PathBuf, TaskError> {
-    let build = Run::cargo(&[
-        "build",
-        "--package=crossfade-web",
-        "--target",
-        wasm_target::TARGET,
-        "--profile=page",
-        "--message-format=json-render-diagnostics",
-    ])
-    .without_native_flags();
-    let command = build.shown().to_owned();
-    say(&format!("$ {command}"));
-    module_among(&build.output()?).ok_or(TaskError::NoModule { command })
-}
-
-/// The path of the façade's module in cargo's messages. Asked of cargo, because only
-/// cargo knows every way in which the target folder can be set.
-fn module_among(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "crossfade_web")
-        .filter_map(|message| message["filenames"].as_array().cloned())
-        .flatten()
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+    let package = ["--package=crossfade-web", "--profile=page", "--target", wasm_target::TARGET];
+    artefact::wasm("crossfade_web", &package)
 }
 
 fn write_glue(module: &Path, package: &Path) -> Result<(), TaskError> {
@@ -74,23 +51,4 @@ fn write_glue(module: &Path, package: &Path) -> Result<(), TaskError> {
         module: module.display().to_string(),
         why: format!("{cause:#}"),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_module_is_found_among_cargos_messages() {
-        let messages = concat!(
-            "not json\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"serde"},"filenames":["/t/serde.wasm"]}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"name":"crossfade_web"},"filenames":["/t/x.d","/t/x.wasm"]}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-        );
-        assert_eq!(module_among(messages), Some(PathBuf::from("/t/x.wasm")));
-        assert_eq!(module_among(""), None);
-    }
 }
