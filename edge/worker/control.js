@@ -1,0 +1,88 @@
+// The control server, as a worker sees it: GET /v1/policy and POST /v1/totals.
+
+// A policy is one line for the engine, of at most 4 MiB; this leaves room for its frame.
+const ANSWER_BYTES_MAX = 5 << 20;
+
+/** What went wrong, and of which kind: `network`, `status`, `answer` or `too_large`. */
+export class ControlError extends Error {
+  constructor(kind, message, cause) {
+    super(message, { cause });
+    this.kind = kind;
+  }
+}
+
+export class Control {
+  #fetch;
+  #base;
+  #headers;
+  #timeoutMs;
+  #etag;
+
+  /** `target` is a service binding or a URL. */
+  constructor(target, { token, timeoutMs }) {
+    const bound = typeof target !== 'string';
+    this.#fetch = bound ? (...args) => target.fetch(...args) : (...args) => fetch(...args);
+    this.#base = bound ? 'http://crossfade' : target.replace(/\/+$/, '');
+    this.#headers = token ? { authorization: `Bearer ${token}` } : {};
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** `{revision, document}`, or undefined when it is the one that was given before. */
+  async policy() {
+    const conditional = this.#etag ? { 'if-none-match': this.#etag } : {};
+    const response = await this.#send('/v1/policy', { headers: { ...this.#headers, ...conditional } });
+    if (response.status === 304 && this.#etag) return undefined;
+    const { revision, document } = parsed(await this.#body(response));
+    if (!Number.isSafeInteger(revision) || revision < 0 || typeof document !== 'object' || document === null) {
+      throw new ControlError('answer', 'the answer has no `revision` and `document`');
+    }
+    this.#etag = response.headers.get('etag') ?? undefined;
+    return { revision, document };
+  }
+
+  /** Hands totals in, one line each. */
+  async totals(lines) {
+    const headers = { ...this.#headers, 'content-type': 'application/json' };
+    await this.#body(await this.#send('/v1/totals', { method: 'POST', headers, body: lines }));
+  }
+
+  async #send(path, options) {
+    try {
+      const signal = AbortSignal.timeout(this.#timeoutMs);
+      return await this.#fetch(this.#base + path, { ...options, signal, redirect: 'manual' });
+    } catch (cause) {
+      throw new ControlError('network', `${path}: ${cause.message}`, cause);
+    }
+  }
+
+  async #body(response) {
+    if (response.status !== 200) {
+      await response.body?.cancel();
+      throw new ControlError('status', `answered ${response.status}`);
+    }
+    const decoder = new TextDecoder();
+    let text = '';
+    let bytes = 0;
+    try {
+      for await (const chunk of response.body ?? []) {
+        bytes += chunk.length;
+        if (bytes > ANSWER_BYTES_MAX) break;
+        text += decoder.decode(chunk, { stream: true });
+      }
+    } catch (cause) {
+      throw new ControlError('network', `while reading: ${cause.message}`, cause);
+    }
+    if (bytes > ANSWER_BYTES_MAX) {
+      throw new ControlError('too_large', `over ${ANSWER_BYTES_MAX} bytes`);
+    }
+    return text + decoder.decode();
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch (cause) {
+    throw new ControlError('answer', `not JSON: ${cause.message}`, cause);
+  }
+}

@@ -1,0 +1,282 @@
+// One edge node: decides for each request, forwards it, counts how it ended, and keeps
+// in step with a control server. What fails here never fails a request.
+
+import { Control } from './control.js';
+import { Crossfade, CrossfadeTrap } from './crossfade.js';
+import { attributesLookup, keyLookup } from './lookup.js';
+import { BATCH_MAX, Outcomes } from './outcomes.js';
+import { readSettings } from './settings.js';
+
+// At the latest so long after an outcome the engine knows of it, and its guard with it.
+const HAND_OVER_MS = 1000;
+
+// The engine remembers clients, up to a million. An isolate on Cloudflare has 128 MB, and
+// a table that doubles is there twice for a moment: at this size a new engine takes over.
+const ENGINE_BYTES_MAX = 32 << 20;
+
+// Last totals of engines that were replaced, until the control server has them.
+const FINAL_TOTALS_MAX = 16;
+
+export class Edge {
+  #module;
+  #settings;
+  #control;
+  #node;
+  #engine;
+  #policy;
+  #guardTripped = false;
+  #outcomes = new Outcomes();
+  #finalTotals = [];
+  #handedOverMs = 0;
+  #pollFromMs = 0;
+  #reportUntilMs = 0;
+  #counters = {
+    requests: 0,
+    undecided: { no_policy: 0, trap: 0, error: 0 },
+    no_response: 0,
+    policies: 0,
+    guard_tripped: 0,
+    engines_renewed: 0,
+    outcomes_dropped: 0,
+    reports: 0,
+    control_errors: { network: 0, status: 0, answer: 0, too_large: 0, policy: 0, internal: 0 },
+  };
+
+  /** `module` is the compiled crossfade.wasm, `env` the worker's bindings. */
+  constructor(module, env) {
+    this.#module = module;
+    this.#settings = readSettings(env);
+    const { control, token, timeoutMs, node, policy, problems } = this.#settings;
+    if (control) this.#control = new Control(control, { token, timeoutMs });
+    // The node in the totals: many instances of one worker run at a time.
+    const [instance] = crypto.getRandomValues(new Uint32Array(1));
+    this.#node = `${node}-${instance.toString(16).padStart(8, '0')}`;
+    for (const problem of problems) console.error(`crossfade: ${problem}`);
+    if (policy) this.#take(0, policy);
+  }
+
+  /** Answers one request, from the origin of the version that it belongs to. */
+  async fetch(request, ctx) {
+    const nowMs = Date.now();
+    const { statusPath, origins, fallback, versionHeader, reasonHeader } = this.#settings;
+    if (statusPath !== undefined && new URL(request.url).pathname === statusPath) return this.#status();
+    this.#counters.requests += 1;
+    this.#poll(ctx, nowMs);
+
+    const routed = this.#decide(request.headers);
+    const version = routed?.version ?? fallback;
+    const origin = origins.get(version);
+    if (origin === undefined) return new Response('crossfade: no origin is configured\n', { status: 500 });
+    const forwarded = new Request(origin.url(request.url), request);
+    if (routed === undefined) forwarded.headers.delete(versionHeader);
+    else forwarded.headers.set(versionHeader, version);
+
+    let response;
+    try {
+      response = await origin.fetch(forwarded);
+    } catch (error) {
+      this.#counters.no_response += 1;
+      console.warn(`crossfade: no response from ${version}: ${error.message}`);
+    }
+    const endedMs = Date.now();
+    if (routed !== undefined) {
+      this.#outcomes.record(version, response?.status, endedMs - nowMs);
+      if (this.#outcomes.size >= BATCH_MAX || endedMs - this.#handedOverMs >= HAND_OVER_MS) {
+        this.#handOver(endedMs);
+      }
+      this.#reportLater(ctx, endedMs);
+    }
+    if (response === undefined) return this.#marked(new Response('bad gateway\n', { status: 502 }), version, routed);
+    // A web socket's response is not to be made anew.
+    if (response.webSocket) return response;
+    const marked = routed !== undefined && (reasonHeader !== undefined || this.#policy.marks.get(version)?.length > 0);
+    return marked ? this.#marked(new Response(response.body, response), version, routed) : response;
+  }
+
+  // Where a request goes and why; undefined when there is no policy.
+  #decide(headers) {
+    const policy = this.#policy;
+    if (policy === undefined) {
+      this.#counters.undecided.no_policy += 1;
+      return undefined;
+    }
+    try {
+      const key = policy.key?.(headers);
+      if (policy.attributes === undefined) return this.#engine.route(key ?? '');
+      return this.#engine.decide({ key, attributes: policy.attributes(headers) });
+    } catch (error) {
+      const trapped = error instanceof CrossfadeTrap;
+      this.#counters.undecided[trapped ? 'trap' : 'error'] += 1;
+      this.#broke(error);
+      return { version: policy.stable };
+    }
+  }
+
+  #marked(response, version, routed) {
+    for (const [name, value] of this.#policy?.marks.get(version) ?? []) {
+      if (name === 'link') response.headers.append(name, value);
+      else response.headers.set(name, value);
+    }
+    const { reasonHeader } = this.#settings;
+    if (reasonHeader !== undefined && routed?.reason) response.headers.set(reasonHeader, routed.reason);
+    return response;
+  }
+
+  // Puts a policy into force, or says why not and leaves what there is.
+  #take(revision, document) {
+    const nowMs = Date.now();
+    let tripped = false;
+    try {
+      const policy = this.#compiled(revision, document);
+      this.#handOver(nowMs);
+      tripped = this.#guardTripped;
+      this.#guardTripped = false;
+      this.#putInForce(policy, nowMs);
+      this.#policy = policy;
+      this.#counters.policies += 1;
+    } catch (error) {
+      this.#guardTripped ||= tripped;
+      if (error instanceof CrossfadeTrap) this.#broke(error);
+      this.#counters.control_errors.policy += 1;
+      console.error(`crossfade: policy ${revision} is refused: ${error.message}`);
+    }
+  }
+
+  #putInForce({ document }, nowMs) {
+    try {
+      if (this.#engine) return void this.#engine.configure(document, nowMs);
+    } catch (error) {
+      // The document is good, so it is the counts that do not fit: versions have gone.
+      if (error instanceof CrossfadeTrap) throw error;
+    }
+    this.#renew(document, nowMs);
+  }
+
+  // What requests need of a policy. An engine of its own says whether the document is
+  // right, and which headers go with each version: it counts what it is asked.
+  #compiled(revision, document) {
+    const engine = new Crossfade(this.#module, { policy: document, seed: 0 });
+    const { versions, config } = engine;
+    const without = versions.filter((version) => !this.#settings.origins.has(version));
+    if (without.length > 0) throw new Error(`there is no origin for ${without.join(', ')}`);
+    const { api, deprecation } = config;
+    const pins = Object.fromEntries(versions.map((version) => [version, version]));
+    engine.configure({ api, versions, key: { address: true }, deprecation, pins });
+    const marks = new Map(versions.map((version) => {
+      const { headers } = engine.decide({ key: version });
+      return [version, Object.entries(headers).filter(([name]) => name !== 'x-api-version')];
+    }));
+    return {
+      revision,
+      document,
+      stable: versions[0],
+      marks,
+      key: keyLookup(config, this.#settings.addressHeader),
+      attributes: config.rules?.length > 0 ? attributesLookup(config) : undefined,
+    };
+  }
+
+  // A new engine with a new epoch. What the old one counted is sent with the next report.
+  #renew(document, nowMs) {
+    if (this.#engine) {
+      this.#finalTotals.push(this.#totals());
+      this.#finalTotals.splice(0, this.#finalTotals.length - FINAL_TOTALS_MAX);
+      this.#counters.engines_renewed += 1;
+    }
+    this.#engine = new Crossfade(this.#module, { policy: document, node: this.#node, nowMs });
+    this.#keepBraking(nowMs);
+  }
+
+  // A guard that has tripped holds until there is a new policy, also in a new engine.
+  #keepBraking(nowMs) {
+    if (!this.#guardTripped) return;
+    this.#engine.configure({ ...this.#policy.document, kill_switch: true }, nowMs);
+  }
+
+  #broke(error) {
+    console.error(`crossfade: ${error.message}`);
+    if (error instanceof CrossfadeTrap) this.#keepBraking(Date.now());
+  }
+
+  // Tells the engine how requests ended, and hears what came of it.
+  #handOver(nowMs) {
+    this.#handedOverMs = nowMs;
+    if (this.#policy === undefined) return;
+    const { size } = this.#outcomes;
+    try {
+      const { message, unknown } = this.#outcomes.take(this.#policy.marks);
+      this.#counters.outcomes_dropped += unknown;
+      const answer = size > unknown ? this.#engine.handle(message, nowMs) : '';
+      if (answer.includes('"error"')) throw new Error(answer);
+      for (const line of this.#engine.tick(nowMs).split('\n').filter(Boolean)) this.#heard(line);
+      if (this.#engine.memoryBytes > ENGINE_BYTES_MAX) this.#renew(this.#policy.document, nowMs);
+    } catch (error) {
+      this.#counters.outcomes_dropped += size;
+      this.#broke(error);
+    }
+  }
+
+  #heard(line) {
+    console.log(line);
+    if (JSON.parse(line).event !== 'guard_tripped') return;
+    this.#guardTripped = true;
+    this.#counters.guard_tripped += 1;
+  }
+
+  // Asks for a newer policy now and then, after the answer to a request.
+  #poll(ctx, nowMs) {
+    if (this.#control === undefined || nowMs < this.#pollFromMs) return;
+    const { pollMs, timeoutMs } = this.#settings;
+    // Should this one never come back, the next is not held up for long.
+    this.#pollFromMs = nowMs + pollMs + timeoutMs;
+    ctx.waitUntil(this.#talk(async () => {
+      const newer = await this.#control.policy();
+      if (newer && newer.revision > (this.#policy?.revision ?? -1)) this.#take(newer.revision, newer.document);
+    }).finally(() => { this.#pollFromMs = nowMs + pollMs; }));
+  }
+
+  // Reports a while after a request, unless a report is on its way that will have it.
+  #reportLater(ctx, nowMs) {
+    if (this.#control === undefined || nowMs < this.#reportUntilMs) return;
+    const { reportMs, timeoutMs } = this.#settings;
+    this.#reportUntilMs = nowMs + reportMs + timeoutMs;
+    ctx.waitUntil(this.#talk(async () => {
+      await new Promise((resolve) => setTimeout(resolve, reportMs));
+      this.#reportUntilMs = 0;
+      this.#handOver(Date.now());
+      const final = [...this.#finalTotals];
+      await this.#control.totals([...final, this.#totals()].join(''));
+      this.#finalTotals = this.#finalTotals.filter((line) => !final.includes(line));
+      this.#counters.reports += 1;
+    }));
+  }
+
+  async #talk(exchange) {
+    try {
+      await exchange();
+    } catch (error) {
+      this.#counters.control_errors[error.kind ?? 'internal'] += 1;
+      console.warn(`crossfade: control server: ${error.message}`);
+    }
+  }
+
+  // The engine numbers policies by itself; who reads totals knows the server's numbers.
+  #totals() {
+    const totals = JSON.parse(this.#engine.totals());
+    return `${JSON.stringify({ ...totals, revision: this.#policy.revision })}\n`;
+  }
+
+  #status() {
+    this.#handOver(Date.now());
+    return Response.json({
+      node: this.#node,
+      revision: this.#policy?.revision,
+      guard_tripped: this.#guardTripped,
+      traps: this.#engine?.traps ?? 0,
+      engine_bytes: this.#engine?.memoryBytes ?? 0,
+      problems: this.#settings.problems,
+      counters: this.#counters,
+      totals: this.#policy && JSON.parse(this.#totals()),
+    });
+  }
+}
