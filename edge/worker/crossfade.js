@@ -35,6 +35,7 @@ const LOOP_CHARS_MAX = 64;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+const GET_CONFIG = '{"type":"get_config","msg_id":0}';
 const NOTHING = new Uint8Array();
 
 /** The file is not a module that this class can run. */
@@ -216,7 +217,6 @@ export class Crossfade {
 
   // What `route` gives, by word: there are few, so each is made once.
   #routed = new Map();
-  #versions;
   #config;
 
   // What brings a broken instance back.
@@ -244,7 +244,7 @@ export class Crossfade {
   }
 
   get config() {
-    if (this.#config === undefined) this.#lookAtConfig();
+    this.#config ??= this.#configInForce();
     return this.#config;
   }
 
@@ -277,14 +277,14 @@ export class Crossfade {
 
   configure(document, nowMs = Date.now()) {
     const { revision } = this.#ask(configureLine(document), 'configure_ok', nowMs);
-    this.#configured();
+    this.#configured(this.#ask(GET_CONFIG, 'config', nowMs).document);
     return revision;
   }
 
   handle(lines, nowMs = Date.now()) {
     const out = this.#serve(lines, nowMs);
     const text = decoder.decode(out);
-    if (text.includes('"configure_ok"')) this.#configured();
+    if (text.includes('"configure_ok"')) this.#configured(this.#configInForce());
     return typeof lines === 'string' ? text : out;
   }
 
@@ -351,26 +351,28 @@ export class Crossfade {
     throw new CrossfadeRefusal(out);
   }
 
-  // The plan to begin with again after a trap. `get_config` writes where the buckets lie,
-  // which the document that was sent may not say.
-  #configured() {
-    this.#lookAtConfig();
+  // Keeps the plan to begin with again after a trap. `get_config` writes where the
+  // buckets lie, which the document that was sent may not say.
+  #configured(config) {
+    this.#config = config;
+    this.#routed.clear();
     this.#configuredSinceSaved = true;
   }
 
-  // Asked for when it is needed and not before, since the engine numbers its lines.
-  #lookAtConfig() {
-    this.#config = this.#ask('{"type":"get_config","msg_id":0}', 'config').document;
-    this.#versions = versionNames(this.#config);
-    this.#routed.clear();
+  // Asks a copy of the engine, since the engine numbers the lines that it is asked, and
+  // the numbers are in its answers.
+  #configInForce() {
+    const copy = new CrossfadeInstance(this.#module);
+    copy.init('', this.#nowMs, 0, 0);
+    copy.restore(this.#guarded((instance) => instance.snapshot()));
+    return JSON.parse(decoder.decode(copy.handle(GET_CONFIG, this.#nowMs))).document;
   }
 
   #name(word) {
     const read = readRouteWord(word);
     if (read === undefined) return undefined;
     const { index, canary, reason } = read;
-    if (this.#config === undefined) this.#lookAtConfig();
-    const routed = Object.freeze({ version: this.#versions[index], canary, reason });
+    const routed = Object.freeze({ version: this.versions[index], canary, reason });
     this.#routed.set(word, routed);
     return routed;
   }
