@@ -139,6 +139,20 @@ impl Engine {
         })
     }
 
+    /// This engine's cumulative counts, as one JSON line; see docs/protocol.md, "Totals".
+    pub fn totals(&mut self) -> String {
+        let mut out = Vec::new();
+        self.core.totals(&mut out);
+        border::text(out)
+    }
+
+    /// Takes in another engine's totals and returns the answer, a JSON line.
+    pub fn merge(&mut self, totals: &str) -> String {
+        let mut out = Vec::new();
+        self.core.merge(totals.as_bytes(), &mut out);
+        border::text(out)
+    }
+
     /// The whole state as bytes that only `restore` of the same build reads.
     pub fn snapshot(&mut self) -> Vec<u8> {
         let mut out = Vec::new();

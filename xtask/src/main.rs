@@ -9,6 +9,7 @@
 mod artefact;
 mod bench;
 mod command;
+mod conformance;
 mod edge;
 mod edge_tools;
 mod operating_characteristics;
@@ -40,6 +41,7 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 #[derive(Debug, Subcommand)]
 enum Task {
     Bench(bench::Args),
+    Conformance(conformance::Args),
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
@@ -51,6 +53,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Edge(args) => edge::run(&args),
         Task::EdgeTools(args) => edge_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{test_web, wasm_target};
+use crate::{conformance, test_web, wasm_target};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,13 +29,18 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 7] = [
+const STAGES: [Stage; 8] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
     Stage { name: "validity", about: "8,000 healthy rollouts of four hours", run: validity },
     Stage { name: "golden", about: "Python computes the same buckets", run: golden },
     Stage { name: "web", about: "the façade and the vectors in Node", run: web },
+    Stage {
+        name: "conformance",
+        about: "every build of the engine gives the same bytes",
+        run: conformance,
+    },
     Stage { name: "docs", about: "rustdoc has no warning", run: docs },
 ];
 
@@ -111,6 +116,10 @@ fn web() -> Result<(), TaskError> {
     test_web::run(&test_web::Args {})
 }
 
+fn conformance() -> Result<(), TaskError> {
+    conformance::run(&conformance::Args::default())
+}
+
 /// These docs are for readers of the code: they show private items and may link to them.
 const DOC_FLAGS: &str = "-D warnings -A rustdoc::private-intra-doc-links";
 
@@ -123,7 +132,7 @@ fn docs() -> Result<(), TaskError> {
 }
 
 fn stages_help() -> String {
-    let lines = STAGES.map(|stage| format!("  {:<8} {}", stage.name, stage.about));
+    let lines = STAGES.map(|stage| format!("  {:<11} {}", stage.name, stage.about));
     format!("Stages, in order:\n{}", lines.join("\n"))
 }
 
@@ -133,7 +142,7 @@ fn summary(done: &[(&str, Duration)], passed: bool) -> String {
     for (index, (name, time)) in done.iter().enumerate() {
         let failed = !passed && index + 1 == done.len();
         let word = if failed { "FAILED" } else { "passed" };
-        text = format!("{text}\n{word}  {name:<8} {:>8}", seconds(*time));
+        text = format!("{text}\n{word}  {name:<11} {:>8}", seconds(*time));
     }
     text
 }
@@ -164,7 +173,7 @@ mod tests {
     fn only_the_last_stage_of_a_failed_run_is_marked() {
         let done = [("format", Duration::from_millis(1500)), ("lints", Duration::ZERO)];
         let text = summary(&done, false);
-        assert!(text.contains("passed  format      1.5 s"), "{text}");
+        assert!(text.contains("passed  format         1.5 s"), "{text}");
         assert!(text.contains("FAILED  lints"), "{text}");
         assert!(!summary(&done, true).contains("FAILED"));
     }

@@ -23,7 +23,7 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     Run::program("node", NODE_HINT, &args).show()
 }
 
-fn require_node() -> Result<(), TaskError> {
+pub(crate) fn require_node() -> Result<(), TaskError> {
     let found = Run::program("node", NODE_HINT, &["--version"]).output()?;
     match major(&found) {
         Some(major) if major >= NODE_MAJOR_MIN => Ok(()),
