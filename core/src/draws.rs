@@ -6,14 +6,16 @@ use borsh::{BorshDeserialize, BorshSerialize};
 /// OOPSLA 2014). Written here because its sequence is part of what a seed promises: a
 /// library may change its generator between versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Draws(u64);
+pub struct Draws(u64);
 
 impl Draws {
-    pub(crate) fn new(seed: u64) -> Draws {
+    /// The sequence of this seed.
+    pub fn new(seed: u64) -> Draws {
         Draws(seed)
     }
 
-    pub(crate) fn next_u64(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -21,8 +23,9 @@ impl Draws {
         z ^ (z >> 31)
     }
 
+    /// The next number for a [`decide`](crate::Policy::decide).
     #[inline]
-    pub(crate) fn next_u32(&mut self) -> u32 {
+    pub fn next_u32(&mut self) -> u32 {
         (self.next_u64() >> 32) as u32
     }
 }

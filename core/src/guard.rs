@@ -10,9 +10,9 @@ use crossfade_protocol::plan;
 use crate::event::NodeChange;
 use crate::tally::Tally;
 
-/// The guard's memory.
+/// The guard's memory. [`Guard::default`] is armed on counts that begin at zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Guard {
+pub struct Guard {
     /// Requests and failures of the new version when the policy came into force.
     requests: u64,
     failures: u64,
@@ -20,21 +20,20 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Armed anew: only what comes from now on counts.
-    pub(crate) fn armed(newest: &Tally) -> Guard {
+    /// Armed anew: only what comes from now on counts. `newest` is the new version's
+    /// counts so far.
+    pub fn armed(newest: &Tally) -> Guard {
         Guard { requests: newest.requests, failures: newest.failures, tripped: false }
     }
 
-    pub(crate) fn tripped(&self) -> bool {
+    /// Whether it has tripped: everything goes to the stable version.
+    pub fn tripped(&self) -> bool {
         self.tripped
     }
 
-    /// Looks at the new version's counts; says so when it trips.
-    pub(crate) fn look(
-        &mut self,
-        rule: Option<&plan::Guard>,
-        newest: &Tally,
-    ) -> Option<NodeChange> {
+    /// Looks at the new version's counts, which only grow, after an outcome; says so
+    /// when it trips, and only then. Without a rule it never does.
+    pub fn look(&mut self, rule: Option<&plan::Guard>, newest: &Tally) -> Option<NodeChange> {
         let rule = rule.filter(|_| !self.tripped)?;
         let requests = newest.requests.saturating_sub(self.requests);
         let failures = newest.failures.saturating_sub(self.failures);
