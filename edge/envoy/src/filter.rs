@@ -1,0 +1,154 @@
+//! One request: decided on its way in, counted and marked on its way out.
+//!
+//! # Host calls
+//!
+//! | when | what | calls |
+//! |---|---|---|
+//! | request headers | clock, key header (cookie, address), version header set | 3 |
+//! | | key header with a comma in it: is it one value? | + 1 |
+//! | | each attribute that a rule asks for and no earlier one did | + 1 |
+//! | response headers | `:status`, clock | 2 |
+//! | | each of `deprecation`, `sunset` and `link` that the version has | + 1 |
+//! | | the reason's header, where one is configured | + 1 |
+//! | end | nothing; without a response: what Envoy answered | 0; 1 |
+//!
+//! Without a policy: the version header removed, 1 call, and none for the response.
+//!
+//! # A request without a response
+//!
+//! What Envoy answers by itself (no healthy upstream, a reset, its own time-out) passes
+//! through the response headers and counts by its status. A response that never came is
+//! counted under the class `none`. If Envoy was about to answer 500 to 599, it is a
+//! failure of the version. Otherwise the client went away, which says nothing of the
+//! version: neither a success, for clients also leave what hangs, nor a failure, for then
+//! a client could trip the guard by hanging up. It stays the difference between `routed`
+//! and `requests`.
+
+use std::rc::Rc;
+
+use crossfade_core::protocol::Reason;
+use crossfade_core::protocol::request::Outcome;
+use crossfade_core::request::Request;
+
+use crate::host::Host;
+use crate::metrics::Class;
+use crate::node::{InForce, Node};
+use crate::request::Found;
+
+/// The key that traps in a build with the feature `test-trap`.
+#[cfg(feature = "test-trap")]
+pub const TRAP_KEY: &[u8] = b"crossfade-test-trap";
+
+/// The headers that the filter writes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderNames {
+    /// On the request: the version.
+    pub version: String,
+    /// On the response: the reason, if wanted.
+    pub reason: Option<String>,
+}
+
+/// One request.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// From the decision until it is counted how the request ended.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    in_force: Rc<InForce>,
+    version: u16,
+    reason: Reason,
+    started_ns: u64,
+}
+
+impl Exchange {
+    /// The request's headers are here: decides, and says so to the routes.
+    pub fn request(&mut self, host: &impl Host, node: &mut Node, names: &HeaderNames) {
+        let Some(in_force) = node.in_force().cloned() else {
+            host.remove_request_header(&names.version);
+            node.metrics.without_policy();
+            return;
+        };
+        let started_ns = host.now_ns();
+        let found = Found::new(host, &in_force.places);
+        let key = found.key();
+        #[cfg(feature = "test-trap")]
+        trap(key.as_deref());
+        let request = Request {
+            key: key.as_deref(),
+            attributes: &found,
+            traffic: None,
+            guard_tripped: node.guard_tripped(),
+        };
+        let decision = in_force.policy.decide(&request, node.draw());
+        let version = decision.version;
+        host.set_request_header(&names.version, in_force.policy.version_name(version));
+        if let Some(slot) = in_force.slot(version) {
+            node.routed(slot, decision.reason);
+        }
+        self.open = Some(Open { in_force, version, reason: decision.reason, started_ns });
+    }
+
+    /// The response's headers are here: counts, and marks them.
+    pub fn response(&mut self, host: &impl Host, node: &mut Node, names: &HeaderNames) {
+        let Some(open) = self.open.take() else { return };
+        // A response without a readable status is none that Envoy would send on.
+        let status = host.response_header(":status").and_then(|text| status(&text)).unwrap_or(500);
+        let took_ns = host.now_ns().saturating_sub(open.started_ns);
+        let outcome = outcome(&open, is_failure(status), Some(took_ns as f64 / 1e6));
+        if let Some(slot) = open.in_force.slot(open.version) {
+            node.ended(host, slot, Class::Status(status), Some(&outcome));
+        }
+        if let Some(headers) = open.in_force.policy.headers(open.version) {
+            if let Some(deprecation) = &headers.deprecation {
+                host.set_response_header("deprecation", deprecation);
+            }
+            if let Some(sunset) = &headers.sunset {
+                host.set_response_header("sunset", sunset);
+            }
+            if let Some(link) = &headers.link {
+                host.add_response_header("link", link);
+            }
+        }
+        if let Some(name) = &names.reason {
+            host.set_response_header(name, open.reason.as_str());
+        }
+    }
+
+    /// The exchange is over.
+    pub fn end(&mut self, host: &impl Host, node: &mut Node) {
+        let Some(open) = self.open.take() else { return };
+        let Some(slot) = open.in_force.slot(open.version) else { return };
+        let answered = host.property(&["response", "code"]).and_then(|code| number(&code));
+        let failed = answered.is_some_and(is_failure).then(|| outcome(&open, true, None));
+        node.ended(host, slot, Class::None, failed.as_ref());
+    }
+}
+
+fn outcome(open: &Open, failed: bool, latency_ms: Option<f64>) -> Outcome {
+    Outcome { version: usize::from(open.version), user_id: None, failed, latency_ms, count: None }
+}
+
+fn is_failure(status: u16) -> bool {
+    (500..=599).contains(&status)
+}
+
+/// A status as it stands in `:status`.
+pub(crate) fn status(text: &[u8]) -> Option<u16> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A property that is a number.
+fn number(bytes: &[u8]) -> Option<u16> {
+    u16::try_from(i64::from_le_bytes(bytes.try_into().ok()?)).ok()
+}
+
+#[cfg(feature = "test-trap")]
+#[expect(clippy::panic, reason = "to trap is what this is for")]
+fn trap(key: Option<&[u8]>) {
+    if key == Some(TRAP_KEY) {
+        panic!("the key that traps");
+    }
+}

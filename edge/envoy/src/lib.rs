@@ -1,0 +1,35 @@
+//! The engine in an Envoy, as a proxy-wasm filter.
+//!
+//! *Does:* find the key of a request, decide with the engine, write the version to a header
+//! that ordinary routes choose by, mark responses of an old version, count, take newer
+//! policies from a control server and report totals to it, and show all this in Envoy's
+//! statistics. Everything but `envoy.rs` runs natively too, over a [`host::Host`].
+//!
+//! *Does not:* forward requests, look at bodies, keep the identities of clients, or move a
+//! rollout: that is the controller's.
+
+// A trap costs every request in flight on that worker, so nothing here may.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::unreachable
+)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+pub mod config;
+pub mod control;
+mod cookie;
+#[cfg(target_arch = "wasm32")]
+mod envoy;
+pub mod filter;
+pub mod host;
+pub mod live;
+pub mod metrics;
+pub mod node;
+mod report;
+mod request;
+pub mod root;
+mod shared;

@@ -1,0 +1,188 @@
+//! One instance of the filter: the policy in force, what was counted, and the guard.
+
+use std::rc::Rc;
+
+use crossfade_core::Policy;
+use crossfade_core::draws::Draws;
+use crossfade_core::event::NodeChange;
+use crossfade_core::guard::Guard;
+use crossfade_core::protocol::Reason;
+use crossfade_core::protocol::plan::Plan;
+use crossfade_core::protocol::request::Outcome;
+use crossfade_core::protocol::totals::VersionTotals;
+use crossfade_core::tally::Tally;
+
+use crate::host::{Host, Level};
+use crate::metrics::{Class, Metrics};
+use crate::request::Places;
+
+/// Names of versions that one instance has counted under. Versions beyond it are decided
+/// and not counted; a policy has at most 16, so this is many migrations.
+const SLOTS_MAX: usize = 256;
+
+/// What is known of an instance of the filter.
+#[derive(Debug)]
+pub struct Node {
+    in_force: Option<Rc<InForce>>,
+    /// Counts by version name; a slot is never removed or reused, so a request that began
+    /// under an older policy still counts for the version it was sent to.
+    slots: Vec<Slot>,
+    guard: Guard,
+    draws: Draws,
+    /// Grows with everything that is counted.
+    counted: u64,
+    pub(crate) metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Slot {
+    version: String,
+    tally: Tally,
+}
+
+/// A policy, and what is made from it once.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub(crate) policy: Policy,
+    pub(crate) places: Places,
+    /// The slot of each version.
+    slots: Vec<Option<usize>>,
+}
+
+impl InForce {
+    /// Where this version is counted.
+    pub(crate) fn slot(&self, version: u16) -> Option<usize> {
+        self.slots.get(usize::from(version)).copied().flatten()
+    }
+}
+
+impl Node {
+    /// Without a policy. `seed` is for draws, where no key decides.
+    pub fn new(seed: u64) -> Node {
+        Node {
+            in_force: None,
+            slots: Vec::new(),
+            guard: Guard::default(),
+            draws: Draws::new(seed),
+            counted: 0,
+            metrics: Metrics::default(),
+        }
+    }
+
+    pub(crate) fn in_force(&self) -> Option<&Rc<InForce>> {
+        self.in_force.as_ref()
+    }
+
+    /// The revision of the policy in force.
+    pub fn revision(&self) -> Option<u64> {
+        self.in_force.as_ref().map(|in_force| in_force.policy.revision())
+    }
+
+    /// Whether a policy of this revision would be taken: the first one, and newer ones.
+    pub fn takes(&self, revision: u64) -> bool {
+        self.revision().is_none_or(|mine| revision > mine)
+    }
+
+    /// Puts a plan into force, and arms the guard anew.
+    ///
+    /// It is compiled without regard to the one before, so that every instance decides
+    /// the same whenever it began: where a split's history counts, the document says so
+    /// (`split_buckets`).
+    pub fn adopt(&mut self, plan: Plan, revision: u64) {
+        let places = Places::of(&plan);
+        let policy = Policy::new(plan, revision, None);
+        let slots: Vec<_> = policy.versions().iter().map(|name| self.slot_of(name)).collect();
+        self.metrics.grow(self.slots.len());
+        let newest = slots.get(usize::from(policy.newest())).copied().flatten();
+        let newest = newest.and_then(|slot| self.slots.get(slot));
+        self.guard = newest.map(|slot| Guard::armed(&slot.tally)).unwrap_or_default();
+        self.in_force = Some(Rc::new(InForce { policy, places, slots }));
+    }
+
+    fn slot_of(&mut self, version: &str) -> Option<usize> {
+        let known = self.slots.iter().position(|slot| slot.version == version);
+        if known.is_none() && self.slots.len() < SLOTS_MAX {
+            self.slots.push(Slot { version: version.to_owned(), tally: Tally::default() });
+            return self.slots.len().checked_sub(1);
+        }
+        known
+    }
+
+    pub(crate) fn draw(&mut self) -> u32 {
+        self.draws.next_u32()
+    }
+
+    /// Whether the guard has sent everything to the stable version.
+    pub fn guard_tripped(&self) -> bool {
+        self.guard.tripped()
+    }
+
+    /// Counts a request on its way to a version.
+    pub(crate) fn routed(&mut self, slot: usize, reason: Reason) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.tally.routed = slot.tally.routed.saturating_add(1);
+        }
+        self.counted = self.counted.saturating_add(1);
+        self.metrics.decided(slot, reason);
+    }
+
+    /// Counts how a request ended. `outcome` is `None` where nothing is known of how the
+    /// version did.
+    pub(crate) fn ended(
+        &mut self,
+        host: &impl Host,
+        slot: usize,
+        class: Class,
+        outcome: Option<&Outcome>,
+    ) {
+        self.metrics.ended(slot, class);
+        let (Some(outcome), Some(counted)) = (outcome, self.slots.get_mut(slot)) else { return };
+        counted.tally.record(outcome);
+        self.counted = self.counted.saturating_add(1);
+        let Some(in_force) = &self.in_force else { return };
+        if in_force.slot(in_force.policy.newest()) != Some(slot) {
+            return;
+        }
+        let rule = in_force.policy.plan().guard;
+        if let Some(change) = self.guard.look(rule.as_ref(), &counted.tally) {
+            host.log(Level::Warn, &tripped(&in_force.policy, &change));
+            self.metrics.guard(host, true);
+        }
+    }
+
+    /// Grows with everything that is counted; 0 is nothing yet.
+    pub fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// The counts since the start, of the policy's versions in its order. A version that a
+    /// newer policy no longer has keeps its counts here, and they are shown again with it.
+    pub fn totals(&self) -> Vec<VersionTotals> {
+        let Some(in_force) = &self.in_force else { return Vec::new() };
+        let counted = in_force.slots.iter().flatten().filter_map(|slot| self.slots.get(*slot));
+        counted.map(|slot| slot.tally.to_totals(&slot.version)).collect()
+    }
+
+    /// Brings Envoy's statistics up to date.
+    pub(crate) fn flush(&mut self, host: &impl Host) {
+        self.metrics.flush(host, self.slots.iter().map(|slot| slot.version.as_str()));
+        // Another instance that adopted this policy later has set it to 0.
+        if self.guard.tripped() {
+            self.metrics.guard(host, true);
+        }
+    }
+}
+
+fn tripped(policy: &Policy, change: &NodeChange) -> String {
+    let NodeChange::GuardTripped { failures, requests, max_failure_ratio } = change else {
+        return format!("crossfade: {change:?}");
+    };
+    format!(
+        "crossfade: guard tripped: {failures} of {requests} requests of {} failed, over the \
+         policy's max_failure_ratio of {max_failure_ratio}; everything goes to {} until a policy \
+         newer than revision {} comes",
+        policy.version_name(policy.newest()),
+        policy.version_name(crossfade_core::policy::STABLE),
+        policy.revision(),
+    )
+}

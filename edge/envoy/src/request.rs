@@ -1,0 +1,129 @@
+//! What a decision looks at, found in a request: the key, and attributes.
+//!
+//! Attributes are looked up only when a rule asks for one, each at most once. What is not
+//! there, empty, too long or there several times is absent: where two parties read one
+//! request in two ways, a client could be two people at once.
+
+use std::cell::OnceCell;
+
+use crossfade_core::protocol::limits::{ATTRIBUTE_BYTES_MAX, KEY_BYTES_MAX};
+use crossfade_core::protocol::plan::{AttributeSource, KeyFrom, Plan};
+use crossfade_core::request::Attributes;
+
+use crate::cookie;
+use crate::host::Host;
+
+/// Where a policy's plan says that the parts are; made once a policy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    key: Option<Place>,
+    attributes: Vec<(String, Place)>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Header(String),
+    Cookie(String),
+    Address,
+}
+
+impl From<&AttributeSource> for Place {
+    fn from(source: &AttributeSource) -> Place {
+        match source {
+            AttributeSource::Header(name) => Place::Header(name.clone()),
+            AttributeSource::Cookie(name) => Place::Cookie(name.clone()),
+        }
+    }
+}
+
+impl Places {
+    pub(crate) fn of(plan: &Plan) -> Places {
+        let key = match &plan.key.from {
+            KeyFrom::Header(name) => Some(Place::Header(name.clone())),
+            KeyFrom::Cookie(name) => Some(Place::Cookie(name.clone())),
+            KeyFrom::Address => Some(Place::Address),
+            // Without a source it is absent, as any other attribute.
+            KeyFrom::Attribute(name) => plan.attributes.get(name).map(Place::from),
+        };
+        // Nothing but a rule looks at attributes.
+        let sources = plan.attributes.0.iter().filter(|_| !plan.rules.is_empty());
+        let attributes = sources.map(|(name, source)| (name.clone(), source.into())).collect();
+        Places { key, attributes }
+    }
+}
+
+/// One request, and what was found in it so far.
+pub(crate) struct Found<'r, H> {
+    host: &'r H,
+    places: &'r Places,
+    cookies: OnceCell<Option<Vec<u8>>>,
+    attributes: Vec<OnceCell<Option<String>>>,
+}
+
+impl<'r, H: Host> Found<'r, H> {
+    pub(crate) fn new(host: &'r H, places: &'r Places) -> Found<'r, H> {
+        let attributes = vec![OnceCell::new(); places.attributes.len()];
+        Found { host, places, cookies: OnceCell::new(), attributes }
+    }
+
+    /// The routing key, in bytes of any kind.
+    pub(crate) fn key(&self) -> Option<Vec<u8>> {
+        let key = self.look(self.places.key.as_ref()?)?;
+        Some(key).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()))
+    }
+
+    fn look(&self, place: &Place) -> Option<Vec<u8>> {
+        match place {
+            Place::Header(name) => single(self.host, name),
+            Place::Cookie(name) => {
+                let cookies = self.cookies.get_or_init(|| self.host.request_header("cookie"));
+                cookie::find(cookies.as_deref()?, name.as_bytes()).map(<[u8]>::to_vec)
+            }
+            Place::Address => {
+                let address = self.host.property(&["source", "address"])?;
+                Some(without_port(&address).to_vec())
+            }
+        }
+    }
+}
+
+impl<H: Host> Attributes for Found<'_, H> {
+    fn get(&self, name: &str) -> Option<&str> {
+        let place = self.places.attributes.iter().position(|(known, _)| known == name)?;
+        let found = self.attributes.get(place)?.get_or_init(|| {
+            let (_, place) = self.places.attributes.get(place)?;
+            let value = self.look(place)?;
+            if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX {
+                return None;
+            }
+            String::from_utf8(value).ok()
+        });
+        found.as_deref()
+    }
+}
+
+/// The value of a header that has one.
+///
+/// Asking for the values joined costs one host call, as asking for the first does. Only a
+/// comma leaves open whether there are several, or one with a comma in it.
+fn single(host: &impl Host, name: &str) -> Option<Vec<u8>> {
+    let joined = host.request_header_joined(name)?;
+    if joined.contains(&b',') && host.request_header(name)?.len() != joined.len() {
+        return None;
+    }
+    Some(joined)
+}
+
+/// `192.0.2.1:80` and `[2001:db8::1]:80` without port and brackets. Others as they are.
+fn without_port(address: &[u8]) -> &[u8] {
+    let Some(colon) = address.iter().rposition(|byte| *byte == b':') else { return address };
+    let (host, port) = address.split_at(colon);
+    if !port.iter().skip(1).all(u8::is_ascii_digit) {
+        return address;
+    }
+    match host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")) {
+        Some(inner) => inner,
+        None if host.contains(&b':') => address,
+        None => host,
+    }
+}
