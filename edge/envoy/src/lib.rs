@@ -27,6 +27,8 @@ mod envoy;
 pub mod filter;
 pub mod host;
 pub mod live;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod memory;
 pub mod metrics;
 pub mod node;
 mod report;
