@@ -206,3 +206,99 @@ pub(crate) fn node_name(name: &[u8]) -> Option<String> {
     }
     Some(cut).filter(|cut| !cut.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"{"api":"users","versions":["v1","v2"],"key":{"header":"x"}}"#;
+
+    #[track_caller]
+    fn problems(text: &str, expected: &[&str]) {
+        let problems = Config::read(text.as_bytes()).unwrap_err();
+        let found: Vec<_> = problems.list.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_not_written_has_its_default() {
+        let config = Config::read(format!(r#"{{"policy":{POLICY}}}"#).as_bytes()).unwrap();
+        assert_eq!(config.policy.unwrap().api, "users");
+        assert_eq!((config.revision, config.control, config.node), (0, None, None));
+        assert_eq!((config.version_header.as_str(), config.reason_header), ("x-api-version", None));
+        let config = Config::read(br#"{"control":{"cluster":"c"}}"#).unwrap();
+        assert_eq!(config.policy, None);
+        let control = Control {
+            cluster: "c".to_owned(),
+            authority: "crossfade".to_owned(),
+            path: "/v1".to_owned(),
+            poll_ms: 1000,
+            timeout_ms: 1000,
+            report_ms: 1000,
+            token: None,
+        };
+        assert_eq!(config.control, Some(control));
+    }
+
+    #[test]
+    fn what_is_written_is_taken() {
+        let text = format!(
+            r#"{{"policy":{POLICY},"revision":3,"node":"edge-1","version_header":"X-Version","reason_header":"X-Why",
+               "control":{{"cluster":"c","authority":"a","path":"/base/","poll_ms":10,"timeout_ms":3600000,"report_ms":20,"token":"t"}}}}"#
+        );
+        let config = Config::read(text.as_bytes()).unwrap();
+        assert_eq!((config.revision, config.node.as_deref()), (3, Some("edge-1")));
+        assert_eq!(config.version_header, "x-version");
+        assert_eq!(config.reason_header.as_deref(), Some("x-why"));
+        let control = config.control.unwrap();
+        assert_eq!((control.authority.as_str(), control.path.as_str()), ("a", "/base"));
+        assert_eq!((control.poll_ms, control.timeout_ms, control.report_ms), (10, 3_600_000, 20));
+        assert_eq!(control.token.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once() {
+        let long = "n".repeat(101);
+        problems(
+            &format!(
+                r#"{{"policy":{{"api":"users","versions":["v1"],"key":{{"header":"x"}},"stikcy":true}},
+                    "revision":-1,"node":"{long}","version_header":":path","reason_header":"a b","polcy":1,
+                    "control":{{"authority":"","path":"v1","poll_ms":9,"timeout_ms":3600001,"report_ms":"1s","token":"a b","tokn":1}}}}"#
+            ),
+            &[
+                "revision: -1 is not a whole number from 0 to 18446744073709551615",
+                "control: `cluster` is missing: the cluster that leads to the control server",
+                "control.authority: \"\" is not a name: at least one character, none of them a control character",
+                "control.path: \"v1\" is not a path: \"/\" and printable ASCII without spaces",
+                "control.poll_ms: 9 is not a number of milliseconds from 10 to 3600000 (an hour)",
+                "control.timeout_ms: 3600001 is not a number of milliseconds from 10 to 3600000 (an hour)",
+                "control.report_ms: \"1s\" is not a number of milliseconds from 10 to 3600000 (an hour)",
+                "control.token: not a token: 1 to 4096 printable ASCII characters without spaces",
+                "control.tokn: unknown field; did you mean `token`?",
+                "node: 101 bytes are over the limit of 100",
+                "version_header: \":path\" is not the name of a header that may be set",
+                "reason_header: \"a b\" is not the name of a header that may be set",
+                "polcy: unknown field; did you mean `policy`?",
+                "policy.versions: fewer than two versions: there is nothing to migrate",
+                "policy.stikcy: unknown field; did you mean `sticky`?",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_configuration_says_where_decisions_come_from() {
+        let needed = "`policy` or `control` is needed: where should decisions come from?";
+        problems("{}", &[needed]);
+        problems(r#"{"policy":null}"#, &[needed]);
+        problems(r#"{"policy":[]}"#, &["policy: a list is not an object"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_in_one_line() {
+        problems("", &["not JSON: EOF while parsing a value at column 0"]);
+        problems("[]", &["a list is not an object"]);
+        problems(r#"{"node":"a","node":"b"}"#, &["not JSON: duplicate key `node` at column 18"]);
+        let problems = Config::read(b"\xff").unwrap_err();
+        assert_eq!(problems.to_string(), "not JSON: not UTF-8");
+    }
+}

@@ -22,3 +22,49 @@ pub(crate) fn find<'h>(header: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(header: &str, expected: Option<&str>) {
+        assert_eq!(find(header.as_bytes(), b"uid"), expected.map(str::as_bytes), "{header}");
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        check("uid=7", Some("7"));
+        check("a=b; uid=7; c=d", Some("7"));
+        check("a=b;uid=7;c=d", Some("7"));
+        check("  a=b ;  uid = 7 ; ", Some("7"));
+        check("xuid=1; uid=7; uidx=2", Some("7"));
+        check("a=uid=8; uid=7", Some("7"));
+    }
+
+    #[test]
+    fn values_are_taken_as_they_stand() {
+        check("uid=a=b==", Some("a=b=="));
+        check("uid=\"quoted\"", Some("quoted"));
+        check("uid=\"half", Some("\"half"));
+        check("uid=\"", Some("\""));
+        check("uid=\"\"", Some(""));
+        check("uid=a%20b", Some("a%20b"));
+        check("uid=", Some(""));
+        assert_eq!(find(b"a=\xff; uid=\xfe\x00", b"uid"), Some(&b"\xfe\x00"[..]));
+    }
+
+    #[test]
+    fn odd_headers_have_no_such_cookie() {
+        for header in ["", ";", ";;;", "uid", "uid; a=b", "=uid", "=", "UID=7", "a=b, uid=7"] {
+            check(header, None);
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_is_there_twice_has_no_value() {
+        check("uid=7; uid=8", None);
+        check("uid=7; a=b; uid=7", None);
+        check("uid=7; uid=8; uid=9", None);
+    }
+}

@@ -59,8 +59,10 @@ impl Live {
         instance: u64,
         now_ms: u64,
     ) {
-        if keys.revision(host).is_some_and(|revision| node.takes(revision)) {
-            self.take_shared(host, node, keys);
+        if keys.revision(host).is_some_and(|revision| node.takes(revision))
+            && let Some(revision) = self.take_shared(host, node, keys)
+        {
+            announce(host, node, revision);
         }
         if let Some(waiting) = self.waiting {
             // Also when the clock went back by more than a question may take.
@@ -91,15 +93,14 @@ impl Live {
         }
     }
 
-    fn take_shared(&mut self, host: &impl Host, node: &mut Node, keys: &Keys) {
-        let Some(record) = keys.policy(host).filter(|record| node.takes(record.revision)) else {
-            return;
-        };
+    /// Puts the shared policy into force, if it is newer; its revision then.
+    fn take_shared(&mut self, host: &impl Host, node: &mut Node, keys: &Keys) -> Option<u64> {
+        let record = keys.policy(host).filter(|record| node.takes(record.revision))?;
         // Who put it there has read it: a failure here is one of memory, not of a server.
-        if let Ok((revision, plan)) = read(&record.body) {
-            self.etag = Some(record.etag).filter(|etag| !etag.is_empty());
-            adopt(host, node, plan, revision);
-        }
+        let (revision, plan) = read(&record.body).ok()?;
+        self.etag = Some(record.etag).filter(|etag| !etag.is_empty());
+        node.adopt(plan, revision);
+        Some(revision)
     }
 
     /// Whether this is the answer to a question of ours; then it was taken in.
@@ -145,7 +146,8 @@ impl Live {
             let record =
                 Record { revision, etag: etag.clone().unwrap_or_default(), body: body.to_vec() };
             keys.publish(host, &record);
-            adopt(host, node, plan, revision);
+            node.adopt(plan, revision);
+            announce(host, node, revision);
         } else if let Some(mine) = node.revision().filter(|mine| revision < *mine) {
             let text = format!("revision {revision} is older than {mine}, which is in force");
             return Err(Trouble::new(Kind::Invalid, text));
@@ -161,8 +163,7 @@ pub(crate) fn not_sent(control: &Control) -> Trouble {
     Trouble::new(Kind::Unreachable, format!("cannot call the cluster `{cluster}`"))
 }
 
-fn adopt(host: &impl Host, node: &mut Node, plan: Plan, revision: u64) {
-    node.adopt(plan, revision);
+fn announce(host: &impl Host, node: &mut Node, revision: u64) {
     node.metrics.policy(host, revision);
     node.metrics.guard(host, false);
     host.log(Level::Info, &format!("crossfade: policy revision {revision} is in force"));

@@ -1,6 +1,8 @@
 //! One request at a time: where it goes, what is written to it, and how many host calls
 //! that takes.
 
+#![expect(clippy::unwrap_used, reason = "a test falls over")]
+
 use crossfade_envoy::memory::{Instance, MemoryHost};
 
 const CANARY: &str = r#"{"policy":{"api":"users","versions":{"from":"v1","to":"v2"},"key":{"header":"x-user-id"},"canary_percentage":10}}"#;
