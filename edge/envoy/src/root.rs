@@ -116,7 +116,9 @@ impl Remote {
     fn tick(&mut self, host: &impl Host, node: &mut Node) {
         if self.instance.is_none() {
             self.instance = self.keys.instance(host).map(|number| {
-                let own = || host.property(&["node", "id"]).and_then(|id| node_name(&id));
+                // Where Envoy 1.40 has it, and where older ones do.
+                let paths = [&["xds", "node", "id"][..], &["node", "id"]];
+                let own = || paths.iter().find_map(|path| node_name(&host.property(path)?));
                 let name = self.node.clone().or_else(own).unwrap_or_else(|| "envoy".to_owned());
                 (number, format!("{name}/{number}"))
             });

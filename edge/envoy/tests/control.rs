@@ -346,20 +346,21 @@ fn instances_have_names_and_epochs_of_their_own() {
 
 #[test]
 fn without_a_name_of_its_own_a_node_has_the_proxys() {
-    let name = |id: Option<&[u8]>| {
+    let name = |path: &str, id: &[u8]| {
         let host = MemoryHost::default();
-        let properties = id.map(|id| ("node.id".to_owned(), id.to_vec()));
+        let properties = Some((path.to_owned(), id.to_vec()));
         host.properties.replace(properties.into_iter().collect());
         let mut instance = start(host, &inline(0, 1).replace(r#","node":"edge-1""#, ""));
         instance.exchange(&[("x-user-id", b"a")], "200");
         instance.tick_after(200);
         reports(&mut instance).remove(0).1.node
     };
-    assert_eq!(name(Some(b"pod-7")), "pod-7/1");
-    assert_eq!(name(Some(b"")), "envoy/1");
-    assert_eq!(name(Some(b"\xff")), "envoy/1");
-    assert_eq!(name(None), "envoy/1");
-    assert_eq!(name(Some("é".repeat(200).as_bytes())), format!("{}/1", "é".repeat(50)));
+    assert_eq!(name("xds.node.id", b"pod-7"), "pod-7/1");
+    assert_eq!(name("node.id", b"pod-7"), "pod-7/1");
+    assert_eq!(name("xds.node.id", b""), "envoy/1");
+    assert_eq!(name("xds.node.id", b"\xff"), "envoy/1");
+    assert_eq!(name("none.of.them", b"pod-7"), "envoy/1");
+    assert_eq!(name("xds.node.id", "é".repeat(200).as_bytes()), format!("{}/1", "é".repeat(50)));
 }
 
 #[test]
