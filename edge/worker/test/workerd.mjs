@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { path as wasm } from './engine.mjs';
@@ -66,7 +66,7 @@ export async function serve(made, file) {
 }
 
 /**
- * Starts worker.js, or another `main`, with these bindings: text, objects as JSON, and
+ * Starts worker.js, or another `main` in its place, with these bindings: text, objects as JSON, and
  * `{service: port}` for what listens on that port of the loopback address.
  */
 export function serveWorker(bindings, main = 'worker.js') {
@@ -81,8 +81,8 @@ export function serveWorker(bindings, main = 'worker.js') {
     writeFileSync(join(made, `${name}.binding`), JSON.stringify(value));
     return `(name = "${name}", json = embed "${name}.binding")`;
   });
-  const modules = [main, ...readdirSync(made).filter((name) => name.endsWith('.js') && name !== main)]
-    .map((name) => `(name = "${name}", esModule = embed "${name}")`);
+  const others = readdirSync(made).filter((name) => name.endsWith('.js') && name !== main);
+  const modules = [main, ...others].map((file) => `(name = "${basename(file)}", esModule = embed "${file}")`);
   writeFileSync(join(made, 'test.capnp'), `
 using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
