@@ -93,9 +93,9 @@ export function raw(port, bytes) {
   });
 }
 
-/** Asks until `found` holds, and gives what was found; an error after ten seconds. */
-export async function eventually(what, ask, found) {
-  const deadline = Date.now() + 10_000;
+/** Asks until `found` holds, and gives what was found; an error when time is over. */
+export async function eventually(what, ask, found, withinMs = 10_000) {
+  const deadline = Date.now() + withinMs;
   for (;;) {
     const got = await ask();
     if (found(got)) return got;
