@@ -31,11 +31,12 @@ export function folder() {
 }
 
 /**
- * Starts workerd with a configuration in a folder; gives `{url, pid, log, stop}` when it
- * listens. `log()` is what it has written so far.
+ * Starts workerd with a configuration in a folder; gives `{url, port, ports, pid, log,
+ * stop}` when it listens on all its sockets. `log()` is what it has written so far.
  */
-export async function serve(made, file) {
-  const args = ['serve', join(made, file), '--socket-addr=http=127.0.0.1:0', '--control-fd=3', '--verbose'];
+export async function serve(made, file, sockets = ['http']) {
+  const addresses = sockets.map((socket) => `--socket-addr=${socket}=127.0.0.1:0`);
+  const args = ['serve', join(made, file), ...addresses, '--control-fd=3', '--verbose'];
   const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -51,14 +52,15 @@ export async function serve(made, file) {
     let said = '';
     child.stdio[3].setEncoding('utf8').on('data', (text) => {
       said += text;
-      const port = said.match(/"socket":"http","port":(\d+)/)?.[1];
-      if (port) resolve(Number(port));
+      const found = [...said.matchAll(/"socket":"(\w+)","port":(\d+)/g)];
+      if (found.length === sockets.length) resolve(Object.fromEntries(found.map(([, socket, port]) => [socket, Number(port)])));
     });
     ended.then((code) => reject(new Error(`workerd ended with ${code}: ${log}`)));
   });
   try {
-    const port = await listening;
-    return { url: `http://127.0.0.1:${port}`, port, pid: child.pid, log: () => log, stop };
+    const ports = await listening;
+    const port = ports[sockets[0]];
+    return { url: `http://127.0.0.1:${port}`, port, ports, pid: child.pid, log: () => log, stop };
   } catch (error) {
     await stop();
     throw error;
