@@ -1,7 +1,7 @@
 // The control server, as a worker sees it: GET /v1/policy and POST /v1/totals.
 
-// A policy is one line for the engine, of at most 4 MiB; this leaves room for its frame.
-const ANSWER_BYTES_MAX = 5 << 20;
+/** As the contract has it. */
+const ANSWER_BYTES_MAX = 4 << 20;
 
 /** What went wrong, and of which kind: `network`, `status`, `answer` or `too_large`. */
 export class ControlError extends Error {
@@ -40,10 +40,13 @@ export class Control {
     return { revision, document };
   }
 
-  /** Hands totals in, one line each. */
+  /** Hands totals in, one line each. Done, too, when the server refused some of them. */
   async totals(lines) {
     const headers = { ...this.#headers, 'content-type': 'application/json' };
-    await this.#body(await this.#send('/v1/totals', { method: 'POST', headers, body: lines }));
+    const response = await this.#send('/v1/totals', { method: 'POST', headers, body: lines });
+    if (response.status !== 400) return void (await this.#body(response));
+    const refused = (await this.#text(response)).split('\n').filter((line) => line.includes('"error"'));
+    console.warn(`crossfade: control server: ${refused.length} totals are refused: ${refused[0]}`);
   }
 
   async #send(path, options) {
@@ -60,6 +63,10 @@ export class Control {
       await response.body?.cancel();
       throw new ControlError('status', `answered ${response.status}`);
     }
+    return this.#text(response);
+  }
+
+  async #text(response) {
     const decoder = new TextDecoder();
     let text = '';
     let bytes = 0;

@@ -144,12 +144,21 @@ export class Edge {
 
   #putInForce({ document }, nowMs) {
     try {
-      if (this.#engine) return void this.#engine.configure(document, nowMs);
+      if (this.#engine) return this.#configure(document, nowMs);
     } catch (error) {
       // The document is good, so it is the counts that do not fit: versions have gone.
       if (error instanceof CrossfadeTrap) throw error;
     }
     this.#renew(document, nowMs);
+  }
+
+  #configure(document, nowMs) {
+    // An engine lays a split out so that few buckets move from where they were; all nodes
+    // must lay it out alike, whatever they had before. So it has none just before.
+    if (document.split && !document.split_buckets) {
+      this.#engine.configure({ ...document, split: undefined }, nowMs);
+    }
+    this.#engine.configure(document, nowMs);
   }
 
   // What requests need of a policy. An engine of its own says whether the document is
@@ -246,6 +255,7 @@ export class Edge {
       this.#handOver(Date.now());
       const final = [...this.#finalTotals];
       await this.#control.totals([...final, this.#totals()].join(''));
+      // Each line was taken in, or never will be.
       this.#finalTotals = this.#finalTotals.filter((line) => !final.includes(line));
       this.#counters.reports += 1;
     }));

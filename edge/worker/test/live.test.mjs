@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import test, { after, afterEach, before, beforeEach } from 'node:test';
 
+import { Crossfade } from '../crossfade.js';
+import { module } from './engine.mjs';
 import { control, eventually, get, getAll, origin } from './servers.mjs';
 import { serveWorker } from './workerd.mjs';
 
@@ -80,7 +82,7 @@ test('a server that is slow, silent, refusing or talking nonsense changes nothin
   const wrong = {
     status: (response) => response.writeHead(500).end('no'),
     answer: (response) => response.end('{"revision":2,"document'),
-    too_large: (response) => response.end(Buffer.alloc(6 << 20, ' ')),
+    too_large: (response) => response.end(Buffer.alloc((4 << 20) + 1, ' ')),
     network: (response) => setTimeout(() => response.end('late'), 5000).unref(),
     policy: (response) => response.end(JSON.stringify({ revision: 2, document: { api: 'users' } })),
   };
@@ -192,6 +194,31 @@ test('a policy that no longer has a version begins a new epoch, and nothing is l
     await ask();
     return server.reports.filter(({ epoch }) => epoch !== totals.epoch).at(-1)?.versions[0];
   }, (old) => old?.version === 'v1' && old.routed === routed && old.requests === routed - counters.outcomes_dropped);
+});
+
+test('a split lies where a node without a past would lay it', async (t) => {
+  const v3 = await origin('v3');
+  t.after(() => v3.stop());
+  const three = { ...base, versions: ['v1', 'v2', 'v3'] };
+  const [early, late] = [{ v1: 60, v2: 30, v3: 10 }, { v1: 30, v2: 30, v3: 40 }];
+  await start({ POLICY: { ...three, split: early }, ORIGIN_v3: { service: v3.port } });
+  const keys = Array.from({ length: 300 }, (_, n) => `user-${n}`);
+  await getAll(keys, ask);
+  server.policy = { revision: 1, document: { ...three, split: late } };
+  await reaches(1);
+  const fresh = new Crossfade(module, { policy: { ...three, split: late } });
+  const grown = new Crossfade(module, { policy: { ...three, split: early } });
+  grown.configure({ ...three, split: late });
+  const expected = keys.map((key) => fresh.route(key).version);
+  assert.deepEqual(await getAll(keys, ask), expected);
+  assert.notDeepEqual(keys.map((key) => grown.route(key).version), expected);
+});
+
+test('totals that are refused are not sent for ever', async () => {
+  await start({ POLICY: all('v2') });
+  server.refuse = true;
+  await eventually('a refusal', async () => { await ask(); return edge.log(); }, (log) => log.includes('1 totals are refused: {"type":"error"'));
+  assert.ok((await status()).counters.reports > 0);
 });
 
 test('a thousand requests under way see a new policy come', async () => {

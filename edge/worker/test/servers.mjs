@@ -42,6 +42,9 @@ export async function control() {
     state.tokens.push(request.headers.authorization);
     if (request.method === 'POST' && request.url === '/v1/totals') {
       const lines = body.trimEnd().split('\n').map((line) => JSON.parse(line));
+      if (state.refuse) {
+        return response.writeHead(400).end(lines.map(() => '{"type":"error","code":12,"text":"no"}\n').join(''));
+      }
       state.reports.push(...lines);
       return response.end(lines.map(() => '{"type":"merge_ok","new":true,"sources":1}\n').join(''));
     }
