@@ -4,12 +4,10 @@
 //! guard, brownout, pin, first matching rule, split or canary, stable. It never waits,
 //! never allocates and cannot fail.
 
-mod headers;
-
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::sync::Arc;
 
-use crossfade_protocol::plan::{self, OnMissingKey, Plan};
+use crossfade_protocol::plan::{self, Headers, OnMissingKey, Plan};
 use crossfade_protocol::{Reason, Share};
 
 use crate::bucket::{Seed, bucket_of_draw, bucket_of_key};
@@ -18,8 +16,6 @@ use crate::gate::sentence::Names;
 use crate::request::Request;
 use crate::rule::{self, Rule, Then};
 use crate::split::Split;
-
-pub use headers::Headers;
 
 /// The version everything falls back to: the first of the list.
 pub const STABLE: u16 = 0;

@@ -1,6 +1,7 @@
 //! Splits: which version owns which bucket.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use crossfade_protocol::layout;
 use crossfade_protocol::share::{BUCKETS, Share};
 
 /// A table of bucket ranges, one version each, that covers all 10,000.
@@ -19,15 +20,7 @@ impl Split {
     ///
     /// All weights zero: everything to version 0. (A plan cannot say that.)
     pub fn new(weights: &[u32]) -> Split {
-        let mut ranges = Vec::new();
-        let mut end = 0;
-        for (version, count) in counts(weights).into_iter().enumerate().rev() {
-            if count > 0 {
-                end += count;
-                ranges.push((end, version as u16));
-            }
-        }
-        Split { ranges }
+        Split { ranges: layout::plain(weights) }
     }
 
     /// A table written out: `(end, version)` with ends that rise to 10,000.
@@ -66,7 +59,7 @@ impl Split {
     /// Version 0 gives its lowest buckets away, every other its highest, so that with
     /// two versions the result is the plain layout again.
     pub fn reweighted(&self, weights: &[u32]) -> Split {
-        let target = counts(weights);
+        let target = layout::counts(weights);
         let mut owners = self.owners();
         let mut surplus: Vec<i32> = target.iter().map(|count| -i32::from(*count)).collect();
         for owner in &owners {
@@ -124,45 +117,6 @@ impl Split {
     }
 }
 
-/// 10,000 buckets divided in proportion to the weights, by largest remainder; on a
-/// tie the older version gets the bucket.
-pub(crate) fn counts(weights: &[u32]) -> Vec<u16> {
-    apportion(weights, BUCKETS)
-}
-
-/// `total` divided in proportion to the weights, by largest remainder (Hamilton's
-/// method); on a tie the earlier entry gets the unit.
-pub(crate) fn apportion<W: Copy + Into<u64>>(weights: &[W], total: u16) -> Vec<u16> {
-    // So that no product or sum overflows. Only weights over 2^40 or so lose a digit.
-    // (In u128, whose tables are aligned to 16 bytes, this function corrupted the heap of
-    // the optimised wasm module; the compiler's fault, shown by `tests/vectors`.)
-    let bits = |n: u64| u64::BITS - n.leading_zeros();
-    let largest = weights.iter().map(|w| (*w).into()).max().unwrap_or_default();
-    let needed = bits(largest) + bits(total.into()) + bits(weights.len() as u64);
-    let shift = needed.saturating_sub(u64::BITS);
-    let weight = |w: &W| (*w).into() >> shift;
-    let sum: u64 = weights.iter().map(weight).sum();
-    if sum == 0 {
-        let mut all_to_first = vec![0; weights.len()];
-        if let Some(first) = all_to_first.first_mut() {
-            *first = total;
-        }
-        return all_to_first;
-    }
-    let scaled = weights.iter().map(|w| weight(w) * u64::from(total));
-    let parts: Vec<(u64, u64)> = scaled.map(|s| (s / sum, s % sum)).collect();
-    let mut counts: Vec<u16> = parts.iter().map(|(whole, _)| *whole as u16).collect();
-    let mut remainders: Vec<u64> = parts.iter().map(|(_, rest)| *rest).collect();
-    for _ in counts.iter().sum::<u16>()..total {
-        // The earliest of the largest; fewer are missing than there are entries.
-        let largest = remainders.iter().enumerate().rev().max_by_key(|(_, rest)| **rest);
-        let Some((place, _)) = largest else { break };
-        counts[place] += 1;
-        remainders[place] = 0;
-    }
-    counts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,15 +133,6 @@ mod tests {
     fn a_share_counts_all_ranges_of_a_version() {
         let split = Split::from_ranges(vec![(100, 1), (400, 0), (1000, 1), (10_000, 2)]);
         assert_eq!([0, 1, 2, 3].map(|v| split.share_of(v).buckets()), [300, 700, 9000, 0]);
-    }
-
-    #[test]
-    fn remainders_go_to_the_largest_first() {
-        assert_eq!(apportion(&[1u32, 1, 1], 100), [34, 33, 33]);
-        assert_eq!(apportion(&[200u32, 800], 100), [20, 80]);
-        assert_eq!(apportion(&[1u32, 999], 100), [0, 100]);
-        assert_eq!(apportion(&[0u64, 0], 100), [100, 0]);
-        assert_eq!(apportion(&[u64::MAX, u64::MAX], 100), [50, 50]);
     }
 
     #[test]
@@ -217,7 +162,7 @@ mod tests {
                     n
                 };
                 let (before, after) = (tally(&split), tally(&next));
-                let wanted: Vec<i32> = counts(weights).into_iter().map(i32::from).collect();
+                let wanted: Vec<i32> = layout::counts(weights).into_iter().map(i32::from).collect();
                 prop_assert_eq!(after.to_vec(), wanted);
                 let least: u32 = before.iter().zip(after).map(|(a, b)| a.abs_diff(b)).sum::<u32>() / 2;
                 prop_assert_eq!(moved(&split, &next), least);

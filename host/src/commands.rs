@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod explain;
+mod export;
 mod gate;
 mod import;
 mod node;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Gate(gate::Args),
+    Export(Box<export::Args>),
     Import(import::Args),
     Completions(completions::Args),
 }
@@ -34,6 +36,7 @@ impl Command {
             Command::Check(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Gate(args) => args.run(),
+            Command::Export(args) => args.run(),
             Command::Import(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
@@ -48,6 +51,7 @@ impl Command {
             | Command::Check(_)
             | Command::Explain(_)
             | Command::Gate(_)
+            | Command::Export(_)
             | Command::Import(_)
             | Command::Completions(_) => LevelFilter::WARN,
         }

@@ -14,7 +14,6 @@ mod flagger;
 mod ledger;
 mod report;
 mod source;
-mod write;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};

@@ -20,9 +20,11 @@
 //! ```
 
 pub mod cache;
+mod changes;
 pub mod cli;
 mod commands;
 pub mod exit;
+mod export;
 mod import;
 pub mod module;
 pub mod node;

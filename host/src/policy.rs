@@ -102,6 +102,20 @@ impl Policy {
         })
     }
 
+    /// What something else than the engine cannot do with it, by line.
+    pub(crate) fn refused(&self, problems: Vec<Problem>) -> Checked {
+        let problems = self.locate(problems);
+        let file = self.name.clone();
+        Checked { file, valid: false, problems, more: 0, warnings: Vec::new() }
+    }
+
+    /// What its author should know of it, by line.
+    pub(crate) fn noted(&self, notes: Vec<Problem>) -> Checked {
+        let warnings = self.locate(notes);
+        let file = self.name.clone();
+        Checked { file, valid: true, problems: Vec::new(), more: 0, warnings }
+    }
+
     fn locate(&self, problems: Vec<Problem>) -> Vec<Finding> {
         let locate = |Problem { path, message }| {
             let (line, column) = self.document.position(&path).unzip();

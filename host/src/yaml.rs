@@ -13,6 +13,7 @@
 mod build;
 mod path;
 mod scalar;
+pub(crate) mod write;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -9,6 +9,7 @@
 pub mod abi;
 pub mod error;
 pub mod json;
+pub mod layout;
 pub mod limits;
 pub mod memory;
 pub mod plan;

@@ -8,6 +8,7 @@
 mod condition;
 mod dates;
 mod gate;
+mod headers;
 mod instant;
 mod read;
 mod rollout;
@@ -26,6 +27,7 @@ pub use gate::{
     FailureGate, FailureSlo, Gate, LatencyGate, MissingData, MissingDataPolicy, NotWorse,
     OnInconclusive,
 };
+pub use headers::Headers;
 pub use instant::Instant;
 pub use rollout::{Approval, EvidenceNeed, RollbackMode, Rollout, Step};
 pub use schema::schema;
@@ -334,6 +336,28 @@ impl Serialize for Traffic {
             }
         }
         map.end()
+    }
+}
+
+impl Plan {
+    /// The buckets of a split, in order and without gaps: laid out as it says, else by
+    /// its weights alone. What a policy of this plan, and of nothing before it, decides by.
+    pub fn ranges(&self, split: &Split, layout: Option<&[BucketRange]>) -> Vec<BucketRange> {
+        if let Some(layout) = layout {
+            return layout.to_vec();
+        }
+        let weight = |version: &String| {
+            split.0.iter().find(|(name, _)| name == version).map_or(0, |(_, w)| w.hundredths())
+        };
+        let weights: Vec<u32> = self.versions.0.iter().map(weight).collect();
+        let mut from = 0;
+        let range = |(to, version): (u16, u16)| {
+            let version = self.versions.0.get(usize::from(version)).cloned().unwrap_or_default();
+            let range = BucketRange { version, from, to };
+            from = to;
+            range
+        };
+        crate::layout::plain(&weights).into_iter().map(range).collect()
     }
 }
 

@@ -25,7 +25,8 @@ use crate::latency::Histogram;
 use crate::policy::{Policy, STABLE, Traffic};
 use crate::request::Request;
 use crate::rollout::{Course, Phase, Refused};
-use crate::split::{Split, apportion};
+use crate::split::Split;
+use crossfade_protocol::layout::apportion;
 
 impl Engine {
     /// Answers one message: exactly one line, now or, for a rollout in wall time, later.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::ledger::{Carried, Kind, Leaf, Note};
-use super::{Imported, write};
+use super::Imported;
 use crate::output::counted;
 use crate::policy::Finding;
 
@@ -43,7 +43,7 @@ impl Imported {
             let item = format!("{fields} of Kubernetes' own, which the import named on stderr");
             list("Not part of a plan:", vec![item]);
         }
-        text + &write::yaml(&self.plan, &self.comments())
+        text + &crate::yaml::write::yaml(&self.plan, &self.comments())
     }
 
     /// All of it for programs.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Writes a value in block style. `comments` are looked up by the path of each scalar;
 /// they hold no line breaks.
-pub(super) fn yaml(value: &Value, comments: &HashMap<String, String>) -> String {
+pub(crate) fn yaml(value: &Value, comments: &HashMap<String, String>) -> String {
     let mut writer = Writer { comments, lines: Vec::new() };
     writer.value(value, "", 0, String::new());
     // Comments stand in one column where lines are short.

@@ -1,9 +1,10 @@
 //! What a version's requests and answers are marked with.
 
-use crossfade_protocol::plan::Plan;
 use serde::Serialize;
 
-/// Headers that go with one version, made once per policy.
+use super::Plan;
+
+/// Headers that go with one version.
 ///
 /// The routing header says which version was chosen; the rest are for the client of
 /// an old version, when the plan carries dates.
@@ -25,7 +26,7 @@ pub struct Headers {
 
 impl Headers {
     /// For every version of the plan, in its order. Every version but the newest is old.
-    pub(super) fn of_plan(plan: &Plan) -> Vec<Headers> {
+    pub fn of_plan(plan: &Plan) -> Vec<Headers> {
         let newest = plan.versions.new_version();
         let headers = |version: &String| {
             let dates = plan.deprecation.as_ref().filter(|_| version != newest);

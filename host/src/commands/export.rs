@@ -1,0 +1,356 @@
+//! `crossfade export`.
+
+mod to_file;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+use crossfade_protocol::Problem;
+use crossfade_protocol::plan::Plan;
+use serde_json::Value;
+
+use crate::exit::{self, Exit, Failure};
+use crate::export::{
+    ControlServer, Exported, FilterOptions, GatewayOptions, RouteOptions, envoy, filter,
+    gateway_api,
+};
+use crate::output::print;
+use crate::plugin::Plugin;
+use crate::policy::{Policy, read};
+use crate::question::EngineArgs;
+use crate::yaml::write::yaml;
+
+use to_file::{replace, watch};
+
+/// Write a plan for other proxies.
+///
+/// What they can decide exactly as Crossfade does is written. What they cannot is named,
+/// all of it at once, and nothing is written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    target: Target,
+}
+
+#[derive(Debug, Subcommand)]
+enum Target {
+    Envoy(EnvoyArgs),
+    EnvoyFilter(FilterArgs),
+    GatewayApi(GatewayArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Routes for an Envoy without any plugin, kept up to date while you edit the plan:
+    crossfade export envoy plan.yaml --cluster v1=users-v1 --cluster v2=users-v2 \\
+        --to /etc/envoy/routes/users.yaml --watch
+
+  A whole Envoy with the filter, for rules, live policies and outcomes per version:
+    crossfade export envoy-filter plan.yaml --cluster v1=10.0.0.1:8080 \\
+        --cluster v2=10.0.0.2:8080 > envoy.yaml && envoy --mode validate -c envoy.yaml
+
+  A route for a Kubernetes gateway:
+    crossfade export gateway-api plan.yaml --backend v1=users-v1:8080 \\
+        --backend v2=users-v2:8080 --parent public | kubectl apply -f -";
+
+/// How the document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// YAML, with the notes as comments
+    #[default]
+    Yaml,
+    /// JSON
+    Json,
+}
+
+/// What all of them take.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The plan, YAML or JSON; `-` is standard input.
+    #[arg(value_name = "PLAN")]
+    plan: PathBuf,
+
+    /// As what it is written.
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+
+    /// Write to this file instead of standard output. It is replaced as a whole, so that
+    /// whoever reads it finds the old or the new one.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+
+    /// Write again whenever the plan changes, until interrupted. A plan that cannot be
+    /// exported leaves the file as it is.
+    #[arg(long, requires = "to")]
+    watch: bool,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// As routes of a stock Envoy: no plugin, the same decisions.
+///
+/// For canaries and splits by key without a salt, pins by key, and rules on headers. The
+/// file is for RDS (`rds.config_source.path_config_source`), where Envoy notices that it
+/// was replaced.
+#[derive(Debug, clap::Args)]
+struct EnvoyArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// The cluster of a version [default: the version's name].
+    #[arg(long = "cluster", value_name = "VERSION=CLUSTER", value_parser = pair)]
+    clusters: Vec<(String, String)>,
+
+    /// What the route configuration is called, as in `rds.route_config_name`.
+    #[arg(long, value_name = "NAME", default_value = "crossfade")]
+    name: String,
+
+    /// A host that the routes are for [default: all].
+    #[arg(long = "domain", value_name = "HOST")]
+    domains: Vec<String>,
+
+    /// Paths that the routes are for.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    prefix: String,
+
+    /// The request header that tells the upstream its version.
+    #[arg(long, value_name = "NAME", default_value = "x-api-version")]
+    version_header: String,
+}
+
+/// As a whole Envoy configuration with the Crossfade filter.
+///
+/// `cargo xtask edge` builds the filter, edge/envoy/crossfade_envoy.wasm.
+#[derive(Debug, clap::Args)]
+struct FilterArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// Where a version is served; needed for each.
+    #[arg(long = "cluster", value_name = "VERSION=HOST:PORT", value_parser = versioned_address)]
+    clusters: Vec<(String, (String, u16))>,
+
+    /// Where Envoy listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where Envoy's admin interface listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+
+    /// Where Envoy finds the filter.
+    #[arg(long, value_name = "FILE", default_value = "crossfade_envoy.wasm")]
+    wasm: String,
+
+    /// A control server that newer policies come from, and that counts go to.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    control: Option<(String, u16)>,
+
+    /// A file with the token for the control server. It will stand in the configuration.
+    #[arg(long, value_name = "FILE", requires = "control")]
+    control_token_file: Option<PathBuf>,
+
+    /// The request header that the filter sets and routes choose by.
+    #[arg(long, value_name = "NAME", default_value = "x-api-version")]
+    version_header: String,
+
+    /// A response header for the reason of each decision [default: none].
+    #[arg(long, value_name = "NAME")]
+    reason_header: Option<String>,
+}
+
+/// As an HTTPRoute of the Kubernetes Gateway API.
+///
+/// Mind that most gateways draw a version for each request, not for each user.
+#[derive(Debug, clap::Args)]
+struct GatewayArgs {
+    #[command(flatten)]
+    common: Common,
+
+    /// The service of a version [default: the version's name, port 80].
+    #[arg(long = "backend", value_name = "VERSION=SERVICE:PORT", value_parser = versioned_address)]
+    backends: Vec<(String, (String, u16))>,
+
+    /// The gateway that the route belongs to.
+    #[arg(long, value_name = "NAME")]
+    parent: String,
+
+    /// Of the route.
+    #[arg(long, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// A host that the route is for [default: all of the gateway's].
+    #[arg(long = "hostname", value_name = "HOST")]
+    hostnames: Vec<String>,
+
+    /// Paths that the route is for.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    prefix: String,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((version, name)) if !version.is_empty() && !name.is_empty() => {
+            Ok((version.to_owned(), name.to_owned()))
+        }
+        _ => Err("not VERSION=NAME, such as v2=users-v2".to_owned()),
+    }
+}
+
+fn versioned_address(text: &str) -> Result<(String, (String, u16)), String> {
+    let (version, place) =
+        pair(text).map_err(|_| "not VERSION=HOST:PORT, such as v2=10.0.0.2:8080")?;
+    Ok((version, address(&place)?))
+}
+
+/// Host and port, with or without the `http://` that people put before them.
+fn address(text: &str) -> Result<(String, u16), String> {
+    let wrong = || format!("`{text}` is not HOST:PORT, such as 10.0.0.2:8080");
+    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let (host, port) = bare.rsplit_once(':').ok_or_else(wrong)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    if host.is_empty() || host.contains('/') {
+        return Err(wrong());
+    }
+    Ok((host.to_owned(), port))
+}
+
+/// Makes the document of a plan: as it was read, and as it was written.
+type Write = Box<dyn Fn(&Plan, &Value) -> Result<Exported, Vec<Problem>>>;
+
+impl Args {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let (command, common, versions, write) = self.target.prepare()?;
+        let mut engine = common.engine.start(0)?;
+        let header = format!("Made by `crossfade export {command}`: change the plan instead.");
+        let make = |engine: &mut Plugin| {
+            let policy = read(&common.plan)?;
+            let (text, notes) = export(&policy, engine, &versions, &write, common.output, &header)?;
+            // Not `eprint!`: that panics when stderr is closed.
+            let _ = io::stderr().write_all(notes.as_bytes());
+            Ok(text)
+        };
+        let Some(to) = &common.to else {
+            return make(&mut engine).and_then(|text| print(&text)).map(|()| Exit::Ok);
+        };
+        if !common.watch {
+            return make(&mut engine).and_then(|text| replace(to, &text)).map(|()| Exit::Ok);
+        }
+        watch(&common.plan, to, || make(&mut engine))
+    }
+}
+
+impl Target {
+    /// What it is called, what it shares with the others, the versions that options
+    /// name, and how to write a plan.
+    fn prepare(self) -> Result<(&'static str, Common, Vec<String>, Write), Failure> {
+        let named = |versions: &mut dyn Iterator<Item = &String>| versions.cloned().collect();
+        Ok(match self {
+            Target::Envoy(args) => {
+                let versions = named(&mut args.clusters.iter().map(|(version, _)| version));
+                let any = vec!["*".to_owned()];
+                let options = RouteOptions {
+                    clusters: args.clusters.into_iter().collect(),
+                    name: args.name,
+                    domains: if args.domains.is_empty() { any } else { args.domains },
+                    prefix: args.prefix,
+                    version_header: args.version_header.to_ascii_lowercase(),
+                };
+                let write: Write = Box::new(move |plan, _| envoy(plan, &options));
+                ("envoy", args.common, versions, write)
+            }
+            Target::EnvoyFilter(args) => {
+                let versions = named(&mut args.clusters.iter().map(|(version, _)| version));
+                let token = args.control_token_file.as_deref().map(to_file::token).transpose()?;
+                let options = FilterOptions {
+                    clusters: args.clusters.into_iter().collect(),
+                    listen: args.listen,
+                    admin: args.admin,
+                    wasm: args.wasm,
+                    control: args.control.map(|(host, port)| ControlServer { host, port, token }),
+                    version_header: args.version_header.to_ascii_lowercase(),
+                    reason_header: args.reason_header.map(|name| name.to_ascii_lowercase()),
+                };
+                let write: Write = Box::new(move |plan, written| filter(plan, written, &options));
+                ("envoy-filter", args.common, versions, write)
+            }
+            Target::GatewayApi(args) => {
+                let versions = named(&mut args.backends.iter().map(|(version, _)| version));
+                let options = GatewayOptions {
+                    backends: args.backends.into_iter().collect::<BTreeMap<_, _>>(),
+                    parent: args.parent,
+                    namespace: args.namespace,
+                    hostnames: args.hostnames,
+                    prefix: args.prefix,
+                };
+                let write: Write = Box::new(move |plan, _| gateway_api(plan, &options));
+                ("gateway-api", args.common, versions, write)
+            }
+        })
+    }
+}
+
+/// The text of the file, and what there is to say about it.
+fn export(
+    policy: &Policy,
+    engine: &mut Plugin,
+    versions: &[String],
+    write: &Write,
+    format: Format,
+    header: &str,
+) -> Result<(String, String), Failure> {
+    let checked = policy.check(engine).map_err(|error| error.failure(Exit::Data))?;
+    if !checked.valid {
+        return Err(checked.failure());
+    }
+    let plan = Plan::read(policy.value()).map_err(|problems| {
+        let listed: Vec<String> =
+            problems.list.iter().map(|p| format!("{}: {}", p.path, p.message)).collect();
+        Failure::new(
+            Exit::Internal,
+            format!("the engine takes a plan that we do not: {}", listed.join("; ")),
+        )
+    })?;
+    if let Some(unknown) = versions.iter().find(|version| plan.versions.index(version).is_none()) {
+        let listed = plan.versions.listed();
+        let text = format!("the plan has no version `{unknown}`: known are {listed}");
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let exported = write(&plan, policy.value()).map_err(|problems| {
+        let cannot = policy.refused(problems);
+        let text = format!("{} cannot be exported:\n{cannot}", policy.name());
+        Failure::new(Exit::Data, text.trim_end())
+    })?;
+    let notes = policy.noted(exported.notes);
+    let said = notes.to_string();
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(&exported.document).unwrap_or_default() + "\n",
+        Format::Yaml => {
+            let comments = said.lines().map(|line| format!("# {line}\n"));
+            let comments: String = comments.collect();
+            format!("# {header}\n{comments}{}", yaml(&exported.document, &exported.comments))
+        }
+    };
+    Ok((text, said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        assert_eq!(address("10.0.0.2:8080"), Ok(("10.0.0.2".to_owned(), 8080)));
+        assert_eq!(address("http://control:9000/"), Ok(("control".to_owned(), 9000)));
+        assert_eq!(address("[::1]:80"), Ok(("::1".to_owned(), 80)));
+        for wrong in ["", "host", "host:", "host:0", "host:70000", ":80", "a/b:80"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A whole Envoy configuration with the filter in it, for the user's own clusters.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crossfade_protocol::Problem;
+use crossfade_protocol::plan::{AttributeSource, Condition, KeyFrom, Plan};
+use serde_json::{Value, json};
+
+use super::{Exported, Ledger};
+
+/// What the plan does not say.
+#[derive(Debug, Clone)]
+pub(crate) struct FilterOptions {
+    /// Host and port of each version.
+    pub(crate) clusters: BTreeMap<String, (String, u16)>,
+    /// Where Envoy listens.
+    pub(crate) listen: SocketAddr,
+    /// Where its admin interface listens.
+    pub(crate) admin: SocketAddr,
+    /// Where Envoy finds the filter.
+    pub(crate) wasm: String,
+    /// Where newer policies come from.
+    pub(crate) control: Option<ControlServer>,
+    /// The request header that routes choose by.
+    pub(crate) version_header: String,
+    /// The response header with the reason.
+    pub(crate) reason_header: Option<String>,
+}
+
+/// A control server.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlServer {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// A bearer token.
+    pub(crate) token: Option<String>,
+}
+
+const CONTROL: &str = "crossfade_control";
+const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions";
+
+/// A configuration that `envoy -c` takes. The plan goes into it as it was written.
+///
+/// # Errors
+/// A version without a cluster.
+pub(crate) fn filter(
+    plan: &Plan,
+    written: &Value,
+    options: &FilterOptions,
+) -> Result<Exported, Vec<Problem>> {
+    let mut ledger = Ledger::default();
+    let versions = &plan.versions.0;
+    for version in versions.iter().filter(|version| !options.clusters.contains_key(*version)) {
+        let why = format!("{version} has no address: add `--cluster {version}=HOST:PORT`");
+        ledger.refuse("versions", why);
+    }
+    sources(plan, &mut ledger);
+    let mut clusters: Vec<Value> = versions
+        .iter()
+        .filter_map(|version| Some((version, options.clusters.get(version)?)))
+        .map(|(version, (host, port))| cluster(version, host, *port))
+        .collect();
+    if let Some(control) = &options.control {
+        clusters.push(cluster(CONTROL, &control.host, control.port));
+    }
+    let tags = ["version", "reason", "class", "kind"].map(tag);
+    let document = json!({
+        "node": { "id": "edge-1", "cluster": "edge" },
+        "admin": { "address": socket(&options.admin.ip().to_string(), options.admin.port()) },
+        "stats_config": { "stats_tags": tags },
+        "static_resources": { "listeners": [listener(plan, written, options)], "clusters": clusters },
+    });
+    let manager = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config";
+    let strip =
+        format!("{manager}.early_header_mutation_extensions[0].typed_config.mutations[0].remove");
+    ledger.comment(&strip, "before a route is chosen: no client chooses its version");
+    let wasm = format!("{manager}.http_filters[0].typed_config.config");
+    ledger.comment(
+        &format!("{wasm}.failure_policy"),
+        "after a trap a new instance; FAIL_OPEN goes on without the filter for good",
+    );
+    ledger.comment(&format!("{wasm}.reload_config.backoff.base_interval"), "until then: 503");
+    ledger.into_result(document)
+}
+
+/// The filter finds in a request what the plan says where to find.
+fn sources(plan: &Plan, ledger: &mut Ledger) {
+    let known = |name: &str| plan.attributes.get(name).is_some();
+    if let KeyFrom::Attribute(name) = &plan.key.from
+        && !known(name)
+    {
+        let why = format!(
+            "nothing says where it is in a request, so no request has a key: add \
+            `attributes: {{ {name}: {{ header: NAME }} }}` to the plan"
+        );
+        ledger.refuse("key.attribute", why);
+    }
+    for (place, rule) in plan.rules.iter().enumerate() {
+        let mut missing = Vec::new();
+        if let Some(when) = &rule.when {
+            attributes(when, &mut |name| {
+                if !known(name) && !missing.iter().any(|m| m == name) {
+                    missing.push(name.to_owned());
+                }
+            });
+        }
+        for name in missing {
+            let why = format!(
+                "nothing says where the attribute `{name}` is in a request, so it is \
+                always absent: add `attributes: {{ {name}: {{ header: NAME }} }}` to the plan"
+            );
+            ledger.note(format!("rules[{place}].when"), why);
+        }
+    }
+    for (name, source) in &plan.attributes.0 {
+        let (AttributeSource::Header(part) | AttributeSource::Cookie(part)) = source;
+        let why = format!(
+            "`{part}` is what the client sends, unless a filter before this one \
+            sets it and removes what comes in"
+        );
+        ledger.note(format!("attributes.{name}"), why);
+    }
+}
+
+fn attributes(condition: &Condition, tell: &mut impl FnMut(&str)) {
+    match condition {
+        Condition::All(list) | Condition::Any(list) => {
+            list.iter().for_each(|part| attributes(part, tell));
+        }
+        Condition::Not(part) => attributes(part, tell),
+        Condition::Attribute { name, .. } => tell(name),
+    }
+}
+
+fn listener(plan: &Plan, written: &Value, options: &FilterOptions) -> Value {
+    let manager = json!({
+        "@type": format!("{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "edge",
+        "early_header_mutation_extensions": [{
+            "name": "strip",
+            "typed_config": {
+                "@type": format!("{EXTENSIONS}.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
+                "mutations": [{ "remove": options.version_header }],
+            },
+        }],
+        "http_filters": [
+            wasm(written, options),
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": { "@type": format!("{EXTENSIONS}.filters.http.router.v3.Router") },
+            },
+        ],
+        "route_config": {
+            "name": "edge",
+            "virtual_hosts": [{ "name": plan.api, "domains": ["*"], "routes": routes(plan, options) }],
+        },
+    });
+    json!({
+        "name": "edge",
+        "address": socket(&options.listen.ip().to_string(), options.listen.port()),
+        "filter_chains": [{ "filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": manager,
+        }] }],
+    })
+}
+
+fn wasm(written: &Value, options: &FilterOptions) -> Value {
+    let mut configuration = json!({ "policy": written });
+    if let Some(control) = &options.control {
+        let mut server = json!({
+            "cluster": CONTROL,
+            "authority": format!("{}:{}", control.host, control.port),
+        });
+        if let Some(token) = &control.token {
+            server["token"] = json!(token);
+        }
+        configuration["control"] = server;
+    }
+    configuration["version_header"] = json!(options.version_header);
+    if let Some(header) = &options.reason_header {
+        configuration["reason_header"] = json!(header);
+    }
+    json!({
+        "name": "crossfade",
+        "typed_config": {
+            "@type": format!("{EXTENSIONS}.filters.http.wasm.v3.Wasm"),
+            "config": {
+                "name": "crossfade",
+                "root_id": "crossfade",
+                "failure_policy": "FAIL_RELOAD",
+                "reload_config": { "backoff": { "base_interval": "0.1s" } },
+                "vm_config": {
+                    "vm_id": "crossfade",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": { "local": { "filename": options.wasm } },
+                },
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue",
+                    "value": configuration.to_string(),
+                },
+            },
+        },
+    })
+}
+
+/// A route for each version but the first, which has the rest.
+fn routes(plan: &Plan, options: &FilterOptions) -> Vec<Value> {
+    let others = plan.versions.0.iter().skip(1).map(|version| {
+        let header =
+            json!({ "name": options.version_header, "string_match": { "exact": version } });
+        json!({ "match": { "prefix": "/", "headers": [header] }, "route": { "cluster": version } })
+    });
+    let stable =
+        json!({ "match": { "prefix": "/" }, "route": { "cluster": plan.versions.stable() } });
+    others.chain([stable]).collect()
+}
+
+/// A label of the filter's metrics.
+fn tag(label: &str) -> Value {
+    json!({ "tag_name": label, "regex": format!("(;{label}=([^;]+))") })
+}
+
+fn cluster(name: &str, host: &str, port: u16) -> Value {
+    // An address needs no resolver.
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    json!({
+        "name": name,
+        "type": if is_address { "STATIC" } else { "STRICT_DNS" },
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": socket(host, port) } }] }],
+        },
+    })
+}
+
+fn socket(host: &str, port: u16) -> Value {
+    json!({ "socket_address": { "address": host, "port_value": port } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::plan;
+    use super::*;
+
+    fn options() -> FilterOptions {
+        let at = |host: &str| (host.to_owned(), 8080);
+        FilterOptions {
+            clusters: BTreeMap::from([
+                ("v1".to_owned(), at("10.0.0.1")),
+                ("v2".to_owned(), at("users.example")),
+            ]),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9901)),
+            wasm: "crossfade_envoy.wasm".to_owned(),
+            control: None,
+            version_header: "x-api-version".to_owned(),
+            reason_header: None,
+        }
+    }
+
+    #[test]
+    fn each_version_has_a_cluster_and_the_first_the_rest() {
+        let written = json!({ "api": "users" });
+        let document = filter(&plan(json!({})), &written, &options()).unwrap().document;
+        let clusters = document["static_resources"]["clusters"].as_array().unwrap();
+        let kinds: Vec<_> =
+            clusters.iter().map(|c| (c["name"].clone(), c["type"].clone())).collect();
+        assert_eq!(kinds, [(json!("v1"), json!("STATIC")), (json!("v2"), json!("STRICT_DNS"))]);
+        let text = document.to_string();
+        assert!(text.contains(r#""mutations":[{"remove":"x-api-version"}]"#), "{text}");
+        assert!(text.contains("FAIL_RELOAD"), "{text}");
+        assert!(!text.contains("reason_header"), "{text}");
+        assert!(
+            text.contains(
+                r#"{\"policy\":{\"api\":\"users\"},\"version_header\":\"x-api-version\"}"#
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_said_at_once() {
+        let options = FilterOptions { clusters: BTreeMap::new(), ..options() };
+        let plan = plan(json!({ "key": { "attribute": "user" } }));
+        let problems = filter(&plan, &json!({}), &options).unwrap_err();
+        let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
+        assert_eq!(paths, ["versions", "versions", "key.attribute"]);
+    }
+
+    #[test]
+    fn attributes_without_a_source_and_with_one_are_spoken_of() {
+        let plan = plan(json!({
+            "attributes": { "plan": { "header": "x-plan" } },
+            "rules": [{ "name": "r", "to": "v2", "when": { "all": [
+                { "attribute": "plan", "equals": "a" }, { "attribute": "sdk", "semver": ">=2" },
+                { "not": { "attribute": "sdk", "present": false } } ] } }],
+        }));
+        let notes = filter(&plan, &json!({}), &options()).unwrap().notes;
+        let paths: Vec<_> = notes.iter().map(|note| note.path.as_str()).collect();
+        assert_eq!(paths, ["rules[0].when", "attributes.plan"]);
+    }
+}
