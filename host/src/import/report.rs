@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::ledger::{Carried, Kind, Leaf, Note};
 use super::Imported;
+use super::ledger::{Carried, Kind, Leaf, Note};
 use crate::output::counted;
 use crate::policy::Finding;
 
