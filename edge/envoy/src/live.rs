@@ -96,8 +96,11 @@ impl Live {
     /// Puts the shared policy into force, if it is newer; its revision then.
     fn take_shared(&mut self, host: &impl Host, node: &mut Node, keys: &Keys) -> Option<u64> {
         let record = keys.policy(host).filter(|record| node.takes(record.revision))?;
-        // Who put it there has read it: a failure here is one of memory, not of a server.
+        // Who put it there has read it, so only damage can make a difference here.
         let (revision, plan) = read(&record.body).ok()?;
+        if revision != record.revision {
+            return None;
+        }
         self.etag = Some(record.etag).filter(|etag| !etag.is_empty());
         node.adopt(plan, revision);
         Some(revision)

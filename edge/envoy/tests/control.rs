@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test falls over")]
 
 use crossfade_core::protocol::totals::Totals;
-use crossfade_envoy::host::{Answer, Level};
+use crossfade_envoy::host::{Answer, Host, Level, When};
 use crossfade_envoy::memory::{Instance, MemoryHost, Sent};
 
 const LIVE: &str = r#"{"control":{"cluster":"control","token":"secret"},"node":"edge-1"}"#;
@@ -186,6 +186,29 @@ fn an_instance_reborn_begins_with_the_live_policy_and_writes_nothing() {
     assert!(
         !calls.iter().any(|call| ["set_shared", "define", "set", "call", "log"].contains(call))
     );
+}
+
+#[test]
+fn damaged_shared_data_changes_nothing() {
+    let mut instance = start(MemoryHost::default(), &inline(0, 5));
+    ask(&mut instance, &policy(6, 100));
+    let good = instance.host.shared_values();
+    let whole = good.iter().find(|(key, _)| key.ends_with("/policy")).unwrap().1;
+    // The record says 9, and its body 6.
+    let mut other = whole.clone();
+    other[0] = 9;
+    let half = &whole[..whole.len() / 2];
+    for damage in [&b""[..], b"\xff", &[0xff; 10], &[0xff; 64], half, &other] {
+        for key in good.keys() {
+            let (_, stamp) = instance.host.shared(key).unwrap();
+            assert!(instance.host.set_shared(key, damage, When::Unchanged(stamp)));
+        }
+        instance.tick_after(60_000);
+        assert_eq!(revision(&instance), Some(6));
+        assert_eq!(instance.exchange(&[("x-user-id", b"a")], "200").as_deref(), Some("v2"));
+        let reborn = start(instance.host.beside(), &inline(0, 5));
+        assert_eq!(revision(&reborn), Some(5));
+    }
 }
 
 #[test]
