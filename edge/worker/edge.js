@@ -17,6 +17,14 @@ const ENGINE_BYTES_MAX = 32 << 20;
 // Last totals of engines that were replaced, until the control server has them.
 const FINAL_TOTALS_MAX = 16;
 
+// What a request's URL looks like. The runtime puts a Host header in front of the path as it
+// came, and refuses to fetch what comes of some: a client must not pass that off as a
+// failure of a version.
+const URL_SHAPE = /^https?:\/\/(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?\//i;
+
+const pathOf = (url) => url.slice(url.indexOf('/', url.indexOf('//') + 2)).split('?', 1)[0];
+const badRequest = () => new Response('bad request\n', { status: 400 });
+
 export class Edge {
   #module;
   #settings;
@@ -32,6 +40,7 @@ export class Edge {
   #reportUntilMs = 0;
   #counters = {
     requests: 0,
+    bad_requests: 0,
     undecided: { no_policy: 0, trap: 0, error: 0 },
     no_response: 0,
     policies: 0,
@@ -59,7 +68,11 @@ export class Edge {
   async fetch(request, ctx) {
     const nowMs = Date.now();
     const { statusPath, origins, fallback, versionHeader, reasonHeader } = this.#settings;
-    if (statusPath !== undefined && new URL(request.url).pathname === statusPath) return this.#status();
+    if (!URL_SHAPE.test(request.url)) {
+      this.#counters.bad_requests += 1;
+      return badRequest();
+    }
+    if (statusPath !== undefined && pathOf(request.url) === statusPath) return this.#status();
     this.#counters.requests += 1;
     this.#poll(ctx, nowMs);
 
@@ -67,14 +80,19 @@ export class Edge {
     const version = routed?.version ?? fallback;
     const origin = origins.get(version);
     if (origin === undefined) return new Response('crossfade: no origin is configured\n', { status: 500 });
-    const forwarded = new Request(origin.url(request.url), request);
-    if (routed === undefined) forwarded.headers.delete(versionHeader);
-    else forwarded.headers.set(versionHeader, version);
 
     let response;
     try {
+      const forwarded = new Request(origin.url(request.url), request);
+      if (routed === undefined) forwarded.headers.delete(versionHeader);
+      else forwarded.headers.set(versionHeader, version);
       response = await origin.fetch(forwarded);
     } catch (error) {
+      // What is lost on the way to an origin is no TypeError; a request that cannot be is.
+      if (error instanceof TypeError) {
+        this.#counters.bad_requests += 1;
+        return badRequest();
+      }
       this.#counters.no_response += 1;
       console.warn(`crossfade: no response from ${version}: ${error.message}`);
     }

@@ -44,6 +44,12 @@ async function start(bindings = {}) {
 }
 
 const ask = async (key = 'user123') => (await get(edge.url, { 'x-user-id': key })).json.version;
+// The newest report of each epoch: reports may overtake one another on their way.
+function newest() {
+  const reports = [...server.reports].sort((a, b) => a.sequence - b.sequence);
+  return new Map(reports.map((report) => [report.epoch, report]));
+}
+
 const status = async () => (await get(edge.url + STATUS)).json;
 
 // Requests drive the polls, so each look is one.
@@ -135,7 +141,7 @@ test('totals are exact, absolute and of one epoch, without another request', asy
   const failed = await getAll(keys.slice(0, 100), async (key) => (await get(`${edge.url}/fail`, { 'x-user-id': key })).status);
   const failures = failed.filter((code) => code === 500).length;
   const to = (version) => got.filter((one) => one === version).length;
-  const last = await eventually('the last report', () => server.reports.at(-1), (report) => {
+  const last = await eventually('the last report', () => [...newest().values()][0], (report) => {
     const requests = report?.versions.reduce((sum, { requests }) => sum + requests, 0);
     return requests === 1100;
   });
@@ -149,8 +155,7 @@ test('totals are exact, absolute and of one epoch, without another request', asy
   }
   assert.match(last.node, /^edge-7-[0-9a-f]{8}$/);
   assert.equal(new Set(server.reports.map(({ epoch }) => epoch)).size, 1);
-  const sequences = server.reports.map(({ sequence }) => sequence);
-  assert.deepEqual(sequences, [...sequences].sort((a, b) => a - b));
+  assert.equal(new Set(server.reports.map(({ sequence }) => sequence)).size, server.reports.length);
   assert.ok(server.tokens.every((token) => token === 'Bearer secret'));
 });
 
@@ -192,7 +197,7 @@ test('a policy that no longer has a version begins a new epoch, and nothing is l
   assert.ok(counters.outcomes_dropped <= 1);
   await eventually('the old epoch, whole', async () => {
     await ask();
-    return server.reports.filter(({ epoch }) => epoch !== totals.epoch).at(-1)?.versions[0];
+    return [...newest().values()].find(({ epoch }) => epoch !== totals.epoch)?.versions[0];
   }, (old) => old?.version === 'v1' && old.routed === routed && old.requests === routed - counters.outcomes_dropped);
 });
 
@@ -248,7 +253,6 @@ test('memory is bounded: an engine that knows too many clients makes room for a 
   assert.equal(after.counters.engines_renewed, 1, `${after.engine_bytes} bytes after ${sent}`);
   assert.ok(after.engine_bytes < 32 << 20);
   await eventually('all the counts', async () => {
-    const newest = new Map(server.reports.map((report) => [report.epoch, report]));
-    return [...newest.values()].flatMap(({ versions }) => versions).reduce((sum, { routed }) => sum + routed, 0);
+    return [...newest().values()].flatMap(({ versions }) => versions).reduce((sum, { routed }) => sum + routed, 0);
   }, (routed) => routed === sent);
 });

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 
 import { Crossfade } from '../crossfade.js';
 import { module } from './engine.mjs';
-import { get, getAll, origin, raw } from './servers.mjs';
+import { eventually, get, getAll, origin, raw } from './servers.mjs';
 import { serveWorker } from './workerd.mjs';
 
 const policy = {
@@ -115,6 +115,47 @@ test('requests that no client should send are answered', async () => {
   const { traps, counters } = await status();
   assert.equal(traps, 0);
   assert.deepEqual(counters.undecided, { no_policy: 0, trap: 0, error: 0 });
+});
+
+test('no client can pass its own nonsense off as a failure of a version', async () => {
+  await withWorker({ POLICY: { ...policy, pins: { qa: 'v2' } }, ORIGINS: { v2: v2.url }, ORIGIN_v2: '' }, async (own) => {
+    const ask = async (line, host, key) => {
+      const answer = await raw(own.port, `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nx-user-id: ${key}\r\n\r\n`);
+      return Number(answer.slice(9, 12));
+    };
+    let bad = 0;
+    for (const host of ['a*', 'a b', 'a%zz', 'a,b', 'u@h', '[zz', '<a>', 'a#b', 'a?b', 'a\\b', 'a/b:']) {
+      for (const key of ['qa', 'user123']) assert.equal(await ask('GET /', host, key), host === 'a/b:' ? 200 : 400, host);
+      if (host !== 'a/b:') bad += 2;
+    }
+    assert.equal(await ask('GET /', 'a:99999', 'user123'), 400);
+    assert.equal(await ask('OPTIONS *', 'a', 'qa'), 400);
+    assert.equal(await ask('GET /', '[::1]:80', 'user123'), 200);
+    assert.equal(await ask('GET //example.com/', 'a_b', 'qa'), 200);
+    const { counters, totals: { versions } } = await status(own);
+    assert.deepEqual([counters.bad_requests, counters.no_response], [bad + 2, 0]);
+    assert.deepEqual(versions.map(({ failures }) => failures), [0, 0]);
+  });
+});
+
+test('a client that goes away is no failure', async () => {
+  const waiting = [];
+  const there = await origin('v1', (request, response) => {
+    if (request.url === '/hang') waiting.push(response);
+    else response.end('{"version":"v1"}');
+  });
+  await withWorker({ POLICY: policy, ORIGIN_v1: { service: there.port } }, async (own) => {
+    const socket = connect(own.port, '127.0.0.1');
+    socket.write('GET /hang HTTP/1.1\r\nHost: a\r\n\r\n');
+    await eventually('the request', () => waiting.length, (length) => length === 1);
+    await new Promise((resolve) => socket.on('close', resolve).destroy());
+    await get(own.url);
+    waiting[0].end('too late');
+    await get(own.url);
+    const { totals: { versions: [old] } } = await status(own);
+    assert.deepEqual([old.routed, old.failures], [3, 0]);
+  });
+  await there.stop();
 });
 
 test('a key that is text in UTF-8 is hashed as its bytes', async () => {
