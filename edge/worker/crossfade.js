@@ -205,6 +205,14 @@ export class CrossfadeInstance {
   }
 }
 
+// In the place of an instance when no new one could be had: each use tries again.
+const NO_INSTANCE = { memoryBytes: 0 };
+for (const call of ['routeWord', 'handle', 'tick', 'totals', 'merge', 'snapshot', 'restore']) {
+  NO_INSTANCE[call] = () => {
+    throw new CrossfadeTrap('crossfade_init', 'no new engine could be started');
+  };
+}
+
 /** The engine, with names for what it decides, and a new instance after a trap. */
 export class Crossfade {
   #module;
@@ -398,6 +406,17 @@ export class Crossfade {
   #recovered(error) {
     if (!(error instanceof CrossfadeTrap)) return error;
     this.#traps += 1;
+    this.#instance = NO_INSTANCE;
+    try {
+      this.#restart();
+    } catch {
+      // Told by the next call, which tries again.
+      this.#instance = NO_INSTANCE;
+    }
+    return error;
+  }
+
+  #restart() {
     const document = this.#initDocument(randomEpoch());
     this.#start(this.#options.init === undefined ? document : withEpoch(document));
     if (this.#saved !== undefined) {
@@ -408,7 +427,6 @@ export class Crossfade {
     if (this.#configuredSinceSaved) {
       this.#instance.handle(configureLine(this.#config), this.#nowMs);
     }
-    return error;
   }
 }
 

@@ -120,7 +120,7 @@ export class Edge {
     }
     try {
       const key = policy.key?.(headers);
-      if (policy.attributes === undefined) return this.#engine.route(key ?? '');
+      if (policy.attributes === undefined) return this.#engine.route(key ?? '') ?? this.#engine.decide({ key });
       return this.#engine.decide({ key, attributes: policy.attributes(headers) });
     } catch (error) {
       const trapped = error instanceof CrossfadeTrap;
@@ -222,7 +222,12 @@ export class Edge {
 
   #broke(error) {
     console.error(`crossfade: ${error.message}`);
-    if (error instanceof CrossfadeTrap) this.#keepBraking(Date.now());
+    if (!(error instanceof CrossfadeTrap)) return;
+    try {
+      this.#keepBraking(Date.now());
+    } catch (again) {
+      console.error(`crossfade: the guard is off: ${again.message}`);
+    }
   }
 
   // Tells the engine how requests ended, and hears what came of it.
@@ -230,17 +235,18 @@ export class Edge {
     this.#handedOverMs = nowMs;
     if (this.#policy === undefined) return;
     const { size } = this.#outcomes;
+    const { message, unknown } = this.#outcomes.take(this.#policy.marks);
+    let dropped = size;
     try {
-      const { message, unknown } = this.#outcomes.take(this.#policy.marks);
-      this.#counters.outcomes_dropped += unknown;
       const answer = size > unknown ? this.#engine.handle(message, nowMs) : '';
       if (answer.includes('"error"')) throw new Error(answer);
+      dropped = unknown;
       for (const line of this.#engine.tick(nowMs).split('\n').filter(Boolean)) this.#heard(line);
       if (this.#engine.memoryBytes > ENGINE_BYTES_MAX) this.#renew(this.#policy.document, nowMs);
     } catch (error) {
-      this.#counters.outcomes_dropped += size;
       this.#broke(error);
     }
+    this.#counters.outcomes_dropped += dropped;
   }
 
   #heard(line) {

@@ -238,6 +238,24 @@ test('with a snapshot, a new engine goes on from there and numbers its reports o
   assert.deepEqual(versions.map(({ routed }) => routed), [1, 5]);
 });
 
+test('where no new engine can be had, the broken one is still not used again', () => {
+  const [crossfade, spoil] = breakable(() => started());
+  const { Instance } = WebAssembly;
+  spoil();
+  // As when there is no memory left.
+  WebAssembly.Instance = function none() { throw new RangeError('could not allocate memory'); };
+  try {
+    assert.throws(() => crossfade.route('qa-1'), { export: 'crossfade_route' });
+    for (const call of [() => crossfade.route('qa-1'), () => crossfade.handle('{}'), () => crossfade.totals()]) {
+      assert.throws(call, { name: 'CrossfadeTrap', export: 'crossfade_init', message: /no new engine could be started/ });
+    }
+  } finally {
+    WebAssembly.Instance = Instance;
+  }
+  assert.throws(() => crossfade.route('qa-1'), CrossfadeTrap);
+  assert.equal(crossfade.route('qa-1').reason, 'pin');
+});
+
 test('the trap carries what the engine said last', () => {
   const said = 'panicked at core/src/engine.rs:1: gone';
   const words = Uint8Array.of(32, 0, 0, 0, said.length, 0, 0, 0);

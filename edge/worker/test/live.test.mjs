@@ -30,7 +30,7 @@ afterEach(async () => {
   await server.stop();
 });
 
-async function start(bindings = {}) {
+async function start(bindings = {}, main = undefined) {
   edge = await serveWorker({
     ORIGIN_v1: { service: v1.port },
     ORIGIN_v2: { service: v2.port },
@@ -40,7 +40,7 @@ async function start(bindings = {}) {
     TIMEOUT_MS: '500',
     STATUS_PATH: STATUS,
     ...bindings,
-  });
+  }, main);
 }
 
 const ask = async (key = 'user123') => (await get(edge.url, { 'x-user-id': key })).json.version;
@@ -178,6 +178,19 @@ test('the guard brakes at once, and lets go with a newer policy', async () => {
   await reaches(2);
   assert.equal(await ask(), 'v2');
   assert.equal((await status()).guard_tripped, false);
+});
+
+test('a tripped guard holds when the engine traps', async () => {
+  const guard = { max_failure_ratio: 0.5, min_requests: 20 };
+  await start({ POLICY: { ...all('v2'), guard } }, 'test/trapping.worker.js');
+  const fail = () => get(`${edge.url}/fail`, { 'x-user-id': 'user123' });
+  await eventually('the guard', fail, (answer) => answer.status === 200);
+  await get(`${edge.url}/trap`);
+  for (let n = 0; n < 5; n++) assert.equal(await ask(), 'v1');
+  assert.equal((await status()).traps, 1);
+  server.policy = { revision: 1, document: all('v2') };
+  await reaches(1);
+  assert.equal(await ask(), 'v2');
 });
 
 test('a policy that no longer has a version begins a new epoch, and nothing is lost', async (t) => {
