@@ -84,9 +84,7 @@ export class CrossfadeInstance {
     this.#reserve(ROOM);
   }
 
-  get memoryBytes() {
-    return this.#memory.buffer.byteLength;
-  }
+  get memoryBytes() { return this.#memory.buffer.byteLength; }
 
   init(document, nowMs, seedLo, seedHi) {
     const length = this.#write(document);
@@ -247,22 +245,16 @@ export class Crossfade {
     this.#start(this.#initDocument(options.epoch ?? randomEpoch()));
   }
 
-  get versions() {
-    return versionNames(this.config);
-  }
+  get versions() { return versionNames(this.config); }
 
   get config() {
     this.#config ??= this.#configInForce();
     return this.#config;
   }
 
-  get traps() {
-    return this.#traps;
-  }
+  get traps() { return this.#traps; }
 
-  get memoryBytes() {
-    return this.#instance.memoryBytes;
-  }
+  get memoryBytes() { return this.#instance.memoryBytes; }
 
   route(key, options) {
     const draw = options?.draw ?? this.#draw();
