@@ -1,0 +1,91 @@
+//! The versions behind the proxy: servers that answer with what they received.
+//!
+//! A request says how it wants to be answered: `x-answer-status: 503`,
+//! `x-answer-break: 1` (the connection is broken off without an answer),
+//! `x-answer-hold: 1` (not before [`Upstream::release`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::server::{self, Answer, Request, Response};
+
+/// One server for each version.
+#[derive(Debug)]
+pub struct Upstream {
+    versions: Vec<(String, SocketAddr, Arc<Version>)>,
+    released: watch::Sender<bool>,
+    _open: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Version {
+    name: String,
+    released: watch::Receiver<bool>,
+    held: AtomicU64,
+    served: AtomicU64,
+}
+
+impl Upstream {
+    /// Starts a server for each of `versions`.
+    pub fn start(versions: &[&str]) -> Upstream {
+        let (released, waiting) = watch::channel(false);
+        let (open, listening) = watch::channel(true);
+        let start = |name: &&str| {
+            let version = Arc::new(Version {
+                name: (*name).to_owned(),
+                released: waiting.clone(),
+                held: AtomicU64::new(0),
+                served: AtomicU64::new(0),
+            });
+            ((*name).to_owned(), server::start(&version, listening.clone()), version)
+        };
+        Upstream { versions: versions.iter().map(start).collect(), released, _open: open }
+    }
+
+    /// Each version with where it listens.
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.versions.iter().map(|(name, address, _)| (name.as_str(), *address))
+    }
+
+    /// Requests that have arrived and wait for [`Upstream::release`].
+    pub fn held(&self) -> u64 {
+        self.versions.iter().map(|(_, _, version)| version.held.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Requests that this version has received.
+    pub fn served(&self, version: &str) -> u64 {
+        let named = self.versions.iter().filter(|(name, _, _)| name == version);
+        named.map(|(_, _, version)| version.served.load(Ordering::SeqCst)).sum()
+    }
+
+    /// Answers all that was held, and holds nothing any more.
+    pub fn release(&self) {
+        self.released.send_replace(true);
+    }
+}
+
+impl Answer for Version {
+    async fn answer(self: Arc<Self>, request: Request) -> Option<Response> {
+        self.served.fetch_add(1, Ordering::SeqCst);
+        let asked = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        if asked("x-answer-hold").is_some() {
+            self.held.fetch_add(1, Ordering::SeqCst);
+            let _ = self.released.clone().wait_for(|released| *released).await;
+            self.held.fetch_sub(1, Ordering::SeqCst);
+        }
+        if asked("x-answer-break").is_some() {
+            return None;
+        }
+        let status = asked("x-answer-status").and_then(|text| text.parse().ok()).unwrap_or(200);
+        let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
+        let headers = request.headers().iter();
+        let received: Vec<Value> =
+            headers.map(|(name, value)| json!([name.as_str(), text(value.as_bytes())])).collect();
+        let body = json!({ "version": self.name, "headers": received }).to_string();
+        Some(server::response(status, &[("x-served-by", &self.name)], body))
+    }
+}
