@@ -1,9 +1,11 @@
 //! Envoy configurations, as values.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::root;
 use crate::upstream::Upstream;
 
 const TYPES: &str = "type.googleapis.com/envoy.extensions";
@@ -11,7 +13,9 @@ const TYPES: &str = "type.googleapis.com/envoy.extensions";
 /// A whole configuration, with an admin interface on a free port.
 pub fn bootstrap(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
     json!({
+        "node": { "id": "edge-1", "cluster": "edge" },
         "admin": { "address": socket(free()) },
+        "stats_config": { "stats_tags": [tag("version"), tag("reason"), tag("class"), tag("kind")] },
         "static_resources": { "listeners": listeners, "clusters": clusters },
     })
 }
@@ -41,8 +45,84 @@ pub fn listener(name: &str, routes: &Value, filters: &[Value], manager: &Value) 
     json!({
         "name": name,
         "address": socket(free()),
+        // Connections go to the workers in turn, so that a test can reach each.
+        "connection_balance_config": { "exact_balance": {} },
         "filter_chains": [{ "filters": [filter] }],
     })
+}
+
+/// A listener whose requests go through the filter: to the cluster that is named by the
+/// version header, and to the first of `versions` where there is none.
+pub fn filtered(name: &str, module: Module, versions: &[&str], plugin: &Value) -> Value {
+    let (stable, others) = versions.split_first().expect("a policy has versions");
+    let header = plugin["version_header"].as_str().unwrap_or("x-api-version");
+    let mut routes: Vec<Value> = others.iter().map(|version| routed_by(header, version)).collect();
+    routes.push(json!({ "match": { "prefix": "/" }, "route": { "cluster": stable } }));
+    let wasm = json!({
+        "name": "crossfade",
+        "typed_config": {
+            "@type": format!("{TYPES}.filters.http.wasm.v3.Wasm"),
+            "config": {
+                "name": name,
+                "root_id": "crossfade",
+                "failure_policy": "FAIL_RELOAD",
+                "reload_config": { "backoff": { "base_interval": "0.1s" } },
+                "vm_config": {
+                    // One for each listener: they share nothing.
+                    "vm_id": name,
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": { "local": { "filename": module.path() } },
+                },
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue",
+                    "value": plugin.to_string(),
+                },
+            },
+        },
+    });
+    let early = json!({ "early_header_mutation_extensions": [{
+        "name": "strip",
+        "typed_config": {
+            "@type": format!("{TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
+            "mutations": [{ "remove": header }],
+        },
+    }] });
+    listener(name, &json!(routes), &[wasm], &early)
+}
+
+fn routed_by(header: &str, version: &str) -> Value {
+    let is = json!({ "name": header, "string_match": { "exact": version } });
+    json!({ "match": { "prefix": "/", "headers": [is] }, "route": { "cluster": version } })
+}
+
+/// Which build of the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Module {
+    /// The one that people run.
+    Shipped,
+    /// One that traps at the key `crossfade-test-trap`.
+    Trapping,
+}
+
+impl Module {
+    /// Where `cargo xtask edge` puts it.
+    ///
+    /// # Panics
+    /// When it is not there; the message says what to run.
+    pub fn path(self) -> PathBuf {
+        let (file, task) = match self {
+            Module::Shipped => ("crossfade_envoy.wasm", "edge"),
+            Module::Trapping => ("crossfade_envoy_trap.wasm", "test-edge"),
+        };
+        let path = root().join("edge/envoy").join(file);
+        assert!(path.exists(), "no filter at {}: run `cargo xtask {task}`", path.display());
+        path
+    }
+}
+
+/// Makes a Prometheus label of `;NAME=VALUE` in a metric's name.
+fn tag(name: &str) -> Value {
+    json!({ "tag_name": name, "regex": format!("(;{name}=([^;]*))") })
 }
 
 /// A cluster of one server.

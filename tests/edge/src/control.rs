@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crossfade_core::tally::{Fleet, Tally};
 use crossfade_protocol::totals::Totals;
@@ -33,6 +34,8 @@ pub struct Poll {
     pub authorization: Option<String>,
     /// The status of the answer; 0 when there was none.
     pub answered: u16,
+    /// When it arrived.
+    pub at: Instant,
 }
 
 /// The server.
@@ -144,7 +147,7 @@ impl Shared {
         };
         let answered = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
         let authorization = header("authorization");
-        state.polls.push(Poll { if_none_match, authorization, answered });
+        state.polls.push(Poll { if_none_match, authorization, answered, at: Instant::now() });
         answer
     }
 

@@ -13,6 +13,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod envoy;
+pub mod http2;
 mod server;
 pub mod upstream;
 

@@ -1,11 +1,13 @@
 //! HTTP servers on threads of their own, on loopback, on ports that were free.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-use http_body_util::Full;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
@@ -13,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 pub(crate) type Request = hyper::Request<Incoming>;
-pub(crate) type Response = hyper::Response<Full<Bytes>>;
+pub(crate) type Response = hyper::Response<BoxBody<Bytes, Infallible>>;
 
 /// The threads that all servers of a test run on, beside its own.
 pub(crate) fn runtime() -> &'static Runtime {
@@ -91,7 +93,7 @@ async fn converse<A: Answer>(
 
 /// A response with this status, these headers and this body.
 pub(crate) fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Full::new(body.into()).boxed());
     *response.status_mut() = status.try_into().expect("a status is 100 to 999");
     for (name, value) in headers {
         let name = hyper::header::HeaderName::try_from(*name).expect("a header's name");

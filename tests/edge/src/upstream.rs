@@ -2,12 +2,16 @@
 //!
 //! A request says how it wants to be answered: `x-answer-status: 503`,
 //! `x-answer-break: 1` (the connection is broken off without an answer),
-//! `x-answer-hold: 1` (not before [`Upstream::release`]).
+//! `x-answer-hold: 1` (not before [`Upstream::release`]). A gRPC request is answered with
+//! its own body and the trailer `grpc-status: 0`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http_body_util::{BodyExt as _, Full};
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -80,6 +84,9 @@ impl Answer for Version {
         if asked("x-answer-break").is_some() {
             return None;
         }
+        if asked("content-type").is_some_and(|kind| kind.starts_with("application/grpc")) {
+            return self.grpc(request).await;
+        }
         let status = asked("x-answer-status").and_then(|text| text.parse().ok()).unwrap_or(200);
         let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
         let headers = request.headers().iter();
@@ -87,5 +94,23 @@ impl Answer for Version {
             headers.map(|(name, value)| json!([name.as_str(), text(value.as_bytes())])).collect();
         let body = json!({ "version": self.name, "headers": received }).to_string();
         Some(server::response(status, &[("x-served-by", &self.name)], body))
+    }
+}
+
+impl Version {
+    async fn grpc(&self, request: Request) -> Option<Response> {
+        let asked = request.headers().get("x-api-version").cloned();
+        let message = request.into_body().collect().await.ok()?.to_bytes();
+        let trailers = HeaderMap::from_iter([(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )]);
+        let body = Full::new(message).with_trailers(std::future::ready(Some(Ok(trailers))));
+        let mut response = Response::new(body.boxed());
+        let headers = response.headers_mut();
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        headers.insert("x-served-by", self.name.parse().ok()?);
+        headers.extend(asked.map(|asked| (HeaderName::from_static("x-received-version"), asked)));
+        Some(response)
     }
 }
