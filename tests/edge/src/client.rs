@@ -2,7 +2,7 @@
 //! or many at once.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use serde_json::Value;
 
@@ -111,6 +111,14 @@ impl Connection {
     pub fn ask(&mut self, request: &[u8]) -> io::Result<Response> {
         self.send(request)?;
         self.receive()
+    }
+
+    /// Says that nothing more will be sent.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Everything until the peer closes.

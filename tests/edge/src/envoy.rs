@@ -1,7 +1,7 @@
 //! A real Envoy on free ports, for as long as a test needs it.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,6 +22,7 @@ pub fn program() -> PathBuf {
 }
 
 /// What `envoy --mode validate` says of a configuration file: `Err` is its log.
+/// Relative paths in it begin at its folder.
 ///
 /// # Errors
 /// The log, when it refuses.
@@ -61,10 +62,27 @@ impl Envoy {
         let config = folder.join("envoy.json");
         let text = serde_json::to_string_pretty(bootstrap).expect("a value can be written");
         fs::write(&config, text).expect("target can be written to");
-        Envoy::run(folder, workers, &config)
+        Envoy::run(folder, workers, &config, &root())
     }
 
-    fn run(folder: PathBuf, workers: usize, config: &Path) -> Envoy {
+    /// Starts Envoy with a configuration file that has `127.0.0.1` with fixed ports, as
+    /// it is but for that address: it becomes one that only this process uses.
+    ///
+    /// # Panics
+    /// As [`Envoy::start`].
+    pub fn start_file(name: &str, workers: usize, file: &Path) -> (Envoy, Ipv4Addr) {
+        let folder = folder(name);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let own = Ipv4Addr::new(127, 100, high, low.clamp(1, 254));
+        let text = fs::read_to_string(file).expect("the file is there");
+        let config = folder.join(file.file_name().expect("a file has a name"));
+        let text = text.replace("127.0.0.1", &own.to_string());
+        fs::write(&config, text).expect("target can be written to");
+        let beside = file.parent().expect("a file is in a folder");
+        (Envoy::run(folder, workers, &config, beside), own)
+    }
+
+    fn run(folder: PathBuf, workers: usize, config: &Path, current: &Path) -> Envoy {
         let log = File::create(folder.join("envoy.log")).expect("target can be written to");
         let admin_file = folder.join("admin");
         let _ = fs::remove_file(&admin_file);
@@ -77,7 +95,7 @@ impl Envoy {
             .args(["--log-level", "info", "--component-log-level", "main:warning"])
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .current_dir(root())
+            .current_dir(current)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

@@ -72,6 +72,8 @@ pub enum Fate {
     Reset(u32),
     /// The whole connection was given up, with this error code.
     GoneAway(u32),
+    /// The connection was closed without a word.
+    Closed,
 }
 
 /// Sends one request of just these fields, complete or not, and says what becomes of it.
@@ -98,7 +100,10 @@ pub fn ask_raw(address: SocketAddr, fields: &[(&str, &str)]) -> io::Result<Fate>
     stream.write_all(&frame(HEADERS, END_STREAM_AND_HEADERS, 1, &block))?;
     loop {
         let mut head = [0; 9];
-        stream.read_exact(&mut head)?;
+        match stream.read_exact(&mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Fate::Closed),
+            read => read?,
+        }
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut payload = vec![0; length as usize];
         stream.read_exact(&mut payload)?;

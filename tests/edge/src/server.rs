@@ -84,7 +84,9 @@ async fn converse<A: Answer>(
         let answer = Arc::clone(&answer);
         async move { answer.answer(request).await.ok_or_else(|| io::Error::other("broken off")) }
     });
-    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    // Tests send much at once; to refuse some is no part of them.
+    builder.http2().max_concurrent_streams(None);
     tokio::select! {
         _ = builder.serve_connection(TokioIo::new(stream), service) => {}
         _ = open.wait_for(|open| !*open) => {}

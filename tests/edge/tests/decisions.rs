@@ -313,15 +313,15 @@ fn keys_of(listener: &str, version: u16) -> String {
 
 #[test]
 fn an_override_works_for_those_whom_the_policy_names_and_nobody_else() {
-    for (user, version) in [("user-1", "v2"), ("user-2", "v2"), ("user-8", "v1")] {
-        let response = ask("rules", &[("x-user-id", user), ("x-api-override", "v2")]);
-        assert_eq!(response.version(), version, "{user}");
-    }
     let policy = policy("rules");
-    for user in ["user-1", "user-2"] {
-        let usual = policy.decide(&Request::of_key(user.as_bytes()), 0);
-        let response = ask("rules", &[("x-user-id", user)]);
-        assert_eq!(response.version(), policy.version_name(usual.version), "{user}");
+    for user in ["user-1", "user-2", "user-3", "user-4", "user-5", ""] {
+        let usual = policy.decide(&Request::of_key(user.as_bytes()), 0).version;
+        let usual = policy.version_name(usual);
+        assert_ne!(usual, "v2", "the canary is of v3");
+        assert_eq!(ask("rules", &[("x-user-id", user)]).version(), usual, "{user}");
+        let named = ["user-1", "user-2"].contains(&user);
+        let overriding = ask("rules", &[("x-user-id", user), ("x-api-override", "v2")]);
+        assert_eq!(overriding.version(), if named { "v2" } else { usual }, "{user}");
     }
 }
 
