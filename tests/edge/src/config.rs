@@ -20,9 +20,36 @@ pub fn bootstrap(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
     })
 }
 
+/// Where a listener finds its routes.
+#[derive(Debug, Clone)]
+pub enum Routes {
+    /// In its own configuration.
+    Inline(Value),
+    /// In a file of route configurations, from which it takes the one called `crossfade`.
+    /// Envoy reads it anew when another takes its place by being renamed to it.
+    File(PathBuf),
+}
+
+impl Routes {
+    fn specifier(&self, listener: &str) -> (String, Value) {
+        match self {
+            Routes::Inline(routes) => {
+                let host = json!({ "name": listener, "domains": ["*"], "routes": routes });
+                let routes = json!({ "name": listener, "virtual_hosts": [host] });
+                ("route_config".to_owned(), routes)
+            }
+            Routes::File(path) => {
+                let source = json!({ "path_config_source": { "path": path } });
+                let rds = json!({ "route_config_name": "crossfade", "config_source": source });
+                ("rds".to_owned(), rds)
+            }
+        }
+    }
+}
+
 /// A listener on a free port: these routes, these filters before the router, and what
 /// else its connection manager is told.
-pub fn listener(name: &str, routes: &Value, filters: &[Value], manager: &Value) -> Value {
+pub fn listener(name: &str, routes: &Routes, filters: &[Value], manager: &Value) -> Value {
     let mut filters = filters.to_vec();
     filters.push(json!({
         "name": "router",
@@ -33,12 +60,10 @@ pub fn listener(name: &str, routes: &Value, filters: &[Value], manager: &Value) 
             "{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"
         ),
         "stat_prefix": name,
-        "route_config": { "name": name, "virtual_hosts": [
-            { "name": name, "domains": ["*"], "routes": routes },
-        ] },
         "http_filters": filters,
     });
     if let (Some(config), Some(more)) = (config.as_object_mut(), manager.as_object()) {
+        config.extend([routes.specifier(name)]);
         config.extend(more.clone());
     }
     let filter = json!({ "name": "http", "typed_config": config });
@@ -87,7 +112,7 @@ pub fn filtered(name: &str, module: Module, versions: &[&str], plugin: &Value) -
             "mutations": [{ "remove": header }],
         },
     }] });
-    listener(name, &json!(routes), &[wasm], &early)
+    listener(name, &Routes::Inline(json!(routes)), &[wasm], &early)
 }
 
 fn routed_by(header: &str, version: &str) -> Value {

@@ -1,7 +1,7 @@
 //! A real Envoy on free ports, for as long as a test needs it.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::client::{Connection, Response};
-use crate::{root, wait_for};
+use crate::{folder, root, wait_for};
 
 /// The program, as `cargo xtask edge-tools` installs it.
 ///
@@ -65,21 +65,13 @@ impl Envoy {
         Envoy::run(folder, workers, &config, &root())
     }
 
-    /// Starts Envoy with a configuration file that has `127.0.0.1` with fixed ports, as
-    /// it is but for that address: it becomes one that only this process uses.
+    /// Starts Envoy with a configuration file, whose relative paths begin at its folder.
     ///
     /// # Panics
     /// As [`Envoy::start`].
-    pub fn start_file(name: &str, workers: usize, file: &Path) -> (Envoy, Ipv4Addr) {
-        let folder = folder(name);
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let own = Ipv4Addr::new(127, 100, high, low.clamp(1, 254));
-        let text = fs::read_to_string(file).expect("the file is there");
-        let config = folder.join(file.file_name().expect("a file has a name"));
-        let text = text.replace("127.0.0.1", &own.to_string());
-        fs::write(&config, text).expect("target can be written to");
+    pub fn start_file(name: &str, workers: usize, file: &Path) -> Envoy {
         let beside = file.parent().expect("a file is in a folder");
-        (Envoy::run(folder, workers, &config, beside), own)
+        Envoy::run(folder(name), workers, file, beside)
     }
 
     fn run(folder: PathBuf, workers: usize, config: &Path, current: &Path) -> Envoy {
@@ -123,14 +115,27 @@ impl Envoy {
     /// # Panics
     /// When there is none.
     pub fn address(&self, listener: &str) -> SocketAddr {
+        self.address_of(|name| name == listener)
+    }
+
+    /// Where its only listener listens.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn any_address(&self) -> SocketAddr {
+        self.address_of(|_| true)
+    }
+
+    fn address_of(&self, wanted: impl Fn(&str) -> bool) -> SocketAddr {
         let listeners: Value = serde_json::from_str(&self.admin("GET", "/listeners?format=json"))
             .expect("Envoy writes JSON");
         let statuses = listeners["listener_statuses"].as_array().cloned().unwrap_or_default();
-        let found = statuses.iter().find(|status| status["name"] == *listener);
+        let named = |status: &&Value| status["name"].as_str().is_some_and(&wanted);
+        let found = statuses.iter().find(named);
         let socket = found.map(|status| &status["local_address"]["socket_address"]);
         let address = socket.map(|socket| format!("127.0.0.1:{}", socket["port_value"]));
         let address = address.and_then(|address| address.parse().ok());
-        address.unwrap_or_else(|| panic!("no listener {listener} in {listeners}"))
+        address.unwrap_or_else(|| panic!("no such listener in {listeners}"))
     }
 
     /// What the admin interface answers.
@@ -201,19 +206,6 @@ impl Drop for Watched<'_> {
             eprintln!("The end of {}/envoy.log:\n{shown}", self.0.folder.display());
         }
     }
-}
-
-/// An empty folder for one Envoy, below the folder that the tests were built in.
-///
-/// # Panics
-/// When it cannot be made.
-pub fn folder(name: &str) -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its own path");
-    let target = program.ancestors().nth(2).expect("tests lie in target/*/deps");
-    let folder = target.join("edge-tests").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("target can be written to");
-    folder
 }
 
 fn request(method: &str, path: &str) -> Vec<u8> {

@@ -1,12 +1,13 @@
 //! `edge/envoy/envoy.yaml` as it is, and configurations that are refused.
 
 use std::fs;
+use std::net::Ipv4Addr;
 
 use crossfade_edge_tests::client::{self, Connection, Response};
 use crossfade_edge_tests::config::{self, Module};
 use crossfade_edge_tests::envoy::{self, Envoy};
 use crossfade_edge_tests::upstream::Upstream;
-use crossfade_edge_tests::{root, wait_for};
+use crossfade_edge_tests::{folder, root, wait_for};
 use serde_json::{Value, json};
 
 #[test]
@@ -17,9 +18,17 @@ fn the_configuration_that_we_ship_is_valid() {
 
 #[test]
 fn the_configuration_that_we_ship_decides_marks_and_counts() {
-    let _ = Module::Shipped.path();
-    let file = root().join("edge/envoy/envoy.yaml");
-    let (envoy, address) = Envoy::start_file("shipped", 1, &file);
+    // Its ports are fixed, so its address becomes one that only this process uses.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 100, high, low.clamp(1, 254));
+    let text = fs::read_to_string(root().join("edge/envoy/envoy.yaml")).unwrap();
+    let text = text.replace("127.0.0.1", &address.to_string());
+    // And it names the module beside it.
+    let folder = folder("shipped_file");
+    std::os::unix::fs::symlink(Module::Shipped.path(), folder.join("crossfade_envoy.wasm"))
+        .unwrap();
+    fs::write(folder.join("envoy.yaml"), text).unwrap();
+    let envoy = Envoy::start_file("shipped", 1, &folder.join("envoy.yaml"));
     let envoy = envoy.watched();
     let ask = |headers: &[(&str, &str)]| -> Response {
         let request = client::get(headers.iter().copied());
@@ -61,7 +70,7 @@ fn a_wrong_configuration_is_refused_with_all_that_is_wrong() {
     let refused = |name: &str, plugin: &Value| -> String {
         let listener = config::filtered("edge", Module::Shipped, &["v1", "v2"], plugin);
         let bootstrap = config::bootstrap(vec![listener], config::clusters(&upstream));
-        let file = envoy::folder(name).join("envoy.json");
+        let file = folder(name).join("envoy.json");
         fs::write(&file, bootstrap.to_string()).unwrap();
         envoy::validate(&file).unwrap_err()
     };

@@ -1,129 +1,109 @@
-//! An unmodified Envoy, configured as a policy says, decides as the engine does.
+//! An unmodified Envoy with what `crossfade export envoy` writes decides as the engine
+//! does.
 
 #![expect(clippy::unwrap_used, reason = "a test falls over")]
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 
 use crossfade_core::policy::Traffic;
 use crossfade_core::{Policy, Request};
 use crossfade_edge_tests::client::{self, Response};
-use crossfade_edge_tests::config;
+use crossfade_edge_tests::config::{self, Routes};
 use crossfade_edge_tests::envoy::{Envoy, Watched};
 use crossfade_edge_tests::upstream::Upstream;
+use crossfade_edge_tests::{crossfade_says, folder};
+use crossfade_protocol::Reason;
 use crossfade_protocol::plan::Plan;
 use serde_json::{Value, json};
 
 const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 
-/// One Envoy with a listener for each policy, for all tests of this file.
+/// One Envoy with a listener for each policy, for all tests of this file. Its routes are
+/// what `crossfade export envoy` writes.
 fn world() -> (Watched<'static>, &'static Upstream) {
     static WORLD: OnceLock<(Envoy, Upstream)> = OnceLock::new();
     let (envoy, upstream) = WORLD.get_or_init(|| {
         let upstream = Upstream::start(&VERSIONS);
-        let listener = |name: &str, policy: &Policy, key: &Key| {
-            config::listener(name, &routes(policy, key), &[], &json!({}))
+        let folder = folder("stock_routes");
+        let listener = |(name, document): &(&str, Value)| {
+            let path = folder.join(format!("{name}.yaml"));
+            fs::write(&path, crossfade_says(&["export", "envoy", "-"], document)).unwrap();
+            config::listener(name, &Routes::File(path), &[], &json!({}))
         };
-        let listeners = vec![
-            listener("canary", &canary(), &HEADER),
-            listener("half", &share(50), &HEADER),
-            listener("mostly", &share(90), &HEADER),
-            listener("split", &split(), &HEADER),
-            listener("reweighted", &reweighted(), &HEADER),
-            listener("cookie", &canary(), &COOKIE),
-            listener("mostly by cookie", &share(90), &COOKIE),
-            listener("address", &canary(), &ADDRESS),
-        ];
+        let listeners = plans().iter().map(listener).collect();
         let bootstrap = config::bootstrap(listeners, config::clusters(&upstream));
         (Envoy::start("stock", 2, &bootstrap), upstream)
     });
     (envoy.watched(), upstream)
 }
 
-fn policy(document: Value, before: Option<&Policy>) -> Policy {
-    Policy::new(Plan::read(&document).unwrap(), 1, before)
-}
-
-fn canary() -> Policy {
-    share(10)
-}
-
-fn share(percent: u32) -> Policy {
-    let document = json!({
-        "api": "a", "versions": ["v1", "v2"], "key": { "header": "x-user-id" },
-        "canary_percentage": percent,
+fn plans() -> Vec<(&'static str, Value)> {
+    let header = || json!({ "header": "x-user-id" });
+    let cookie = || json!({ "cookie": "uid" });
+    let canary = |key: Value, percent: u32, more: Value| {
+        let mut plan = json!({
+            "api": "a", "versions": ["v1", "v2"], "key": key, "canary_percentage": percent,
+        });
+        plan.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        plan
+    };
+    let rules = json!({
+        "attributes": { "plan": { "header": "x-plan" }, "user": { "header": "x-user-id" } },
+        "pins": { "user-1": "v2", "user-2": "v1" },
+        "rules": [
+            { "name": "staff", "to": "v2", "when": { "all": [
+                { "attribute": "plan", "in": ["internal", "qa"] },
+                { "not": { "attribute": "user", "equals": "user-3" } },
+            ] } },
+            { "name": "teams", "to": "v1", "when": { "attribute": "plan", "prefix": "team-" } },
+            { "name": "planned", "to": "v2", "when": { "all": [
+                { "attribute": "plan", "present": true },
+                { "not": { "attribute": "plan", "in": ["free", "beta"] } },
+            ] } },
+        ],
     });
-    policy(document, None)
+    let dates = json!({ "deprecation": {
+        "deprecated_at": "2027-01-31", "sunset_at": "2027-07-31",
+        "link": "https://example.com/100%25",
+    } });
+    vec![
+        ("canary", canary(header(), 10, dates)),
+        ("half", canary(header(), 50, json!({}))),
+        ("mostly", canary(header(), 90, json!({}))),
+        ("split", split()),
+        ("reweighted", reweighted()),
+        ("cookie", canary(cookie(), 10, json!({}))),
+        ("mostly by cookie", canary(cookie(), 90, json!({}))),
+        ("address", canary(json!({ "address": true }), 10, json!({}))),
+        ("rules", canary(header(), 30, rules)),
+    ]
 }
 
 fn three(v1: f64, v2: f64, v3: f64) -> Value {
-    json!({ "api": "a", "versions": ["v1", "v2", "v3"], "key": { "header": "x-user-id" },
+    json!({ "api": "a", "versions": VERSIONS, "key": { "header": "x-user-id" },
             "split": { "v1": v1, "v2": v2, "v3": v3 } })
 }
 
-fn split() -> Policy {
-    policy(three(61.37, 25.5, 13.13), None)
+fn split() -> Value {
+    three(61.37, 25.5, 13.13)
 }
 
-/// A split whose buckets have moved twice: several ranges for one version.
-fn reweighted() -> Policy {
-    let before = policy(three(20.0, 70.0, 10.0), Some(&split()));
-    policy(three(50.0, 20.0, 30.0), Some(&before))
-}
-
-/// Where Envoy finds a key, and what matches requests that have none.
-struct Key {
-    hash_policy: fn() -> Value,
-    none: Option<fn() -> Value>,
-}
-
-const HEADER: Key = Key {
-    hash_policy: || json!([{ "header": { "header_name": "x-user-id" } }]),
-    none: Some(|| {
-        json!({ "name": "x-user-id", "string_match": { "exact": "" },
-                "treat_missing_header_as_empty": true })
-    }),
-};
-
-const COOKIE: Key = Key {
-    hash_policy: || json!([{ "cookie": { "name": "uid" } }]),
-    none: Some(|| {
-        let regex = r"(?:^|.*;\s*)uid=[^;]+.*";
-        json!({ "name": "cookie", "string_match": { "safe_regex": { "regex": regex } },
-                "treat_missing_header_as_empty": true, "invert_match": true })
-    }),
-};
-
-const ADDRESS: Key =
-    Key { hash_policy: || json!([{ "connection_properties": { "source_ip": true } }]), none: None };
-
-/// Routes as stock Envoy takes them.
-fn routes(policy: &Policy, key: &Key) -> Value {
-    let mut clusters = Vec::new();
-    match policy.traffic() {
-        Traffic::Canary { share, .. } => {
-            clusters.push(json!({ "name": "v2", "weight": share.buckets() }));
-            clusters.push(json!({ "name": "v1", "weight": 10_000 - share.buckets() }));
-        }
-        Traffic::Split { split, .. } => {
-            let mut from = 0;
-            for (to, version) in split.ranges() {
-                let name = policy.version_name(*version);
-                clusters.push(json!({ "name": name, "weight": to - from }));
-                from = *to;
-            }
-        }
-        Traffic::Stable => {}
+/// A split whose buckets have moved twice, as `get_config` writes it.
+fn reweighted() -> Value {
+    let read = |document: &Value| Plan::read(document).unwrap();
+    let mut policy = Policy::new(read(&split()), 1, None);
+    for weights in [three(20.0, 70.0, 10.0), three(50.0, 20.0, 30.0)] {
+        policy = Policy::new(read(&weights), 1, Some(&policy));
     }
-    let decided = json!({ "match": { "prefix": "/" }, "route": {
-        "hash_policy": (key.hash_policy)(),
-        "weighted_clusters": { "use_hash_policy": true, "clusters": clusters },
-    } });
-    let stable = |matcher: fn() -> Value| {
-        json!({ "match": { "prefix": "/", "headers": [matcher()] },
-                "route": { "cluster": "v1" } })
-    };
-    key.none.map(stable).into_iter().chain([decided]).collect()
+    serde_json::to_value(policy.plan_in_force()).unwrap()
+}
+
+fn policy(name: &str) -> Policy {
+    let document = plans().into_iter().find(|(known, _)| *known == name).unwrap().1;
+    Policy::new(Plan::read(&document).unwrap(), 1, None)
 }
 
 fn keys(count: usize) -> Vec<String> {
@@ -131,8 +111,9 @@ fn keys(count: usize) -> Vec<String> {
 }
 
 #[track_caller]
-fn decides_as_the_engine(listener: &str, policy: &Policy, count: usize) -> Vec<usize> {
+fn decides_as_the_engine(listener: &str, count: usize) -> Vec<usize> {
     let (envoy, _) = world();
+    let policy = policy(listener);
     let keys = keys(count);
     let requests: Vec<_> = keys.iter().map(|key| client::get([("x-user-id", key)])).collect();
     let responses = client::ask_all(envoy.address(listener), &requests, 4).unwrap();
@@ -141,28 +122,29 @@ fn decides_as_the_engine(listener: &str, policy: &Policy, count: usize) -> Vec<u
         let decision = policy.decide(&Request::of_key(key.as_bytes()), 0);
         counts[usize::from(decision.version)] += 1;
         assert_eq!(response.version(), policy.version_name(decision.version), "{key}");
+        assert_eq!(response.received("x-api-version"), [response.version()], "{key}");
     }
     counts
 }
 
 #[test]
 fn a_canary_is_decided_alike_for_20_000_keys() {
-    let counts = decides_as_the_engine("canary", &canary(), 20_000);
+    let counts = decides_as_the_engine("canary", 20_000);
     assert!((1800..2200).contains(&counts[1]), "{counts:?}");
 }
 
 #[test]
 fn an_uneven_split_in_three_is_decided_alike_for_20_000_keys() {
-    let counts = decides_as_the_engine("split", &split(), 20_000);
+    let counts = decides_as_the_engine("split", 20_000);
     assert!(counts.iter().all(|count| *count > 2000), "{counts:?}");
 }
 
 #[test]
 fn a_split_whose_weights_have_changed_is_decided_alike_for_20_000_keys() {
-    let policy = reweighted();
+    let policy = policy("reweighted");
     let Traffic::Split { split, .. } = policy.traffic() else { panic!("a split") };
     assert!(split.ranges().len() > 3, "one version has several ranges: {split:?}");
-    decides_as_the_engine("reweighted", &policy, 20_000);
+    decides_as_the_engine("reweighted", 20_000);
 }
 
 /// Each key sent with the header made of it, and decided by the engine.
@@ -176,7 +158,7 @@ fn each_key_alike<'k>(
     let (keys, values): (Vec<_>, Vec<_>) = keys.unzip();
     let requests: Vec<_> = values.iter().map(|value| client::get([(header, value)])).collect();
     let responses = client::ask_all(envoy.address(listener), &requests, 4).unwrap();
-    let policy = canary();
+    let policy = policy("canary");
     let mut canaries = 0;
     for ((key, value), response) in keys.iter().zip(&values).zip(&responses) {
         let decision = policy.decide(&Request::of_key(key), 0);
@@ -267,5 +249,57 @@ fn a_repeated_header_keeps_its_client_on_one_version() {
         let first = responses[0].version();
         assert!(["v1", "v2"].contains(&first), "{responses:?}");
         assert!(responses.iter().all(|response| response.version() == first), "{pair:?}");
+    }
+}
+
+#[test]
+fn pins_and_rules_on_headers_are_decided_alike() {
+    const PLANS: [&str; 7] = ["", "free", "beta", "internal", "qa", "team-a", "other"];
+    let policy = policy("rules");
+    let (envoy, _) = world();
+    let cases: Vec<_> = (0..2000).map(|n| (format!("user-{}", n % 100), PLANS[n % 7])).collect();
+    let request = |(user, plan): &(String, &str)| {
+        let plan = (!plan.is_empty()).then_some(("x-plan", *plan));
+        client::get([("x-user-id", user.as_str())].into_iter().chain(plan))
+    };
+    let requests: Vec<_> = cases.iter().map(request).collect();
+    let responses = client::ask_all(envoy.address("rules"), &requests, 4).unwrap();
+    let mut reasons = BTreeSet::new();
+    for ((user, plan), response) in cases.iter().zip(&responses) {
+        let mut attributes = vec![("user".to_owned(), user.clone())];
+        attributes.extend((!plan.is_empty()).then(|| ("plan".to_owned(), (*plan).to_owned())));
+        let attributes = &attributes[..];
+        let request = Request { attributes: &attributes, ..Request::of_key(user.as_bytes()) };
+        let decision = policy.decide(&request, 0);
+        reasons.insert(decision.reason);
+        let right = policy.version_name(decision.version);
+        assert_eq!(response.version(), right, "{user} {plan}: {decision:?}");
+    }
+    assert_eq!(reasons, BTreeSet::from([Reason::Pin, Reason::Rule, Reason::Canary]));
+}
+
+#[test]
+fn only_answers_of_an_old_version_say_that_it_is_deprecated() {
+    let (old, new) = (
+        ask("canary", &[("x-user-id", "user123")], 1),
+        ask("canary", &[("x-user-id", "user3")], 1),
+    );
+    assert_eq!((old[0].version(), new[0].version()), ("v1", "v2"));
+    assert_eq!(old[0].header("deprecation"), "@1801353600");
+    assert_eq!(old[0].header("sunset"), "Sat, 31 Jul 2027 00:00:00 GMT");
+    assert_eq!(old[0].header("link"), "<https://example.com/100%25>; rel=\"deprecation\"");
+    for name in ["deprecation", "sunset", "link"] {
+        assert!(new[0].headers.iter().all(|(known, _)| known != name), "{name}");
+    }
+}
+
+#[test]
+fn a_forged_version_is_never_believed() {
+    for forged in ["v2", "v3", "", "v1,v2"] {
+        let headers =
+            [("x-user-id", "user123"), ("x-api-version", forged), ("X-Api-Version", "v2")];
+        let response = ask("canary", &headers, 1).remove(0);
+        assert_eq!(response.version(), "v1");
+        assert_eq!(response.received("x-api-version"), ["v1"], "{forged}");
     }
 }
