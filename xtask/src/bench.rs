@@ -7,7 +7,7 @@
 
 mod input;
 mod process;
-mod table;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -171,7 +171,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// How busy the machine is: processes that run or want to, over the last minute.
-fn load() -> String {
+pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
 }

@@ -36,6 +36,10 @@ pub(crate) enum TaskError {
     NoAnswer { program: String, answer: String },
     #[error("{figures} figures missed their limits; run it again on a quiet machine")]
     Missed { figures: usize },
+    #[error("Envoy did not start to serve; its log is {log}")]
+    NoEnvoy { log: String },
+    #[error("the listener `{name}` sent {share:.3} of the requests to the new version")]
+    WrongShare { name: String, share: f64 },
     #[error("`{command}` named no .wasm file among its artefacts")]
     NoModule { command: String },
     #[error("cannot generate the JavaScript for {module}: {why}")]

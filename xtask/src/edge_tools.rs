@@ -26,6 +26,11 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     install(WORKERD, "workerd", workerd)
 }
 
+/// The pinned Envoy, installed.
+pub(crate) fn envoy_path() -> PathBuf {
+    tools().join(ENVOY).join("envoy")
+}
+
 fn tools() -> PathBuf {
     root().join(".tools")
 }

@@ -8,6 +8,7 @@
 
 mod artefact;
 mod bench;
+mod bench_edge;
 mod command;
 mod conformance;
 mod edge;
@@ -41,7 +42,11 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 #[derive(Debug, Subcommand)]
 enum Task {
     Bench(bench::Args),
+<<<<<<< HEAD
     Conformance(conformance::Args),
+=======
+    BenchEdge(bench_edge::Args),
+>>>>>>> 207e3ce (xtask: measure the filter in a real Envoy beside a no-op and a Lua filter)
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
@@ -53,7 +58,11 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
+<<<<<<< HEAD
         Task::Conformance(args) => conformance::run(&args),
+=======
+        Task::BenchEdge(args) => bench_edge::run(&args),
+>>>>>>> 207e3ce (xtask: measure the filter in a real Envoy beside a no-op and a Lua filter)
         Task::Edge(args) => edge::run(&args),
         Task::EdgeTools(args) => edge_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),

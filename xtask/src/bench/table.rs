@@ -2,7 +2,7 @@
 
 /// What a figure may be.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Limit {
+pub(crate) enum Limit {
     /// A peer: nothing is promised of it.
     None,
     AtLeast(f64),
@@ -12,7 +12,7 @@ pub(super) enum Limit {
 
 /// One figure beside its limit.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     what: &'static str,
     value: f64,
     unit: String,
@@ -20,12 +20,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(what: &'static str, value: f64, unit: &str, limit: Limit) -> Row {
+    pub(crate) fn new(what: &'static str, value: f64, unit: &str, limit: Limit) -> Row {
         Row { what, value, unit: unit.to_owned(), limit }
     }
 
     /// Whether the figure keeps to its limit. One that could not be measured does not.
-    pub(super) fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         match self.limit {
             Limit::None => true,
             Limit::AtLeast(limit) => self.value >= limit,
@@ -61,7 +61,7 @@ fn number(value: f64) -> String {
 }
 
 /// Prints the table, with how busy the machine was.
-pub(super) fn print(rows: &[Row], load_before: &str, load_after: &str) {
+pub(crate) fn print(rows: &[Row], load_before: &str, load_after: &str) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{:<31}{:>10} {:<26}{:>10}", "figure", "value", "unit", "limit");
     rows.iter().for_each(|row| println!("{}", row.line()));
