@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::bench::table::{self, Limit, Row};
 use crate::command::{Run, TaskError, root, say};
-use crate::{artefact, bench, edge, edge_tools, wasm_target};
+use crate::{bench, edge, edge_tools};
 
 use envoy::Envoy;
 
@@ -44,9 +44,7 @@ const SETTLED_AFTER: u64 = 200_000;
 pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
     edge_tools::run(&edge_tools::Args {})?;
     edge::run(&edge::Args {})?;
-    let noop =
-        ["--package=crossfade-noop", "--profile=edge", "--target", wasm_target::FILTER_TARGET];
-    let noop = artefact::wasm("crossfade_noop", &noop)?;
+    let noop = edge::filter("crossfade-noop", &[])?;
     let folder = root().join("target/bench-edge");
     let load_before = bench::load();
 

@@ -15,6 +15,7 @@ mod edge;
 mod edge_tools;
 mod operating_characteristics;
 mod test;
+mod test_edge;
 mod test_web;
 mod wasm_target;
 mod web;
@@ -42,15 +43,13 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 #[derive(Debug, Subcommand)]
 enum Task {
     Bench(bench::Args),
-<<<<<<< HEAD
-    Conformance(conformance::Args),
-=======
     BenchEdge(bench_edge::Args),
->>>>>>> 207e3ce (xtask: measure the filter in a real Envoy beside a no-op and a Lua filter)
+    Conformance(conformance::Args),
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Test(test::Args),
+    TestEdge(test_edge::Args),
     TestWeb(test_web::Args),
     Web(web::Args),
 }
@@ -58,15 +57,13 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
-<<<<<<< HEAD
         Task::Conformance(args) => conformance::run(&args),
-=======
         Task::BenchEdge(args) => bench_edge::run(&args),
->>>>>>> 207e3ce (xtask: measure the filter in a real Envoy beside a no-op and a Lua filter)
         Task::Edge(args) => edge::run(&args),
         Task::EdgeTools(args) => edge_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::TestEdge(args) => test_edge::run(&args),
         Task::TestWeb(args) => test_web::run(&args),
         Task::Web(args) => web::run(&args),
     };

@@ -11,13 +11,13 @@ pub(crate) struct Args {}
 
 /// The oldest Node whose `node --test` and ES modules do what the tests need.
 const NODE_MAJOR_MIN: u32 = 20;
-const NODE_HINT: &str = "install node 20 or later (https://nodejs.org)";
+pub(crate) const NODE_HINT: &str = "install node 20 or later (https://nodejs.org)";
 
 /// See [`Args`].
 pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     require_node()?;
     web::run(&web::Args {})?;
-    let tests = test_files()?;
+    let tests = test_files("web/test")?;
     let mut args = vec!["--test"];
     args.extend(tests.iter().map(String::as_str));
     Run::program("node", NODE_HINT, &args).show()
@@ -37,13 +37,13 @@ fn major(version: &str) -> Option<u32> {
 
 /// The test files by name: Node 20 takes folders and Node 22 patterns, but not each
 /// the other.
-fn test_files() -> Result<Vec<String>, TaskError> {
-    let read_error = |source| TaskError::Read { path: "web/test".to_owned(), source };
+pub(crate) fn test_files(folder: &str) -> Result<Vec<String>, TaskError> {
+    let read_error = |source| TaskError::Read { path: folder.to_owned(), source };
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(root().join("web/test")).map_err(read_error)? {
+    for entry in std::fs::read_dir(root().join(folder)).map_err(read_error)? {
         let name = entry.map_err(read_error)?.file_name();
         if let Some(name) = name.to_str().filter(|name| name.ends_with(".test.mjs")) {
-            files.push(format!("web/test/{name}"));
+            files.push(format!("{folder}/{name}"));
         }
     }
     files.sort();
