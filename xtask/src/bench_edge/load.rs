@@ -1,11 +1,12 @@
-//! HTTP/1.1 over one connection, as fast as it goes, and one request at a time.
+//! HTTP/1.1 over a few connections, as fast as it goes, and one request at a time.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Requests that are under way at once.
-const DEPTH: u64 = 32;
+/// Connections, each with one request under way: Envoy closes a connection on which
+/// requests wait behind one that it answers itself.
+const CONNECTIONS: u64 = 16;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -15,27 +16,25 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When the connection breaks, or an answer is no 200.
 pub(super) fn send(address: SocketAddr, first: u64, count: u64) -> io::Result<u64> {
-    let stream = connect(address)?;
-    let mut writer = stream.try_clone()?;
-    let mut reader = BufReader::with_capacity(1 << 16, stream);
-    let mut batch = Vec::new();
+    let connection = |_| connect(address).map(BufReader::new);
+    let mut connections: Vec<_> = (0..CONNECTIONS).map(connection).collect::<io::Result<_>>()?;
     let (mut sent, mut new) = (0, 0);
     while sent < count {
-        let size = DEPTH.min(count - sent);
-        batch.clear();
-        for number in first + sent..first + sent + size {
+        let size = CONNECTIONS.min(count - sent) as usize;
+        for (number, connection) in (first + sent..).zip(&mut connections[..size]) {
             let user = number % 100_000;
-            write!(batch, "GET /users HTTP/1.1\r\nhost: a\r\nx-user-id: user-{user}\r\n\r\n")?;
+            let request =
+                format!("GET /users HTTP/1.1\r\nhost: a\r\nx-user-id: user-{user}\r\n\r\n");
+            connection.get_mut().write_all(request.as_bytes())?;
         }
-        writer.write_all(&batch)?;
-        for _ in 0..size {
-            let (status, body) = answer(&mut reader)?;
+        for connection in &mut connections[..size] {
+            let (status, body) = answer(connection)?;
             if status != 200 {
                 return Err(io::Error::other(format!("an answer with status {status}")));
             }
             new += u64::from(body == b"v2");
         }
-        sent += size;
+        sent += size as u64;
     }
     Ok(new)
 }
