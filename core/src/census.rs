@@ -1,14 +1,22 @@
 //! The census: who is on which version. Exact, and bounded.
 //!
-//! A client costs 16 bytes, its key, and a slot of the index: under 64 bytes for keys
-//! of the usual length (tested). Memory grows in chunks, so there is no moment at which
-//! everything is held twice.
+//! A client costs 24 bytes, its key in whole words, and two to four slots of the index:
+//! under 64 bytes for keys of the usual length (tested). Memory grows in chunks, so there
+//! is no moment at which everything is held twice.
+
+mod index;
+mod records;
+
+use std::hash::Hasher as _;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use crossfade_protocol::abi::RouteWord;
 use crossfade_protocol::limits::{CLIENT_KEY_BYTES_MAX, CLIENTS_MAX};
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-use xxhash_rust::xxh64::xxh64;
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+
+use index::Index;
+use records::{Records, Seen};
 
 /// Where a client's identity came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,91 +44,145 @@ pub struct Client<'a> {
 }
 
 /// The table of clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Census {
-    entries: Chunks<ClientRow>,
-    keys: KeyArena,
-    index: HashTable<u32>,
+    records: Records,
+    index: Index,
     /// Clients per version.
     per_version: Vec<u64>,
     /// Requests of clients that did not fit.
     uncounted: u64,
-    /// Keyed so that a sender cannot choose colliding keys.
-    seed: u64,
+    hasher: Hasher,
+    terms: Terms,
+    /// Grows with every change of `terms`: what a client of this generation was told was
+    /// decided under them.
+    generation: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct ClientRow {
-    key_at: u32,
-    key_len: u16,
-    version: u8,
-    identity: Identity,
-    last_seen_s: u32,
-    requests: u32,
+/// What a decision by the key alone depends on beside the key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Of the policy.
+    pub(crate) revision: u64,
+    pub(crate) guard_tripped: bool,
 }
-
-const _: () = assert!(size_of::<ClientRow>() == 16);
 
 impl Census {
     /// An empty table; `seed` keys its hash.
     pub fn new(seed: u64) -> Census {
-        Census { seed, ..Census::default() }
+        Census {
+            records: Records::default(),
+            index: Index::new(),
+            per_version: Vec::new(),
+            uncounted: 0,
+            hasher: Hasher::new(seed),
+            terms: Terms::default(),
+            generation: 0,
+        }
     }
 
     /// Counts a request of this client on `version`. A client that does not fit any more
     /// is not counted; [`uncounted`](Census::uncounted) grows instead.
     pub fn record(&mut self, key: &[u8], identity: Identity, version: u16, now_ms: u64) {
-        let Census { entries, keys, index, per_version, uncounted, seed } = self;
-        let seed = *seed;
-        let hash = hash(key, identity, seed);
-        let same = |at: &u32| {
-            let row = entries.get(*at);
-            row.identity == identity && keys.get(row) == key
-        };
-        let rehash = |at: &u32| {
-            let row = entries.get(*at);
-            self::hash(keys.get(row), row.identity, seed)
-        };
+        self.count(key, identity, version, now_ms);
+    }
+
+    /// [`record`](Census::record) of a decision that depends on the key and `terms` alone:
+    /// [`again`](Census::again) gives it then, until the terms change.
+    pub(crate) fn record_decided(
+        &mut self,
+        key: &[u8],
+        word: RouteWord,
+        terms: Terms,
+        now_ms: u64,
+    ) {
+        if self.terms != terms || self.generation == 0 {
+            self.terms = terms;
+            self.generation = self.generation.checked_add(1).unwrap_or_else(|| {
+                self.records.for_each_mut(|seen| seen.generation = 0);
+                1
+            });
+        }
+        let version = word.version().unwrap_or_default();
+        if let Some(at) = self.count(key, Identity::Key, version, now_ms)
+            && let Some(mut record) = self.records.get_mut(at)
+        {
+            let seen = record.seen();
+            record.set(Seen { word, generation: self.generation, ..seen });
+        }
+    }
+
+    /// Counts a request of a client for whom [`record_decided`](Census::record_decided)
+    /// was called under the same terms, and gives what was decided then.
+    ///
+    /// `None` has counted nothing, and is also the answer for a few clients who would take
+    /// longer to find. No calls and no loops are in here: either would make the module
+    /// twice as slow, since its compiler then keeps little in registers.
+    #[inline(always)]
+    pub(crate) fn again(&mut self, key: &[u8], terms: Terms, now_ms: u64) -> Option<RouteWord> {
+        let hash = self.hasher.hash(key, Identity::Key);
+        let record = self.records.get_mut(self.index.likely(hash)?)?;
+        let seen = record.seen();
+        let known = seen.generation == self.generation
+            && self.terms == terms
+            && u32::from(seen.version) == seen.word.0 & 0xFFFF
+            && record.is_of(key, Identity::Key);
+        if !known {
+            return None;
+        }
+        record.count(&seen, seconds(now_ms));
+        Some(seen.word)
+    }
+
+    /// The place of the client, who is counted now; or `None` when there is no room.
+    fn count(&mut self, key: &[u8], identity: Identity, version: u16, now_ms: u64) -> Option<u32> {
+        let Census { records, index, per_version, uncounted, hasher, .. } = self;
+        let hash = hasher.hash(key, identity);
         if per_version.len() <= usize::from(version) {
             per_version.resize(usize::from(version) + 1, 0);
         }
-        // A clock beyond the year 2106 stands still here rather than begin again.
-        let last_seen_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
-        match index.entry(hash, same, rehash) {
-            Entry::Occupied(slot) => {
-                let row = entries.get_mut(*slot.get());
-                if u16::from(row.version) != version {
-                    per_version[usize::from(row.version)] -= 1;
-                    per_version[usize::from(version)] += 1;
-                    row.version = version as u8;
-                }
-                row.last_seen_s = row.last_seen_s.max(last_seen_s);
-                row.requests = row.requests.saturating_add(1);
+        let last_seen_s = seconds(now_ms);
+        let found = index.find(hash, |at| {
+            let mut record = records.get_mut(at)?;
+            if !record.is_of(key, identity) {
+                return None;
             }
-            Entry::Vacant(slot) => {
-                if entries.len() >= CLIENTS_MAX || keys.bytes() + key.len() > CLIENT_KEY_BYTES_MAX {
-                    *uncounted += 1;
-                    return;
-                }
-                slot.insert(entries.len() as u32);
-                let key_at = keys.push(key);
-                let row = ClientRow {
-                    key_at,
-                    key_len: key.len() as u16,
-                    version: version as u8,
-                    identity,
-                    last_seen_s,
-                    requests: 1,
-                };
-                entries.push(row);
+            let seen = record.seen();
+            record.set(Seen { version: version as u8, ..seen });
+            record.count(&seen, last_seen_s);
+            Some((at, u16::from(seen.version)))
+        });
+        if let Some((at, before)) = found {
+            if before != version {
+                per_version[usize::from(before)] -= 1;
                 per_version[usize::from(version)] += 1;
             }
+            return Some(at);
         }
+        if records.len() >= CLIENTS_MAX || records.key_bytes() + key.len() > CLIENT_KEY_BYTES_MAX {
+            *uncounted += 1;
+            return None;
+        }
+        let seen = Seen {
+            last_seen_s,
+            requests: 1,
+            word: RouteWord::CANNOT,
+            generation: 0,
+            key_len: key.len() as u16,
+            version: version as u8,
+            identity,
+        };
+        let at = records.push(seen, key);
+        index.insert(hash, at, |at| {
+            records.get(at).map_or(0, |(seen, key)| hasher.hash(key, seen.identity))
+        });
+        per_version[usize::from(version)] += 1;
+        Some(at)
     }
 
     /// Clients counted.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.records.len()
     }
 
     /// Whether nobody was counted.
@@ -141,16 +203,15 @@ impl Census {
 
     /// One client.
     pub fn get(&self, key: &[u8], identity: Identity) -> Option<Client<'_>> {
-        let at = self.index.find(hash(key, identity, self.seed), |at| {
-            let row = self.entries.get(*at);
-            row.identity == identity && self.keys.get(row) == key
-        })?;
-        Some(self.client(self.entries.get(*at)))
+        self.index.find(self.hasher.hash(key, identity), |at| {
+            let client = client(self.records.get(at)?);
+            (client.identity == identity && client.key == key).then_some(client)
+        })
     }
 
     /// Every client, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = Client<'_>> {
-        self.entries.iter().map(|row| self.client(row))
+        self.records.iter().map(client)
     }
 
     /// The `limit` clients with the most requests, on `version` if given; of equals the
@@ -176,9 +237,9 @@ impl Census {
     /// new place.
     pub fn renumber(&mut self, places: &[u16]) {
         let mut per_version = vec![0; places.len()];
-        self.entries.for_each_mut(|row| {
-            let place = places.get(usize::from(row.version)).copied().unwrap_or_default();
-            row.version = place as u8;
+        self.records.for_each_mut(|seen| {
+            let place = places.get(usize::from(seen.version)).copied().unwrap_or_default();
+            seen.version = place as u8;
             if per_version.len() <= usize::from(place) {
                 per_version.resize(usize::from(place) + 1, 0);
             }
@@ -189,25 +250,17 @@ impl Census {
 
     /// Bytes of memory held, index and unused room included.
     pub fn memory_bytes(&self) -> usize {
-        self.entries.chunks.capacity() * size_of::<Vec<ClientRow>>()
-            + self
-                .entries
-                .chunks
-                .iter()
-                .map(|c| c.capacity() * size_of::<ClientRow>())
-                .sum::<usize>()
-            + self.keys.chunks.iter().map(Vec::capacity).sum::<usize>()
-            + self.index.allocation_size()
+        self.records.memory_bytes() + self.index.memory_bytes()
     }
+}
 
-    fn client(&self, row: &ClientRow) -> Client<'_> {
-        Client {
-            key: self.keys.get(row),
-            identity: row.identity,
-            version: u16::from(row.version),
-            last_seen_s: row.last_seen_s,
-            requests: row.requests,
-        }
+fn client((seen, key): (Seen, &[u8])) -> Client<'_> {
+    Client {
+        key,
+        identity: seen.identity,
+        version: u16::from(seen.version),
+        last_seen_s: seen.last_seen_s,
+        requests: seen.requests,
     }
 }
 
@@ -221,92 +274,30 @@ impl Identity {
     }
 }
 
-#[inline]
-fn hash(key: &[u8], identity: Identity, seed: u64) -> u64 {
-    xxh64(key, seed ^ identity as u64)
-}
-
-/// A vector that grows by whole chunks and never moves what it holds.
+/// Keyed, so that a sender cannot choose colliding keys.
 #[derive(Debug)]
-struct Chunks<T> {
-    chunks: Vec<Vec<T>>,
-    len: usize,
+struct Hasher {
+    seed: u64,
+    derived: SharedSeed,
 }
 
-const CHUNK_ROWS: usize = 4096;
-
-impl<T> Default for Chunks<T> {
-    fn default() -> Self {
-        Chunks { chunks: Vec::new(), len: 0 }
-    }
-}
-
-impl<T> Chunks<T> {
-    fn len(&self) -> usize {
-        self.len
+impl Hasher {
+    fn new(seed: u64) -> Hasher {
+        Hasher { seed, derived: SharedSeed::from_u64(seed) }
     }
 
     #[inline(always)]
-    fn get(&self, at: u32) -> &T {
-        &self.chunks[at as usize / CHUNK_ROWS][at as usize % CHUNK_ROWS]
-    }
-
-    #[inline(always)]
-    fn get_mut(&mut self, at: u32) -> &mut T {
-        &mut self.chunks[at as usize / CHUNK_ROWS][at as usize % CHUNK_ROWS]
-    }
-
-    fn push(&mut self, value: T) {
-        if self.len.is_multiple_of(CHUNK_ROWS) {
-            self.chunks.push(Vec::with_capacity(CHUNK_ROWS));
-        }
-        self.len += 1;
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(value);
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
-    }
-
-    fn for_each_mut(&mut self, f: impl FnMut(&mut T)) {
-        self.chunks.iter_mut().flatten().for_each(f);
+    fn hash(&self, key: &[u8], identity: Identity) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed ^ identity as u64, &self.derived);
+        hasher.write(key);
+        hasher.finish()
     }
 }
 
-/// The keys' bytes, in chunks that a key never straddles.
-#[derive(Debug, Default)]
-struct KeyArena {
-    chunks: Vec<Vec<u8>>,
-}
-
-/// A power of two, so that an address is `chunk << BITS | offset`.
-const KEY_CHUNK_BITS: u32 = 16;
-
-impl KeyArena {
-    fn push(&mut self, key: &[u8]) -> u32 {
-        let size = 1 << KEY_CHUNK_BITS;
-        if self.chunks.last().is_none_or(|chunk| chunk.len() + key.len() > size) {
-            self.chunks.push(Vec::with_capacity(size));
-        }
-        let chunk_at = (self.chunks.len() - 1) as u32;
-        let Some(chunk) = self.chunks.last_mut() else { return 0 };
-        let at = chunk_at << KEY_CHUNK_BITS | chunk.len() as u32;
-        chunk.extend_from_slice(key);
-        at
-    }
-
-    #[inline(always)]
-    fn get(&self, row: &ClientRow) -> &[u8] {
-        let chunk = &self.chunks[(row.key_at >> KEY_CHUNK_BITS) as usize];
-        let from = (row.key_at & ((1 << KEY_CHUNK_BITS) - 1)) as usize;
-        &chunk[from..from + usize::from(row.key_len)]
-    }
-
-    fn bytes(&self) -> usize {
-        self.chunks.len() << KEY_CHUNK_BITS
-    }
+/// A clock beyond the year 2106 stands still here rather than begin again.
+#[inline(always)]
+fn seconds(now_ms: u64) -> u32 {
+    u32::try_from(now_ms / 1000).unwrap_or(u32::MAX)
 }
 
 /// What a snapshot says of a census beside its clients.
@@ -323,23 +314,22 @@ const SAVED_ROW_BYTES: usize = 12;
 
 impl Census {
     pub(crate) fn head(&self) -> Head {
-        Head { clients: self.len(), uncounted: self.uncounted, seed: self.seed }
+        Head { clients: self.len(), uncounted: self.uncounted, seed: self.hasher.seed }
     }
 
     /// Writes every client.
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        out.reserve(self.len() * SAVED_ROW_BYTES + self.keys.bytes());
-        for row in self.entries.iter() {
-            let [l0, l1] = row.key_len.to_le_bytes();
-            let [s0, s1, s2, s3] = row.last_seen_s.to_le_bytes();
-            let [r0, r1, r2, r3] = row.requests.to_le_bytes();
-            let identity = row.identity as u8;
+        out.reserve(self.len() * SAVED_ROW_BYTES + self.records.key_bytes());
+        for (seen, _) in self.records.iter() {
+            let [l0, l1] = seen.key_len.to_le_bytes();
+            let [s0, s1, s2, s3] = seen.last_seen_s.to_le_bytes();
+            let [r0, r1, r2, r3] = seen.requests.to_le_bytes();
+            let identity = seen.identity as u8;
             let saved: [u8; SAVED_ROW_BYTES] =
-                [l0, l1, row.version, identity, s0, s1, s2, s3, r0, r1, r2, r3];
+                [l0, l1, seen.version, identity, s0, s1, s2, s3, r0, r1, r2, r3];
             out.extend_from_slice(&saved);
         }
-        // Keys lie in the order of their rows: a row and its key came together.
-        self.keys.chunks.iter().for_each(|chunk| out.extend_from_slice(chunk));
+        self.records.iter().for_each(|(_, key)| out.extend_from_slice(key));
     }
 
     /// The census that was saved, or `None` when the bytes do not fit together.
@@ -357,11 +347,13 @@ impl Census {
             let last_seen_ms = u64::from(u32::from_le_bytes([s0, s1, s2, s3])) * 1000;
             let identity = Identity::from_byte(identity);
             let before = census.len();
-            census.record(key, identity, u16::from(version), last_seen_ms);
+            let at = census.count(key, identity, u16::from(version), last_seen_ms)?;
             if census.len() == before {
                 return None; // a client twice
             }
-            census.entries.get_mut(before as u32).requests = u32::from_le_bytes([r0, r1, r2, r3]);
+            let mut record = census.records.get_mut(at)?;
+            let seen = record.seen();
+            record.set(Seen { requests: u32::from_le_bytes([r0, r1, r2, r3]), ..seen });
         }
         keys.is_empty().then_some(census)
     }

@@ -8,6 +8,7 @@
 mod answer;
 mod lines;
 mod questions;
+mod route;
 mod scan;
 mod state;
 mod sunset;
@@ -16,7 +17,7 @@ mod write;
 use std::collections::VecDeque;
 
 use crossfade_protocol::abi::RouteWord;
-use crossfade_protocol::limits::{CLIENTS_MAX, EVENTS_MAX, KEY_BYTES_MAX, TIME_MS_MAX};
+use crossfade_protocol::limits::{CLIENTS_MAX, EVENTS_MAX, TIME_MS_MAX};
 use crossfade_protocol::plan::{Plan, Versions};
 use crossfade_protocol::request::{Address, Clock, InitDocument};
 use crossfade_protocol::totals::Totals;
@@ -183,7 +184,7 @@ impl Engine {
         self.count_client(client, identity, decision.version);
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_version(&mut self, version: u16) {
         if let Some(tally) = self.tallies.get_mut(usize::from(version)) {
             tally.routed += 1;
@@ -198,9 +199,15 @@ impl Engine {
         let complete = self.census.uncounted() == 0;
         self.census.record(client, identity, version, self.now_ms);
         if complete && self.census.uncounted() > 0 {
-            let clients = self.census.len() as u64;
-            self.happened(What::Node(NodeChange::ClientsFull { clients }), None);
+            self.clients_full();
         }
+    }
+
+    /// To be called for the first client who was not counted.
+    #[cold]
+    fn clients_full(&mut self) {
+        let clients = self.census.len() as u64;
+        self.happened(What::Node(NodeChange::ClientsFull { clients }), None);
     }
 
     /// Counts of all nodes together, by version.
@@ -301,17 +308,9 @@ impl Guest for Engine {
         self.serve(lines, out);
     }
 
+    #[inline(always)]
     fn route(&mut self, key: &[u8], draw: u32) -> RouteWord {
-        if self.policy.needs_attributes() || key.len() > KEY_BYTES_MAX {
-            return RouteWord::CANNOT;
-        }
-        let request = Request { guard_tripped: self.guard.tripped(), ..Request::of_key(key) };
-        let decision = self.policy.decide(&request, draw);
-        self.count_version(decision.version);
-        if let Some(key) = request.key {
-            self.count_client(key, Identity::Key, decision.version);
-        }
-        RouteWord::new(decision.version, decision.canary == Some(true), decision.reason)
+        self.route_key(key, draw)
     }
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) {

@@ -37,10 +37,13 @@ pub trait Guest: Sized {
 
 /// One module instance: the engine and its two buffers.
 #[derive(Debug)]
-pub struct Instance<G> {
-    engine: RefCell<Option<G>>,
-    input: RefCell<Vec<u8>>,
-    output: RefCell<Vec<u8>>,
+pub struct Instance<G>(RefCell<Parts<G>>);
+
+#[derive(Debug)]
+struct Parts<G> {
+    engine: Option<G>,
+    input: Vec<u8>,
+    output: Vec<u8>,
 }
 
 /// `[address, length]` of the output, at a fixed address.
@@ -53,11 +56,7 @@ static PANIC_LEN: AtomicUsize = AtomicUsize::new(0);
 impl<G: Guest> Instance<G> {
     /// An instance that has not been started.
     pub const fn new() -> Instance<G> {
-        Instance {
-            engine: RefCell::new(None),
-            input: RefCell::new(Vec::new()),
-            output: RefCell::new(Vec::new()),
-        }
+        Instance(RefCell::new(Parts { engine: None, input: Vec::new(), output: Vec::new() }))
     }
 
     /// See [`abi::INPUT`](crossfade_protocol::abi::INPUT).
@@ -66,7 +65,7 @@ impl<G: Guest> Instance<G> {
         if len > INPUT_BYTES_MAX {
             return 0;
         }
-        let mut input = self.input.borrow_mut();
+        let input = &mut self.0.borrow_mut().input;
         // A buffer that once held a snapshot is not kept for lines.
         if input.capacity() > (16 << 20) && len < input.capacity() / 4 {
             *input = Vec::new();
@@ -82,9 +81,9 @@ impl<G: Guest> Instance<G> {
     pub fn init(&self, len: u32, now_ms: f64, seed_lo: u32, seed_hi: u32) -> u32 {
         install_panic_hook();
         let seed = u64::from(seed_hi) << 32 | u64::from(seed_lo);
-        self.answer(|input, out| {
+        self.answer(|engine, input, out| {
             let document = input.get(..len as usize).unwrap_or_default();
-            *self.engine.borrow_mut() = Some(G::init(document, time_ms(now_ms), seed, out));
+            *engine = Some(G::init(document, time_ms(now_ms), seed, out));
         })
     }
 
@@ -96,9 +95,10 @@ impl<G: Guest> Instance<G> {
     }
 
     /// See [`abi::ROUTE`](crossfade_protocol::abi::ROUTE).
+    #[inline(always)]
     pub fn route(&self, len: u32, draw: u32) -> u32 {
-        let input = self.input.borrow();
-        match (self.engine.borrow_mut().as_mut(), input.get(..len as usize)) {
+        let Parts { engine, input, .. } = &mut *self.0.borrow_mut();
+        match (engine, input.get(..len as usize)) {
             (Some(engine), Some(key)) => engine.route(key, draw).0,
             _ => RouteWord::CANNOT.0,
         }
@@ -134,7 +134,7 @@ impl<G: Guest> Instance<G> {
     }
 
     fn with(&self, call: impl FnOnce(&mut G, &[u8], &mut Vec<u8>)) -> u32 {
-        self.answer(|input, out| match self.engine.borrow_mut().as_mut() {
+        self.answer(|engine, input, out| match engine {
             Some(engine) => call(engine, input, out),
             None => out.extend_from_slice(
                 b"{\"type\":\"error\",\"code\":11,\"text\":\"crossfade_init has not been called\"}\n",
@@ -142,14 +142,14 @@ impl<G: Guest> Instance<G> {
         })
     }
 
-    fn answer(&self, call: impl FnOnce(&[u8], &mut Vec<u8>)) -> u32 {
-        let mut out = self.output.borrow_mut();
+    fn answer(&self, call: impl FnOnce(&mut Option<G>, &[u8], &mut Vec<u8>)) -> u32 {
+        let Parts { engine, input, output: out } = &mut *self.0.borrow_mut();
         // Only a snapshot grows the buffer this far; do not keep that much for replies.
         if out.capacity() > (64 << 20) {
             *out = Vec::new();
         }
         out.clear();
-        call(&self.input.borrow(), &mut out);
+        call(engine, input, out);
         if out.is_empty() {
             return 0;
         }

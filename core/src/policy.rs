@@ -242,6 +242,16 @@ impl Policy {
         !self.kill_switch && self.rules.is_empty() && self.pin(Some(key)).is_none()
     }
 
+    /// Whether every request of a key is decided alike: by the key, and by nothing else but
+    /// the guard.
+    pub(crate) fn is_by_key_alone(&self) -> bool {
+        let sticky = match &self.traffic {
+            Traffic::Stable => true,
+            Traffic::Canary { sticky, .. } | Traffic::Split { sticky, .. } => *sticky,
+        };
+        self.rules.is_empty() && sticky
+    }
+
     /// Whether a decision may look at attributes.
     pub fn needs_attributes(&self) -> bool {
         !self.rules.is_empty()

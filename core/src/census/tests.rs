@@ -1,5 +1,7 @@
 use super::*;
+use crossfade_protocol::Reason;
 use crossfade_protocol::limits::TIME_MS_MAX;
+use proptest::prelude::*;
 
 fn census(clients: &[(&str, u16)]) -> Census {
     let mut census = Census::new(7);
@@ -86,4 +88,137 @@ fn a_million_clients_fit_in_64_bytes_each_and_the_next_is_refused() {
     census.record(b"one more", Identity::Key, 0, 0);
     census.record(b"customer-5", Identity::Key, 0, 0);
     assert_eq!((census.len(), census.uncounted()), (CLIENTS_MAX, 1));
+}
+
+/// A table that is easy to see through.
+#[derive(Default)]
+struct Model {
+    clients: std::collections::BTreeMap<(Vec<u8>, bool), (u16, u32, u32)>,
+    decided: std::collections::BTreeMap<Vec<u8>, (RouteWord, Terms)>,
+}
+
+impl Model {
+    fn record(&mut self, key: &[u8], identity: Identity, version: u16, now_s: u32) {
+        let place = (key.to_vec(), identity == Identity::Sender);
+        let client = self.clients.entry(place).or_insert((version, 0, 0));
+        *client = (version, client.1 + 1, client.2.max(now_s));
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Record(usize, bool, u16),
+    Decide(usize, u16),
+    Again(usize),
+    Renumber,
+    Terms(u64, bool),
+    SaveAndLoad,
+}
+
+/// Keys that differ in one byte, in their length, or only in zeros at their end.
+fn alike(which: usize) -> Vec<u8> {
+    let len = [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 36, 64, 65, 1024][which % 20];
+    let mut key = vec![b'a'; len];
+    match (which / 20) % 6 {
+        1 => key.iter_mut().take(1).for_each(|byte| *byte = b'b'),
+        2 => key.iter_mut().rev().take(1).for_each(|byte| *byte = b'b'),
+        3 => key.iter_mut().skip(len / 2).take(1).for_each(|byte| *byte = b'b'),
+        4 => key.iter_mut().rev().take(1).for_each(|byte| *byte = 0),
+        5 => key.fill(0),
+        _ => {}
+    }
+    key
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let which = 0..120usize;
+    prop_oneof![
+        4 => (which.clone(), any::<bool>(), 0..3u16).prop_map(|(w, i, v)| Step::Record(w, i, v)),
+        8 => (which.clone(), 0..3u16).prop_map(|(w, v)| Step::Decide(w, v)),
+        16 => which.prop_map(Step::Again),
+        1 => Just(Step::Renumber),
+        1 => (1..3u64, any::<bool>()).prop_map(|(r, g)| Step::Terms(r, g)),
+        1 => Just(Step::SaveAndLoad),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn it_counts_as_a_plain_map_does(steps in prop::collection::vec(step(), 1..400)) {
+        let (mut census, mut model) = (Census::new(5), Model::default());
+        let mut terms = Terms { revision: 1, guard_tripped: false };
+        for (now_s, step) in steps.into_iter().enumerate() {
+            let now_s = now_s as u32;
+            let now_ms = u64::from(now_s) * 1000;
+            match step {
+                Step::Record(which, sender, version) => {
+                    let identity = if sender { Identity::Sender } else { Identity::Key };
+                    census.record(&alike(which), identity, version, now_ms);
+                    model.record(&alike(which), identity, version, now_s);
+                }
+                Step::Decide(which, version) => {
+                    let key = alike(which);
+                    let word = RouteWord::new(version, which % 2 == 0, Reason::Canary);
+                    census.record_decided(&key, word, terms, now_ms);
+                    model.record(&key, Identity::Key, version, now_s);
+                    model.decided.insert(key, (word, terms));
+                }
+                Step::Again(which) => {
+                    let key = alike(which);
+                    if let Some(word) = census.again(&key, terms, now_ms) {
+                        prop_assert_eq!(model.decided.get(&key), Some(&(word, terms)));
+                        let version = word.version().unwrap();
+                        let counted = model.clients[&(key.clone(), false)];
+                        prop_assert_eq!(counted.0, version);
+                        model.record(&key, Identity::Key, version, now_s);
+                    }
+                }
+                // As an engine does it: a new policy is in force afterwards.
+                Step::Renumber => {
+                    census.renumber(&[1, 2, 0]);
+                    terms.revision += 10;
+                    model.clients.values_mut().for_each(|client| client.0 = (client.0 + 1) % 3);
+                }
+                Step::Terms(revision, guard_tripped) => {
+                    terms.revision += revision;
+                    terms.guard_tripped = guard_tripped;
+                }
+                Step::SaveAndLoad => {
+                    let mut saved = Vec::new();
+                    census.save(&mut saved);
+                    census = Census::load(&census.head(), &saved).unwrap();
+                    model.decided.clear();
+                }
+            }
+        }
+        let mut counted: Vec<_> = census.iter().collect();
+        counted.sort_by(|a, b| (a.key, a.identity as u8).cmp(&(b.key, b.identity as u8)));
+        let expected = model.clients.iter().map(|((key, sender), client)| Client {
+            key,
+            identity: if *sender { Identity::Sender } else { Identity::Key },
+            version: client.0,
+            requests: client.1,
+            last_seen_s: client.2,
+        });
+        prop_assert_eq!(counted, expected.collect::<Vec<_>>());
+        for version in 0..3 {
+            let on = model.clients.values().filter(|client| client.0 == version).count();
+            prop_assert_eq!(census.on_version(version), on as u64);
+        }
+    }
+}
+
+#[test]
+fn generations_that_have_run_out_begin_again() {
+    let mut census = census(&[]);
+    let terms = |revision| Terms { revision, guard_tripped: false };
+    let word = RouteWord::new(1, true, Reason::Canary);
+    census.record_decided(b"user123", word, terms(1), 0);
+    assert_eq!(census.again(b"user123", terms(1), 0), Some(word));
+    assert_eq!(census.again(b"user123", terms(2), 0), None);
+    census.generation = u32::MAX;
+    census.record_decided(b"user456", word, terms(2), 0);
+    assert_eq!(census.generation, 1);
+    assert_eq!(census.again(b"user123", terms(2), 0), None);
+    assert_eq!(census.again(b"user456", terms(2), 0), Some(word));
 }

@@ -1,6 +1,8 @@
 //! The protocol, against the engine itself. What a user can see stands in
 //! `tests/vectors` and runs on every build; here is what needs thousands of lines.
 
+use crossfade_protocol::limits::KEY_BYTES_MAX;
+
 use super::*;
 
 pub(super) fn engine() -> Engine {
