@@ -10,6 +10,7 @@ mod instance;
 mod journal;
 mod recovery;
 mod refusal;
+mod short;
 
 use std::time::Duration;
 
@@ -166,6 +167,7 @@ impl Plugin {
     ///
     /// # Errors
     /// As for [`handle`](Self::handle).
+    #[inline]
     pub fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, PluginError> {
         self.checkpoint_if_due()?;
         match self.instance()?.route(key, draw) {
@@ -173,11 +175,15 @@ impl Plugin {
                 self.journal.accept(Call::Route { key, draw });
                 Ok(word)
             }
-            Err(PluginError::Fault(fault)) => {
-                self.recover(&fault)?;
-                Ok(RouteWord::CANNOT)
-            }
-            Err(error) => Err(error),
+            Err(error) => self.route_failed(error),
+        }
+    }
+
+    #[cold]
+    fn route_failed(&mut self, error: PluginError) -> Result<RouteWord, PluginError> {
+        match error {
+            PluginError::Fault(fault) => self.recover(&fault).map(|()| RouteWord::CANNOT),
+            error => Err(error),
         }
     }
 
@@ -265,6 +271,7 @@ impl Plugin {
     }
 
     /// The running instance; starts one if the last recovery failed.
+    #[inline]
     fn instance(&mut self) -> Result<&mut Instance, PluginError> {
         if self.instance.is_none() {
             self.revive()?;
@@ -286,10 +293,13 @@ impl Plugin {
 
     /// Snapshots when the journal has grown enough. Before a call, not after it: the
     /// snapshot would overwrite the answer.
+    #[inline]
     fn checkpoint_if_due(&mut self) -> Result<(), PluginError> {
-        if !self.journal.is_due() {
-            return Ok(());
-        }
+        if self.journal.is_due() { self.checkpoint() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn checkpoint(&mut self) -> Result<(), PluginError> {
         match self.snapshot() {
             Ok(_) => Ok(()),
             Err(error @ PluginError::Unrecoverable(_)) => Err(error),

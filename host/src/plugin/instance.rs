@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossfade_protocol::abi::{self, RouteWord};
 use wasmtime::{Memory, Store, Trap, TypedFunc, WasmParams, WasmResults};
 
-use super::{Cause, Fault, PluginError, PluginOptions, Start};
+use super::{Cause, Fault, PluginError, PluginOptions, Start, short};
 use crate::module::Module;
 use crate::runtime::{self, Limiter};
 
@@ -121,6 +121,7 @@ impl Instance {
         Ok(self.answer(abi::HANDLE, record)?)
     }
 
+    #[inline]
     pub(super) fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, PluginError> {
         let len = self.write(abi::ROUTE, key)?;
         let word = self.call(abi::ROUTE, |exports| &exports.route, (len, draw))?;
@@ -165,29 +166,33 @@ impl Instance {
     }
 
     /// Has the guest reserve room, and fills it.
+    #[inline(always)]
     fn write(&mut self, export: &'static str, input: &[u8]) -> Result<u32, PluginError> {
-        let too_large = PluginError::InputTooLarge { export, bytes: input.len() };
-        let Ok(len) = u32::try_from(input.len()) else { return Err(too_large) };
-        if input.is_empty() {
-            return Ok(0);
-        }
         // A guest may give up room that was made for something large when it is asked
         // again; so it is, and small room is used over and over.
         if input.len() > self.room.len() || self.room.len() > ROOM_KEPT_BYTES {
-            let address = self.call(abi::INPUT, |exports| &exports.input, len)?;
-            if address == 0 {
-                return Err(too_large);
-            }
-            self.room = address as usize..address as usize + input.len();
+            self.make_room(export, input.len())?;
         }
         let start = self.room.start;
         let room = self.memory.data_mut(&mut self.store).get_mut(start..start + input.len());
-        let Some(room) = room else {
-            let cause = Cause::Answer { address: start as u32, len };
-            return Err(Fault { export: abi::INPUT, cause }.into());
-        };
-        room.copy_from_slice(input);
-        Ok(len)
+        let Some(room) = room else { return Err(outside(start, input.len())) };
+        short::copy(input, room);
+        Ok(input.len() as u32)
+    }
+
+    #[cold]
+    fn make_room(&mut self, export: &'static str, bytes: usize) -> Result<(), PluginError> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let too_large = PluginError::InputTooLarge { export, bytes };
+        let Ok(len) = u32::try_from(bytes) else { return Err(too_large) };
+        let address = self.call(abi::INPUT, |exports| &exports.input, len)?;
+        if address == 0 {
+            return Err(too_large);
+        }
+        self.room = address as usize..address as usize + bytes;
+        Ok(())
     }
 
     fn lifecycle<P: WasmParams>(
@@ -209,6 +214,7 @@ impl Instance {
         self.call_within(self.call_limit, export, function, arguments)
     }
 
+    #[inline(always)]
     fn call_within<P: WasmParams, R: WasmResults>(
         &mut self,
         limit: TimeLimit,
@@ -217,13 +223,19 @@ impl Instance {
         arguments: P,
     ) -> Result<R, Fault> {
         self.store.set_epoch_deadline(limit.ticks);
-        function(&self.exports).call(&mut self.store, arguments).map_err(|error| {
-            let cause = cause(&error, &self.store, limit.duration);
-            let panic = matches!(cause, Cause::Trap(Trap::UnreachableCodeReached))
-                .then(|| self.last_panic())
-                .flatten();
-            Fault { export, cause: panic.map_or(cause, Cause::Panic) }
-        })
+        match function(&self.exports).call(&mut self.store, arguments) {
+            Ok(results) => Ok(results),
+            Err(error) => Err(self.fault(limit, export, &error)),
+        }
+    }
+
+    #[cold]
+    fn fault(&mut self, limit: TimeLimit, export: &'static str, error: &wasmtime::Error) -> Fault {
+        let cause = cause(error, &self.store, limit.duration);
+        let panic = matches!(cause, Cause::Trap(Trap::UnreachableCodeReached))
+            .then(|| self.last_panic())
+            .flatten();
+        Fault { export, cause: panic.map_or(cause, Cause::Panic) }
     }
 
     /// Follows a result record `[address, length]`.
@@ -257,6 +269,12 @@ impl Instance {
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         (!message.is_empty()).then_some(message)
     }
+}
+
+#[cold]
+fn outside(start: usize, len: usize) -> PluginError {
+    let cause = Cause::Answer { address: start as u32, len: len as u32 };
+    Fault { export: abi::INPUT, cause }.into()
 }
 
 /// A guest's panic message is cut here; `crossfade_core::guest` writes at most this.

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::short;
+
 /// Calls are journalled up to this many bytes, or twice the last snapshot, before a
 /// new snapshot is taken: its cost is then a small, constant part of the work, and a
 /// replay takes tens of milliseconds.
@@ -37,7 +39,12 @@ pub(super) enum Call<'a> {
 #[derive(Debug)]
 pub(super) struct Journal {
     snapshot: Option<Vec<u8>>,
+    /// The calls, and room for more.
     calls: Vec<u8>,
+    /// Where that room begins.
+    end: usize,
+    /// How many of them are written down.
+    written: u64,
     /// Bytes of calls since the last snapshot, written down or not.
     seen_bytes: usize,
     /// When `seen_bytes` reaches this, a snapshot is due.
@@ -49,12 +56,17 @@ pub(super) struct Journal {
 /// Tag, number (time or draw), length of the bytes that follow.
 const HEAD_BYTES: usize = 1 + 8 + 4;
 
+/// What is made room for at first.
+const ROOM_BYTES_MIN: usize = 4 << 10;
+
 impl Journal {
     /// The journal of an instance that has just been started.
     pub(super) fn new() -> Journal {
         Journal {
             snapshot: None,
             calls: Vec::new(),
+            end: 0,
+            written: 0,
             seen_bytes: 0,
             due_bytes: CALLS_BYTES_MIN,
             forgotten: 0,
@@ -68,7 +80,7 @@ impl Journal {
 
     /// Bytes that a replay would go through.
     pub(super) fn calls_bytes(&self) -> usize {
-        self.calls.len()
+        self.end
     }
 
     /// Whether enough has been journalled for a new snapshot.
@@ -77,6 +89,7 @@ impl Journal {
     }
 
     /// Writes a call down, after the guest has accepted it.
+    #[inline]
     pub(super) fn accept(&mut self, call: Call<'_>) {
         let (tag, number, bytes) = match call {
             Call::Handle { lines, now_ms } => (0, now_ms, lines),
@@ -97,9 +110,22 @@ impl Journal {
         head[0] = tag;
         head[1..9].copy_from_slice(&number.to_le_bytes());
         head[9..].copy_from_slice(&len.to_le_bytes());
-        self.calls.reserve(HEAD_BYTES + bytes.len());
-        self.calls.extend_from_slice(&head);
-        self.calls.extend_from_slice(bytes);
+        let end = self.end + HEAD_BYTES + bytes.len();
+        if end > self.calls.len() {
+            self.make_room(end);
+        }
+        let room = self.calls.get_mut(self.end..end).unwrap_or_default();
+        if let Some((to, rest)) = room.split_first_chunk_mut() {
+            *to = head;
+            short::copy(bytes, rest);
+            self.end = end;
+            self.written += 1;
+        }
+    }
+
+    #[cold]
+    fn make_room(&mut self, end: usize) {
+        self.calls.resize(end.max(self.calls.len() * 2).max(ROOM_BYTES_MIN), 0);
     }
 
     /// Starts anew from a snapshot.
@@ -119,9 +145,10 @@ impl Journal {
 
     /// Drops the calls, and keeps the snapshot. Returns how many were dropped.
     pub(super) fn forget_calls(&mut self) -> u64 {
-        let dropped = self.calls().count() as u64 + self.forgotten;
-        self.calls.clear();
-        self.calls.shrink_to(self.due_bytes + self.due_bytes / 4);
+        let dropped = self.written + self.forgotten;
+        (self.end, self.written) = (0, 0);
+        self.calls.truncate(self.due_bytes + self.due_bytes / 4);
+        self.calls.shrink_to_fit();
         self.seen_bytes = 0;
         self.forgotten = 0;
         dropped
@@ -134,12 +161,14 @@ impl Journal {
 
     /// Drops one call, named by its place.
     pub(super) fn forget(&mut self, place: Range<usize>) {
+        self.end -= place.len();
+        self.written -= 1;
         self.calls.drain(place);
     }
 
     /// The calls since the last snapshot, oldest first, each with its place.
     pub(super) fn calls(&self) -> Calls<'_> {
-        Calls { calls: &self.calls, at: 0 }
+        Calls { calls: self.calls.get(..self.end).unwrap_or_default(), at: 0 }
     }
 }
 
