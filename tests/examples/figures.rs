@@ -13,11 +13,13 @@ use cpu_time::ThreadTime;
 use crossfade::{Module, Plugin, PluginOptions, Start};
 use crossfade_core::census::{Census, Identity};
 use crossfade_core::{Policy, Request};
+use crossfade_protocol::abi;
 use crossfade_protocol::limits::CLIENTS_MAX;
 use crossfade_protocol::plan::Plan;
 use crossfade_tests::driver::DriverError;
 use serde::Serialize;
 use serde_json::json;
+use wasmtime::{Config, Engine, Instance, Memory, Store, TypedFunc};
 use xxhash_rust::xxh64::xxh64;
 
 /// Rounds, each of which measures everything once: what disturbs the machine for a
@@ -25,6 +27,7 @@ use xxhash_rust::xxh64::xxh64;
 const ROUNDS: usize = 25;
 
 const KEYS: usize = 1024;
+const MANY_KEYS: usize = 100 * KEYS;
 
 /// How often a round goes through all keys.
 const PASSES: usize = 200;
@@ -34,7 +37,16 @@ struct Figures {
     /// Thread CPU time a call, in nanoseconds, by round.
     bare_hash_ns: Vec<f64>,
     decide_ns: Vec<f64>,
+    /// `Plugin::route`, all that a host pays: the call within its limits, and the journal
+    /// that brings the engine back.
     route_ns: Vec<f64>,
+    /// The same with a hundred times as many clients, each of whom comes once a round.
+    route_many_ns: Vec<f64>,
+    /// The export called by wasmtime's typed function, with the key written before:
+    /// without a journal, and without a deadline that is set anew.
+    route_bare_ns: Vec<f64>,
+    /// The same for an export that does nothing: what the border costs.
+    border_ns: Vec<f64>,
     /// A tick in the last of 20 steps with four gates, after fresh reports.
     tick_ns: Vec<f64>,
     census_bytes_per_client: f64,
@@ -63,47 +75,104 @@ fn measure() -> Result<Figures, DriverError> {
     let policy = Policy::new(plan, 1, None);
     let init = json!({ "policy": document }).to_string().into_bytes();
     let start = Start { document: init, seed: 0, now_ms: 0 };
-    let (mut plugin, _) = Plugin::start(Module::builtin()?, PluginOptions::default(), start)?;
+    let mut bare = Bare::start(&start.document)?;
+    let module = Module::builtin()?;
+    let start = || Plugin::start(module.clone(), PluginOptions::default(), start.clone());
+    let ((mut plugin, _), (mut plugin_of_many, _)) = (start()?, start()?);
 
-    let keys: Vec<String> = (0..KEYS).map(|n| format!("user{}", 100_000 + n * 97)).collect();
-    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    let many: Vec<String> = (0..MANY_KEYS).map(|n| format!("user{}", 100_000 + n * 97)).collect();
+    let many: Vec<&[u8]> = many.iter().map(String::as_bytes).collect();
+    let keys = &many[..KEYS];
     let mut figures = Figures {
         bare_hash_ns: Vec::new(),
         decide_ns: Vec::new(),
         route_ns: Vec::new(),
+        route_many_ns: Vec::new(),
+        route_bare_ns: Vec::new(),
+        border_ns: Vec::new(),
         tick_ns: ticks()?,
         census_bytes_per_client: census_bytes_per_client(),
         clients: CLIENTS_MAX,
     };
     for _ in 0..ROUNDS {
-        figures.bare_hash_ns.push(each(&keys, |key| {
+        figures.bare_hash_ns.push(each(PASSES, keys, |key| {
             black_box(xxh64(black_box(key), 0) % 10_000);
             Ok(())
         })?);
-        figures.decide_ns.push(each(&keys, |key| {
+        figures.decide_ns.push(each(PASSES, keys, |key| {
             black_box(policy.decide(&Request::of_key(black_box(key)), 0));
             Ok(())
         })?);
-        figures.route_ns.push(each(&keys, |key| {
+        figures.route_ns.push(each(PASSES, keys, |key| {
             black_box(plugin.route(black_box(key), 0)?);
             Ok(())
         })?);
+        figures.route_many_ns.push(each(1, &many, |key| {
+            black_box(plugin_of_many.route(black_box(key), 0)?);
+            Ok(())
+        })?);
+        figures.route_bare_ns.push(each(PASSES, keys, |key| {
+            black_box(bare.route(black_box(key))?);
+            Ok(())
+        })?);
+        figures.border_ns.push(each(PASSES, keys, |_| {
+            black_box(bare.version.call(&mut bare.store, ())?);
+            Ok(())
+        })?);
     }
+    // The first round met everybody of the many for the first time.
+    figures.route_many_ns.remove(0);
     Ok(figures)
+}
+
+/// The module without a host of ours.
+struct Bare {
+    store: Store<()>,
+    memory: Memory,
+    room: usize,
+    route: TypedFunc<(u32, u32), u32>,
+    version: TypedFunc<(), u32>,
+}
+
+impl Bare {
+    fn start(document: &[u8]) -> Result<Bare, DriverError> {
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        let engine = Engine::new(&config)?;
+        let module = wasmtime::Module::new(&engine, crossfade::module::BUILTIN_WASM)?;
+        let mut store = Store::new(&engine, ());
+        store.set_epoch_deadline(1);
+        let instance = Instance::new(&mut store, &module, &[])?;
+        let memory = instance.get_memory(&mut store, abi::MEMORY).ok_or("no memory")?;
+        let input = instance.get_typed_func::<u32, u32>(&mut store, abi::INPUT)?;
+        let init = instance.get_typed_func::<(u32, f64, u32, u32), u32>(&mut store, abi::INIT)?;
+        let room = input.call(&mut store, document.len() as u32)? as usize;
+        memory.write(&mut store, room, document)?;
+        init.call(&mut store, (document.len() as u32, 0.0, 0, 0))?;
+        let route = instance.get_typed_func(&mut store, abi::ROUTE)?;
+        let version = instance.get_typed_func(&mut store, abi::VERSION)?;
+        Ok(Bare { store, memory, room, route, version })
+    }
+
+    fn route(&mut self, key: &[u8]) -> Result<u32, DriverError> {
+        self.memory.write(&mut self.store, self.room, key)?;
+        Ok(self.route.call(&mut self.store, (key.len() as u32, 0))?)
+    }
 }
 
 /// Thread CPU time of one call, in nanoseconds.
 fn each(
+    passes: usize,
     keys: &[&[u8]],
     mut call: impl FnMut(&[u8]) -> Result<(), DriverError>,
 ) -> Result<f64, DriverError> {
     let started = ThreadTime::now();
-    for _ in 0..PASSES {
+    for _ in 0..passes {
         for key in keys {
             call(key)?;
         }
     }
-    Ok(started.elapsed().as_nanos() as f64 / (PASSES * keys.len()) as f64)
+    Ok(started.elapsed().as_nanos() as f64 / (passes * keys.len()) as f64)
 }
 
 /// Steps of the rollout whose ticks are measured, and the minutes each of them lasts.
