@@ -118,26 +118,28 @@ fn join(parts: Vec<Alternatives>, all: bool) -> Alternatives {
     })
 }
 
+/// An attribute that is empty is absent at an edge, and so it is here.
 fn present(header: &str, there: bool) -> Value {
-    match there {
-        true => json!({ "name": header, "present_match": true }),
-        false => json!({ "name": header, "present_match": true, "invert_match": true }),
+    let mut matcher = json!({ "name": header, "string_match": { "exact": "" } });
+    if there {
+        matcher["invert_match"] = json!(true);
     }
+    matcher["treat_missing_header_as_empty"] = json!(true);
+    matcher
 }
 
 /// `exact` or `prefix`. An absent attribute passes no test, so it passes the opposite.
 fn text_test(header: &str, how: &str, text: &str, wanted: bool) -> Alternatives {
-    let matcher = json!({ "name": header, "string_match": { how: text } });
-    if wanted {
-        return vec![vec![matcher]];
-    }
-    let mut inverted = matcher;
-    inverted["invert_match"] = json!(true);
     if text.is_empty() {
-        return vec![vec![present(header, false)], vec![inverted]];
+        // No attribute is that, so always or never.
+        return if wanted { Vec::new() } else { vec![Vec::new()] };
     }
-    inverted["treat_missing_header_as_empty"] = json!(true);
-    vec![vec![inverted]]
+    let mut matcher = json!({ "name": header, "string_match": { how: text } });
+    if !wanted {
+        matcher["invert_match"] = json!(true);
+        matcher["treat_missing_header_as_empty"] = json!(true);
+    }
+    vec![vec![matcher]]
 }
 
 #[cfg(test)]
@@ -192,14 +194,23 @@ mod tests {
 
     #[test]
     fn an_absent_attribute_passes_no_test_and_so_the_opposite_of_each() {
-        let absent = r#"{"name":"x-plan","present_match":true,"invert_match":true}"#;
-        assert_eq!(
-            of(json!({ "attribute": "p", "present": false })).unwrap(),
-            format!("[[{absent}]]")
-        );
-        let not_empty = of(json!({ "not": { "attribute": "p", "equals": "" } })).unwrap();
-        assert!(not_empty.starts_with(&format!("[[{absent}],[")), "{not_empty}");
-        assert!(!not_empty.contains("treat_missing"), "{not_empty}");
+        let present = |there: bool| of(json!({ "attribute": "p", "present": there })).unwrap();
+        let empty = r#""name":"x-plan","string_match":{"exact":""}"#;
+        let missing = r#""treat_missing_header_as_empty":true"#;
+        assert_eq!(present(false), format!("[[{{{empty},{missing}}}]]"));
+        assert_eq!(present(true), format!(r#"[[{{{empty},"invert_match":true,{missing}}}]]"#));
+    }
+
+    #[test]
+    fn an_empty_attribute_is_absent_and_equals_nothing() {
+        let empty = json!({ "attribute": "p", "equals": "" });
+        assert_eq!(of(empty.clone()).unwrap(), "[]");
+        assert_eq!(of(json!({ "not": empty })).unwrap(), "[[]]");
+        let list = json!({ "attribute": "p", "in": ["", "a"] });
+        assert_eq!(of(list.clone()).unwrap(), format!("[[{A}]]"));
+        assert_eq!(of(json!({ "not": list })).unwrap(), format!("[[{NOT_A}]]"));
+        let any_text = of(json!({ "attribute": "p", "prefix": "" })).unwrap();
+        assert_eq!(any_text, of(json!({ "attribute": "p", "present": true })).unwrap());
     }
 
     #[test]
