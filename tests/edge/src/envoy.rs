@@ -48,7 +48,7 @@ pub struct Envoy {
 }
 
 const KEEPER: &str = r#"exec 3<&0; "$@" 3<&- & envoy=$!
-{ read -r _ <&3; kill -9 $envoy; } & exec 3<&-; wait $envoy"#;
+{ read -r _ <&3; kill -9 $envoy; } & exec 3<&-; wait $envoy; kill $! 2>/dev/null"#;
 
 impl Envoy {
     /// Starts Envoy with this bootstrap and so many worker threads, and waits until it is
