@@ -135,6 +135,11 @@ fn a_repeated_cookie_is_no_key() {
     }
     let one = ask("cookie", &[("cookie", b"\xff=\xfe; uid=\xff; x")]);
     assert_eq!(outcome(&one), (200, "v2", "canary"));
+    // Of two `cookie` headers, which HTTP/1.1 does not know, the first counts.
+    let lists = [("cookie", &b"uid=c"[..]), ("cookie", b"a=b")];
+    assert_eq!(outcome(&ask("cookie", &lists)), (200, "v2", "canary"));
+    let lists = [lists[1], lists[0]];
+    assert_eq!(outcome(&ask("cookie", &lists)), (200, "v1", "no_key"));
 }
 
 #[test]
