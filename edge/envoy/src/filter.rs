@@ -5,8 +5,8 @@
 //! | when | what | calls |
 //! |---|---|---|
 //! | request headers | clock, key header (cookie, address), version header set | 3 |
-//! | | key header with a comma in it: is it one value? | + 1 |
 //! | | each attribute that a rule asks for and no earlier one did | + 1 |
+//! | | … with a comma in it: is it one value? | + 1 |
 //! | response headers | `:status`, clock | 2 |
 //! | | each of `deprecation`, `sunset` and `link` that the version has | + 1 |
 //! | | the reason's header, where one is configured | + 1 |

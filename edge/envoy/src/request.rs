@@ -1,8 +1,10 @@
 //! What a decision looks at, found in a request: the key, and attributes.
 //!
 //! Attributes are looked up only when a rule asks for one, each at most once. What is not
-//! there, empty, too long or there several times is absent: where two parties read one
-//! request in two ways, a client could be two people at once.
+//! there, empty or too long is absent. So is an attribute that is there several times:
+//! where two parties read one request in two ways, a client could be two people at once.
+//! Of a key that is there several times the first counts: to see whether there is a second
+//! one costs every request a microsecond, and whoever can send two could send one alone.
 
 use std::cell::OnceCell;
 
@@ -68,7 +70,10 @@ impl<'r, H: Host> Found<'r, H> {
 
     /// The routing key, in bytes of any kind.
     pub(crate) fn key(&self) -> Option<Vec<u8>> {
-        let key = self.look(self.places.key.as_ref()?)?;
+        let key = match self.places.key.as_ref()? {
+            Place::Header(name) => self.host.request_header(name)?,
+            place => self.look(place)?,
+        };
         Some(key).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()))
     }
 

@@ -173,8 +173,9 @@ impl Writer<'_> {
         if let KeyFrom::Header(_) = key {
             ledger.note(
                 "key.header",
-                "a client that sends the header twice, or over 1,024 bytes of it, has no key \
-                 for Crossfade; stock Envoy hashes what it sends",
+                "of a header sent twice the filter takes the first value, and stock Envoy \
+                 hashes all; one of over 1,024 bytes is no key for the filter, and hashed by \
+                 stock Envoy",
             );
         }
         self.weighted(&name, Vec::new(), &ranges, Some(hash));

@@ -237,8 +237,8 @@ fn whoever_has_no_key_is_served_by_the_stable_version() {
     }
 }
 
-/// The engine takes a repeated header for no key. Stock Envoy has no matcher that sees
-/// it, and hashes the values in sorted order.
+/// The filter takes the first value of a repeated header. Stock Envoy has no matcher that
+/// sees it, and hashes the values in sorted order.
 #[test]
 fn a_repeated_header_keeps_its_client_on_one_version() {
     for pair in keys(40).chunks(2) {
