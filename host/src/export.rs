@@ -11,7 +11,7 @@ mod routes;
 use std::collections::HashMap;
 
 use crossfade_protocol::Problem;
-use crossfade_protocol::plan::{BucketRange, Plan, Traffic};
+use crossfade_protocol::plan::{AttributeSource, BucketRange, Condition, KeyFrom, Plan, Traffic};
 use crossfade_protocol::share::BUCKETS;
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub(crate) struct Exported {
     pub(crate) notes: Vec<Problem>,
     /// Comments for its values, by their paths in the document.
     pub(crate) comments: HashMap<String, String>,
+    /// Which field of the plan a part is from: paths in the document, and in the plan.
+    pub(crate) origins: Vec<(String, String)>,
 }
 
 /// What cannot be expressed, while the plan is gone through.
@@ -36,6 +38,7 @@ struct Ledger {
     problems: Vec<Problem>,
     notes: Vec<Problem>,
     comments: HashMap<String, String>,
+    origins: Vec<(String, String)>,
 }
 
 impl Ledger {
@@ -49,10 +52,15 @@ impl Ledger {
     }
 
     fn into_result(self, document: Value) -> Result<Exported, Vec<Problem>> {
-        match self.problems.is_empty() {
-            true => Ok(Exported { document, notes: self.notes, comments: self.comments }),
-            false => Err(self.problems),
+        if !self.problems.is_empty() {
+            return Err(self.problems);
         }
+        let Ledger { notes, comments, origins, .. } = self;
+        Ok(Exported { document, notes, comments, origins })
+    }
+
+    fn origin(&mut self, path: impl Into<String>, in_plan: impl Into<String>) {
+        self.origins.push((path.into(), in_plan.into()));
     }
 
     fn comment(&mut self, path: &str, text: &str) {
@@ -81,6 +89,33 @@ impl Ledger {
     }
 }
 
+/// Where the key is, also when the plan says it by way of an attribute.
+fn key_source(plan: &Plan) -> KeyFrom {
+    match &plan.key.from {
+        KeyFrom::Attribute(name) => match plan.attributes.get(name) {
+            Some(AttributeSource::Header(header)) => KeyFrom::Header(header.clone()),
+            Some(AttributeSource::Cookie(cookie)) => KeyFrom::Cookie(cookie.clone()),
+            None => plan.key.from.clone(),
+        },
+        known => known.clone(),
+    }
+}
+
+/// The path of a pin in the plan.
+fn pin_path(key: &str) -> String {
+    format!("pins[{}]", Value::from(key))
+}
+
+/// The field that says how the traffic is divided.
+fn traffic_path(plan: &Plan) -> &'static str {
+    match &plan.traffic {
+        Traffic::Stable => "versions",
+        Traffic::Canary(_) => "canary_percentage",
+        Traffic::Split { layout: Some(_), .. } => "split_buckets",
+        Traffic::Split { layout: None, .. } => "split",
+    }
+}
+
 /// Which buckets belong to which version when the plan's traffic decides, in order and
 /// without gaps, and whether it is the key that decides.
 fn traffic(plan: &Plan) -> (Vec<BucketRange>, bool) {
@@ -95,6 +130,17 @@ fn traffic(plan: &Plan) -> (Vec<BucketRange>, bool) {
         Traffic::Split { split, layout } => plan.ranges(split, layout.as_deref()),
     };
     (ranges.into_iter().filter(|range| range.from < range.to).collect(), plan.sticky)
+}
+
+/// Every attribute that a condition looks at.
+fn attributes(condition: &Condition, tell: &mut impl FnMut(&str)) {
+    match condition {
+        Condition::All(list) | Condition::Any(list) => {
+            list.iter().for_each(|part| attributes(part, tell));
+        }
+        Condition::Not(part) => attributes(part, tell),
+        Condition::Attribute { name, .. } => tell(name),
+    }
 }
 
 #[cfg(test)]

@@ -116,6 +116,11 @@ impl Policy {
         Checked { file, valid: true, problems: Vec::new(), more: 0, warnings }
     }
 
+    /// The line of the field at this path, or of the nearest that is written.
+    pub(crate) fn line(&self, path: &str) -> Option<u32> {
+        self.document.position(path).map(|(line, _)| line)
+    }
+
     fn locate(&self, problems: Vec<Problem>) -> Vec<Finding> {
         let locate = |Problem { path, message }| {
             let (line, column) = self.document.position(&path).unzip();

@@ -5,8 +5,9 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -42,16 +43,9 @@ fn the_document_is_the_same_as_yaml_and_as_json() {
     assert_eq!(read.value, document);
     let clusters = &routes(&document)[1]["route"]["weighted_clusters"]["clusters"];
     assert_eq!(clusters[0]["name"], "users-v2");
-    assert!(
-        stderr(&yaml).starts_with("standard input:3:16: warning: key.header: "),
-        "{}",
-        stderr(&yaml)
-    );
-    assert!(
-        stdout(&yaml).contains("\n# standard input:3:16: warning: key.header: "),
-        "{}",
-        stdout(&yaml)
-    );
+    assert!(stdout(&yaml).contains("\"canary 10 %\"  # line 4: canary_percentage\n"));
+    assert!(stderr(&yaml).starts_with("standard input:3:1: warning: key: "), "{}", stderr(&yaml));
+    assert!(stdout(&yaml).contains("\n# standard input:3:1: warning: key: "), "{}", stdout(&yaml));
 }
 
 #[test]
@@ -89,6 +83,16 @@ fn the_command_line_is_checked_before_anything_is_written() {
     assert_eq!(code(&["envoy", "--cluster", "v3=users-v3"]), Some(64));
     assert_eq!(code(&["envoy", "--cluster", "v1"]), Some(64));
     assert_eq!(code(&["envoy", "--watch"]), Some(64));
+    assert_eq!(code(&["envoy", "--watch", "--to", "routes.yaml"]), Some(64), "stdin");
+    assert_eq!(code(&["envoy", "--prefix", "users"]), Some(64));
+    assert_eq!(code(&["envoy", "--version-header", "x api"]), Some(64));
+    let twice = ["--cluster", "v2=a", "--cluster", "v2=b", "--cluster", "v9=c"];
+    let both = export(&[&["envoy"], twice.as_slice()].concat(), PLAN);
+    assert_eq!(both.status.code(), Some(64));
+    assert_eq!(
+        stderr(&both),
+        "crossfade: `v2` is given twice\nthe plan has no version `v9`: known are v1, v2\n"
+    );
     assert_eq!(code(&["envoy-filter", "--cluster", "v1=nowhere"]), Some(64));
     assert_eq!(code(&["gateway-api"]), Some(64));
     let missing = export(&["envoy-filter", "--cluster", "v1=10.0.0.1:80"], PLAN);
@@ -128,8 +132,33 @@ fn a_token_stands_in_the_file_only_when_it_is_given() {
     assert_eq!(arguments(&token).status.code(), Some(65), "there is nothing in it");
     fs::write(&token, "secret-7\n").unwrap();
     let output = arguments(&token);
-    assert!(stdout(&output).contains(r#"\"token\":\"secret-7\""#), "{}", stdout(&output));
+    assert!(stdout(&output).contains(r#""token": "secret-7""#), "{}", stdout(&output));
     assert!(!stderr(&output).contains("secret-7"));
+}
+
+/// The configuration in the repository is this command's, with upstreams of its own and
+/// comments by hand.
+#[test]
+fn the_shipped_configuration_says_what_the_command_writes() {
+    let shipped = include_bytes!("../../edge/envoy/envoy.yaml");
+    let mut shipped = crossfade::yaml::parse_document("envoy.yaml", shipped).unwrap().value;
+    let value = "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config/configuration/value";
+    let value = format!("/static_resources/listeners/0{value}");
+    let configuration = |document: &mut Value| -> Value {
+        let text = document.pointer_mut(&value).unwrap().take();
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    };
+    let in_it = configuration(&mut shipped);
+    let plan = in_it["policy"].to_string();
+    let clusters = ["--cluster", "v1=127.0.0.1:10001", "--cluster", "v2=127.0.0.1:10002"];
+    let listen = ["--listen", "127.0.0.1:10000", "--output", "json"];
+    let output = export(&[["envoy-filter"].as_slice(), &clusters, &listen].concat(), &plan);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let mut written: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(configuration(&mut written), in_it);
+    let listeners = shipped["static_resources"]["listeners"].as_array_mut().unwrap();
+    listeners.truncate(1);
+    assert_eq!(written, shipped);
 }
 
 #[test]
@@ -139,9 +168,18 @@ fn a_full_disk_is_an_error_and_a_reader_who_leaves_is_none() {
     assert!(stderr(&full).contains("/dev/full"), "{}", stderr(&full));
     let nowhere = export(&["envoy", "--to", "/no/such/folder/routes.yaml"], PLAN);
     assert_eq!(nowhere.status.code(), Some(74));
+
+    let mut child = crossfade(&["export", "envoy", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(PLAN.as_bytes()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// The file that `--watch` keeps, and what it said so far.
 #[test]
 fn a_watched_plan_is_written_again_when_it_can_be_and_only_then() {
     let dir = tempfile::tempdir().unwrap();

@@ -47,7 +47,7 @@ const EXAMPLES: &str = "\
 Examples:
   Routes for an Envoy without any plugin, kept up to date while you edit the plan:
     crossfade export envoy plan.yaml --cluster v1=users-v1 --cluster v2=users-v2 \\
-        --to /etc/envoy/routes/users.yaml --watch
+        -o /etc/envoy/routes/users.yaml --watch
 
   A whole Envoy with the filter, for rules, live policies and outcomes per version:
     crossfade export envoy-filter plan.yaml --cluster v1=10.0.0.1:8080 \\
@@ -80,7 +80,7 @@ struct Common {
 
     /// Write to this file instead of standard output. It is replaced as a whole, so that
     /// whoever reads it finds the old or the new one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short = 'o', long, value_name = "FILE")]
     to: Option<PathBuf>,
 
     /// Write again whenever the plan changes, until interrupted. A plan that cannot be
@@ -115,11 +115,11 @@ struct EnvoyArgs {
     domains: Vec<String>,
 
     /// Paths that the routes are for.
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path)]
     prefix: String,
 
     /// The request header that tells the upstream its version.
-    #[arg(long, value_name = "NAME", default_value = "x-api-version")]
+    #[arg(long, value_name = "NAME", default_value = "x-api-version", value_parser = header_name)]
     version_header: String,
 }
 
@@ -143,6 +143,11 @@ struct FilterArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 
+    /// What this Envoy calls itself. Each needs a name of its own, here or by `envoy
+    /// --service-node`.
+    #[arg(long, value_name = "NAME", default_value = "edge-1")]
+    node: String,
+
     /// Where Envoy finds the filter.
     #[arg(long, value_name = "FILE", default_value = "crossfade_envoy.wasm")]
     wasm: String,
@@ -156,11 +161,11 @@ struct FilterArgs {
     control_token_file: Option<PathBuf>,
 
     /// The request header that the filter sets and routes choose by.
-    #[arg(long, value_name = "NAME", default_value = "x-api-version")]
+    #[arg(long, value_name = "NAME", default_value = "x-api-version", value_parser = header_name)]
     version_header: String,
 
     /// A response header for the reason of each decision [default: none].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = header_name)]
     reason_header: Option<String>,
 }
 
@@ -189,8 +194,25 @@ struct GatewayArgs {
     hostnames: Vec<String>,
 
     /// Paths that the route is for.
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path)]
     prefix: String,
+}
+
+/// A header's name, in lower case.
+fn header_name(text: &str) -> Result<String, String> {
+    // RFC 9110, section 5.6.2: token.
+    let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    match !text.is_empty() && text.bytes().all(is_token) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("not a header's name, such as x-api-version".to_owned()),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') && text.bytes().all(|c| c.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("not a path, such as /users".to_owned()),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -228,10 +250,9 @@ impl Args {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let (command, common, versions, write) = self.target.prepare()?;
         let mut engine = common.engine.start(0)?;
-        let header = format!("Made by `crossfade export {command}`: change the plan instead.");
         let make = |engine: &mut Plugin| {
             let policy = read(&common.plan)?;
-            let (text, notes) = export(&policy, engine, &versions, &write, common.output, &header)?;
+            let (text, notes) = export(&policy, engine, &versions, &write, common.output, command)?;
             // Not `eprint!`: that panics when stderr is closed.
             let _ = io::stderr().write_all(notes.as_bytes());
             Ok(text)
@@ -260,7 +281,7 @@ impl Target {
                     name: args.name,
                     domains: if args.domains.is_empty() { any } else { args.domains },
                     prefix: args.prefix,
-                    version_header: args.version_header.to_ascii_lowercase(),
+                    version_header: args.version_header,
                 };
                 let write: Write = Box::new(move |plan, _| envoy(plan, &options));
                 ("envoy", args.common, versions, write)
@@ -269,13 +290,14 @@ impl Target {
                 let versions = named(&mut args.clusters.iter().map(|(version, _)| version));
                 let token = args.control_token_file.as_deref().map(to_file::token).transpose()?;
                 let options = FilterOptions {
+                    node: args.node,
                     clusters: args.clusters.into_iter().collect(),
                     listen: args.listen,
                     admin: args.admin,
                     wasm: args.wasm,
                     control: args.control.map(|(host, port)| ControlServer { host, port, token }),
-                    version_header: args.version_header.to_ascii_lowercase(),
-                    reason_header: args.reason_header.map(|name| name.to_ascii_lowercase()),
+                    version_header: args.version_header,
+                    reason_header: args.reason_header,
                 };
                 let write: Write = Box::new(move |plan, written| filter(plan, written, &options));
                 ("envoy-filter", args.common, versions, write)
@@ -303,7 +325,7 @@ fn export(
     versions: &[String],
     write: &Write,
     format: Format,
-    header: &str,
+    command: &str,
 ) -> Result<(String, String), Failure> {
     let checked = policy.check(engine).map_err(|error| error.failure(Exit::Data))?;
     if !checked.valid {
@@ -317,11 +339,7 @@ fn export(
             format!("the engine takes a plan that we do not: {}", listed.join("; ")),
         )
     })?;
-    if let Some(unknown) = versions.iter().find(|version| plan.versions.index(version).is_none()) {
-        let listed = plan.versions.listed();
-        let text = format!("the plan has no version `{unknown}`: known are {listed}");
-        return Err(Failure::new(Exit::Usage, text));
-    }
+    places_of(versions, &plan)?;
     let exported = write(&plan, policy.value()).map_err(|problems| {
         let cannot = policy.refused(problems);
         let text = format!("{} cannot be exported:\n{cannot}", policy.name());
@@ -332,12 +350,39 @@ fn export(
     let text = match format {
         Format::Json => serde_json::to_string_pretty(&exported.document).unwrap_or_default() + "\n",
         Format::Yaml => {
-            let comments = said.lines().map(|line| format!("# {line}\n"));
-            let comments: String = comments.collect();
-            format!("# {header}\n{comments}{}", yaml(&exported.document, &exported.comments))
+            let file = policy.name();
+            let head = format!(
+                "Made by `crossfade export {command}` from {file}: change that instead.\n{said}"
+            );
+            let head: String = head.lines().map(|line| format!("# {line}\n")).collect();
+            let origin = |(at, path): (String, String)| {
+                let line =
+                    policy.line(&path).map(|line| format!("line {line}: ")).unwrap_or_default();
+                (at, line + &path)
+            };
+            let mut comments = exported.comments;
+            comments.extend(exported.origins.into_iter().map(origin));
+            head + &yaml(&exported.document, &comments)
         }
     };
     Ok((text, said))
+}
+
+/// Each version that an option names has to be one of the plan's, and be named once.
+fn places_of(named: &[String], plan: &Plan) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for (place, version) in named.iter().enumerate() {
+        if plan.versions.index(version).is_none() {
+            let listed = plan.versions.listed();
+            wrong.push(format!("the plan has no version `{version}`: known are {listed}"));
+        } else if named.iter().take(place).any(|earlier| earlier == version) {
+            wrong.push(format!("`{version}` is given twice"));
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Usage, wrong.join("\n"))),
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crossfade_protocol::Problem;
-use crossfade_protocol::plan::{AttributeSource, Condition, KeyFrom, Plan};
+use crossfade_protocol::plan::{AttributeSource, KeyFrom, Plan};
 use serde_json::{Value, json};
 
-use super::{Exported, Ledger};
+use super::{Exported, Ledger, attributes};
 
 /// What the plan does not say.
 #[derive(Debug, Clone)]
 pub(crate) struct FilterOptions {
+    /// What the proxy calls itself.
+    pub(crate) node: String,
     /// Host and port of each version.
     pub(crate) clusters: BTreeMap<String, (String, u16)>,
     /// Where Envoy listens.
@@ -22,7 +24,7 @@ pub(crate) struct FilterOptions {
     pub(crate) wasm: String,
     /// Where newer policies come from.
     pub(crate) control: Option<ControlServer>,
-    /// The request header that routes choose by.
+    /// The request header that routes choose by, in lower case.
     pub(crate) version_header: String,
     /// The response header with the reason.
     pub(crate) reason_header: Option<String>,
@@ -36,6 +38,9 @@ pub(crate) struct ControlServer {
     /// A bearer token.
     pub(crate) token: Option<String>,
 }
+
+/// The header that the filter sets when it is told of no other.
+const VERSION_HEADER: &str = "x-api-version";
 
 const CONTROL: &str = "crossfade_control";
 const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions";
@@ -56,6 +61,10 @@ pub(crate) fn filter(
         ledger.refuse("versions", why);
     }
     sources(plan, &mut ledger);
+    if plan.rollout.is_some() && options.control.is_none() {
+        let why = "is not run by the filter: a control server does (`--control HOST:PORT`)";
+        ledger.note("rollout", why);
+    }
     let mut clusters: Vec<Value> = versions
         .iter()
         .filter_map(|version| Some((version, options.clusters.get(version)?)))
@@ -66,7 +75,7 @@ pub(crate) fn filter(
     }
     let tags = ["version", "reason", "class", "kind"].map(tag);
     let document = json!({
-        "node": { "id": "edge-1", "cluster": "edge" },
+        "node": { "id": options.node, "cluster": "edge" },
         "admin": { "address": socket(&options.admin.ip().to_string(), options.admin.port()) },
         "stats_config": { "stats_tags": tags },
         "static_resources": { "listeners": [listener(plan, written, options)], "clusters": clusters },
@@ -123,16 +132,6 @@ fn sources(plan: &Plan, ledger: &mut Ledger) {
     }
 }
 
-fn attributes(condition: &Condition, tell: &mut impl FnMut(&str)) {
-    match condition {
-        Condition::All(list) | Condition::Any(list) => {
-            list.iter().for_each(|part| attributes(part, tell));
-        }
-        Condition::Not(part) => attributes(part, tell),
-        Condition::Attribute { name, .. } => tell(name),
-    }
-}
-
 fn listener(plan: &Plan, written: &Value, options: &FilterOptions) -> Value {
     let manager = json!({
         "@type": format!("{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
@@ -153,7 +152,7 @@ fn listener(plan: &Plan, written: &Value, options: &FilterOptions) -> Value {
         ],
         "route_config": {
             "name": "edge",
-            "virtual_hosts": [{ "name": plan.api, "domains": ["*"], "routes": routes(plan, options) }],
+            "virtual_hosts": [{ "name": "api", "domains": ["*"], "routes": routes(plan, options) }],
         },
     });
     json!({
@@ -178,7 +177,9 @@ fn wasm(written: &Value, options: &FilterOptions) -> Value {
         }
         configuration["control"] = server;
     }
-    configuration["version_header"] = json!(options.version_header);
+    if options.version_header != VERSION_HEADER {
+        configuration["version_header"] = json!(options.version_header);
+    }
     if let Some(header) = &options.reason_header {
         configuration["reason_header"] = json!(header);
     }
@@ -198,11 +199,16 @@ fn wasm(written: &Value, options: &FilterOptions) -> Value {
                 },
                 "configuration": {
                     "@type": "type.googleapis.com/google.protobuf.StringValue",
-                    "value": configuration.to_string(),
+                    "value": pretty(&configuration),
                 },
             },
         },
     })
+}
+
+/// JSON for people, ended by a newline.
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 /// A route for each version but the first, which has the rest.
@@ -248,6 +254,7 @@ mod tests {
     fn options() -> FilterOptions {
         let at = |host: &str| (host.to_owned(), 8080);
         FilterOptions {
+            node: "edge-1".to_owned(),
             clusters: BTreeMap::from([
                 ("v1".to_owned(), at("10.0.0.1")),
                 ("v2".to_owned(), at("users.example")),
@@ -273,12 +280,7 @@ mod tests {
         assert!(text.contains(r#""mutations":[{"remove":"x-api-version"}]"#), "{text}");
         assert!(text.contains("FAIL_RELOAD"), "{text}");
         assert!(!text.contains("reason_header"), "{text}");
-        assert!(
-            text.contains(
-                r#"{\"policy\":{\"api\":\"users\"},\"version_header\":\"x-api-version\"}"#
-            ),
-            "{text}"
-        );
+        assert!(!text.contains("version_header"), "{text}");
     }
 
     #[test]

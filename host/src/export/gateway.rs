@@ -10,7 +10,7 @@ use crossfade_protocol::Problem;
 use crossfade_protocol::plan::{AttributeSource, Condition, KeyFrom, Plan, Test, Then};
 use serde_json::{Value, json};
 
-use super::{Exported, Ledger, traffic};
+use super::{Exported, Ledger, key_source, traffic, traffic_path};
 
 /// What the plan does not say.
 #[derive(Debug, Clone)]
@@ -27,9 +27,12 @@ pub(crate) struct GatewayOptions {
     pub(crate) prefix: String,
 }
 
-/// What an HTTPRoute may have (Gateway API v1): rules, and matches in one rule.
+/// What an HTTPRoute may have (Gateway API v1): rules, matches in one rule, and in all.
 const RULES_MAX: usize = 16;
 const MATCHES_MAX: usize = 64;
+const ALL_MATCHES_MAX: usize = 128;
+/// And bytes in a header's value that is matched.
+const VALUE_BYTES_MAX: usize = 4096;
 
 /// What everyone has to know who applies one.
 pub(crate) const PER_REQUEST: &str = "most implementations of the Gateway API draw a version \
@@ -75,7 +78,7 @@ pub(crate) fn gateway_api(plan: &Plan, options: &GatewayOptions) -> Result<Expor
         }
         let (ranges, by_key) = traffic(plan);
         if by_key && ranges.len() > 1 {
-            ledger.note("sticky", PER_REQUEST);
+            ledger.note(traffic_path(plan), PER_REQUEST);
         }
         let mut weights: Vec<(&str, u16)> = Vec::new();
         for range in &ranges {
@@ -127,7 +130,7 @@ fn backend(options: &GatewayOptions, version: &str, weight: Option<u16>) -> Valu
 
 /// The headers of pinned keys, by version; in as many parts as a rule has matches.
 fn pins(plan: &Plan, ledger: &mut Ledger) -> Vec<(String, Vec<Value>)> {
-    let KeyFrom::Header(name) = &plan.key.from else {
+    let KeyFrom::Header(name) = &key_source(plan) else {
         if !plan.pins.is_empty() {
             ledger.refuse("pins", "an HTTPRoute matches headers, and the key is none");
         }
@@ -150,12 +153,17 @@ fn headers(plan: &Plan, when: Option<&Condition>) -> Result<Vec<Value>, String> 
     let Some(AttributeSource::Header(header)) = plan.attributes.get(name) else {
         return Err(format!("`attributes` of the plan name no header for `{name}`"));
     };
-    match test {
-        Test::Equals(value) => Ok(vec![exact(header, value)]),
-        Test::In(values) if !values.is_empty() => {
-            Ok(values.iter().map(|value| exact(header, value)).collect())
-        }
-        _ => Err(one.to_owned()),
+    let values = match test {
+        Test::Equals(value) => std::slice::from_ref(value),
+        Test::In(values) if !values.is_empty() => values.as_slice(),
+        _ => return Err(one.to_owned()),
+    };
+    match values.iter().find(|value| !(1..=VALUE_BYTES_MAX).contains(&value.len())) {
+        Some(wrong) => Err(format!(
+            "a value of {} bytes, and an HTTPRoute matches 1 to {VALUE_BYTES_MAX}",
+            wrong.len()
+        )),
+        None => Ok(values.iter().map(|value| exact(header, value)).collect()),
     }
 }
 
@@ -165,13 +173,23 @@ fn exact(name: &str, value: &str) -> Value {
 
 fn limits(rules: &[Value], ledger: &mut Ledger) {
     if rules.len() > RULES_MAX {
-        let why = format!("make {} rules, and an HTTPRoute has at most {RULES_MAX}", rules.len());
-        ledger.refuse("pins and rules", why);
+        let why = format!(
+            "{} rules with those of `pins`, and an HTTPRoute has at most {RULES_MAX}",
+            rules.len()
+        );
+        ledger.refuse("rules", why);
     }
     let matches = |rule: &Value| rule["matches"].as_array().map_or(0, Vec::len);
     if let Some(rule) = rules.iter().find(|rule| matches(rule) > MATCHES_MAX) {
         let why =
             format!("one makes {} matches, and a rule has at most {MATCHES_MAX}", matches(rule));
+        ledger.refuse("rules", why);
+    }
+    let all: usize = rules.iter().map(matches).sum();
+    if all > ALL_MATCHES_MAX {
+        let why = format!(
+            "{all} matches with those of `pins`, and an HTTPRoute has at most {ALL_MATCHES_MAX}"
+        );
         ledger.refuse("rules", why);
     }
 }
@@ -203,7 +221,7 @@ mod tests {
                 { "name": "users-v1", "port": 8080, "weight": 8750 },
             ])
         );
-        assert_eq!(exported.notes[0].path, "sticky");
+        assert_eq!(exported.notes[0].path, "canary_percentage");
         assert!(exported.notes[0].message.contains("for each request"));
     }
 
@@ -244,7 +262,7 @@ mod tests {
         );
         let pins: BTreeMap<String, &str> = (0..1000).map(|n| (format!("k{n}"), "v1")).collect();
         let paths = refused(json!({ "pins": pins }));
-        assert_eq!(paths, ["pins and rules"]);
+        assert_eq!(paths, ["rules", "rules"]);
         assert_eq!(refused(json!({ "pins": { "a": "v1" }, "key": "address" })), ["pins"]);
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use crossfade_protocol::Problem;
 use crossfade_protocol::plan::{
-    AttributeSource, BucketRange, Headers, KeyFrom, OnMissingKey, Plan, Then, Traffic,
+    BucketRange, Condition, Headers, KeyFrom, OnMissingKey, Plan, Then, Traffic,
 };
 use serde_json::{Map, Value, json};
 
-use super::{Exported, Ledger, condition, traffic};
+use super::{Exported, Ledger, condition, key_source, pin_path, traffic, traffic_path};
 
 /// What the plan does not say.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub(crate) struct RouteOptions {
 /// Pins that a proxy may look through one after the other without being told of.
 const PINS_FEW: usize = 100;
 
+/// Bytes of a cookie's name. The match for requests without the cookie is a regular
+/// expression, and Envoy takes none whose program has over 100 steps.
+const COOKIE_NAME_MAX: usize = 64;
+
 const INSTEAD: &str = "the filter does (`export envoy-filter`)";
 
 /// The plan as a file for Envoy's RDS.
@@ -38,14 +42,18 @@ const INSTEAD: &str = "the filter does (`export envoy-filter`)";
 pub(crate) fn envoy(plan: &Plan, options: &RouteOptions) -> Result<Exported, Vec<Problem>> {
     let mut ledger = Ledger::default();
     let headers = Headers::of_plan(plan);
-    let mut writer = Writer { plan, options, headers, routes: Vec::new() };
+    let mut writer = Writer { plan, options, headers, routes: Vec::new(), origins: Vec::new() };
     if plan.kill_switch {
-        writer.one_version("kill switch", Vec::new(), plan.versions.stable());
+        writer.one_version("kill switch", "kill_switch", Vec::new(), plan.versions.stable());
     } else {
         writer.pins(&mut ledger);
         writer.rules(&mut ledger);
+        writer.attributes(&mut ledger);
         writer.traffic(&mut ledger);
         ledger.note_what_needs_an_engine(plan, INSTEAD);
+    }
+    for (place, origin) in writer.origins.into_iter().enumerate() {
+        ledger.origin(format!("resources[0].virtual_hosts[0].routes[{place}].name"), origin);
     }
     let document = json!({ "resources": [{
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -65,6 +73,8 @@ struct Writer<'a> {
     /// By the place of the version.
     headers: Vec<Headers>,
     routes: Vec<Value>,
+    /// For each route the field of the plan that it is from.
+    origins: Vec<String>,
 }
 
 impl Writer<'_> {
@@ -86,7 +96,7 @@ impl Writer<'_> {
         }
         for (key, version) in &self.plan.pins {
             let matcher = json!({ "name": header, "string_match": { "exact": key } });
-            self.one_version(&format!("pin {key}"), vec![matcher], version);
+            self.one_version(&format!("pin {key}"), &pin_path(key), vec![matcher], version);
         }
     }
 
@@ -105,7 +115,7 @@ impl Writer<'_> {
             match &rule.then {
                 Then::To(version) => {
                     for matchers in alternatives.into_iter().flatten() {
-                        self.one_version(&format!("rule {}", rule.name), matchers, version);
+                        self.one_version(&format!("rule {}", rule.name), &path, matchers, version);
                     }
                 }
                 Then::Split(_) => ledger.refuse(
@@ -119,24 +129,45 @@ impl Writer<'_> {
         }
     }
 
+    /// What a client can do that the two read in two ways.
+    fn attributes(&self, ledger: &mut Ledger) {
+        for (name, _) in &self.plan.attributes.0 {
+            let asked = |when: &Condition| {
+                let mut found = false;
+                super::attributes(when, &mut |asked| found |= asked == name);
+                found
+            };
+            if self.plan.rules.iter().filter_map(|rule| rule.when.as_ref()).any(asked) {
+                let why = "a client chooses it, unless something before the routes sets it and \
+                    removes what comes in; and one that sends it twice has none for Crossfade, \
+                    where stock Envoy looks at each value";
+                ledger.note(format!("attributes.{name}"), why);
+            }
+        }
+    }
+
     fn traffic(&mut self, ledger: &mut Ledger) {
         let (ranges, by_key) = traffic(self.plan);
-        if let ([all], false) = (ranges.as_slice(), by_key) {
-            return self.one_version("everything", Vec::new(), &all.version);
+        let origin = traffic_path(self.plan);
+        let random = self.plan.key.on_missing == OnMissingKey::Random;
+        // Also at 0 %: whoever starts there means to go on.
+        if by_key && !self.plan.salt.is_empty() {
+            let why = format!("stock Envoy hashes without a salt: leave it empty; {INSTEAD}");
+            ledger.refuse("salt", why);
+        }
+        if let [all] = ranges.as_slice()
+            && (!by_key || random || all.version == self.plan.versions.stable())
+        {
+            return self.one_version("everything", origin, Vec::new(), &all.version);
         }
         let name = match &self.plan.traffic {
             Traffic::Canary(share) => format!("canary {share}"),
             Traffic::Split { .. } | Traffic::Stable => "split".to_owned(),
         };
         if !by_key {
-            return self.weighted(&name, Vec::new(), &ranges, None);
-        }
-        if !self.plan.salt.is_empty() {
-            let why = format!("stock Envoy hashes without a salt: leave it empty; {INSTEAD}");
-            ledger.refuse("salt", why);
+            return self.weighted(&name, origin, Vec::new(), &ranges, None);
         }
         let key = key_source(self.plan);
-        let random = self.plan.key.on_missing == OnMissingKey::Random;
         let hash = match &key {
             KeyFrom::Header(header) => json!({ "header": { "header_name": header } }),
             KeyFrom::Cookie(cookie) => json!({ "cookie": { "name": cookie } }),
@@ -153,46 +184,64 @@ impl Writer<'_> {
             // Envoy would take empty text for a key like any other.
             (KeyFrom::Header(header), true) => {
                 let empty = json!({ "name": header, "string_match": { "exact": "" } });
-                self.weighted("no key, by chance", vec![empty], &ranges, None);
+                self.weighted("no key, by chance", "key", vec![empty], &ranges, None);
             }
             (KeyFrom::Header(header), false) => {
                 let none = json!({ "name": header, "string_match": { "exact": "" },
                     "treat_missing_header_as_empty": true });
-                self.one_version("no key", vec![none], self.plan.versions.stable());
+                self.one_version("no key", "key", vec![none], self.plan.versions.stable());
             }
             (KeyFrom::Cookie(cookie), false) => {
+                if cookie.len() > COOKIE_NAME_MAX {
+                    let why = format!(
+                        "a name of {} bytes, and stock Envoy can match up to {COOKIE_NAME_MAX}; \
+                         {INSTEAD}",
+                        cookie.len()
+                    );
+                    ledger.refuse("key", why);
+                }
                 let there = format!(r"(?:^|.*;\s*){}=[^;]+.*", regex::escape(cookie));
                 let none = json!({ "name": "cookie", "invert_match": true,
                     "string_match": { "safe_regex": { "regex": there } },
                     "treat_missing_header_as_empty": true });
-                self.one_version("no key", vec![none], self.plan.versions.stable());
+                self.one_version("no key", "key", vec![none], self.plan.versions.stable());
             }
             // Without a key Envoy draws by itself; an address is always there.
             (KeyFrom::Cookie(_), true) | (KeyFrom::Address | KeyFrom::Attribute(_), _) => {}
         }
-        if let KeyFrom::Header(_) = key {
-            ledger.note(
-                "key.header",
-                "of a header sent twice the filter takes the first value, and stock Envoy \
-                 hashes all; one of over 1,024 bytes is no key for the filter, and hashed by \
-                 stock Envoy",
-            );
-        }
-        self.weighted(&name, Vec::new(), &ranges, Some(hash));
+        ledger.note(
+            "key",
+            match key {
+                KeyFrom::Address => {
+                    "is the address that Envoy takes for the client's: `use_remote_address` and \
+                     `xff_num_trusted_hops` of its connection manager say which"
+                }
+                KeyFrom::Cookie(_) => {
+                    "a client that sends the cookie twice, or over 1,024 bytes of it, has no key \
+                     for Crossfade; stock Envoy hashes the first"
+                }
+                KeyFrom::Header(_) | KeyFrom::Attribute(_) => {
+                    "a client that sends the header twice, or over 1,024 bytes of it, has no key \
+                     for Crossfade; stock Envoy hashes what it sends"
+                }
+            },
+        );
+        self.weighted(&name, origin, Vec::new(), &ranges, Some(hash));
     }
 
     /// A route to one version.
-    fn one_version(&mut self, name: &str, matchers: Vec<Value>, version: &str) {
+    fn one_version(&mut self, name: &str, origin: &str, matchers: Vec<Value>, version: &str) {
         let mut route = self.route(name, matchers);
         route.insert("route".to_owned(), json!({ "cluster": self.cluster(version) }));
         route.extend(self.marks(version));
-        self.routes.push(route.into());
+        self.push(route, origin);
     }
 
     /// A route to several, by what is hashed, else by Envoy's own chance.
     fn weighted(
         &mut self,
         name: &str,
+        origin: &str,
         matchers: Vec<Value>,
         ranges: &[BucketRange],
         hash: Option<Value>,
@@ -214,7 +263,12 @@ impl Writer<'_> {
         };
         let mut route = self.route(name, matchers);
         route.insert("route".to_owned(), action);
+        self.push(route, origin);
+    }
+
+    fn push(&mut self, route: Map<String, Value>, origin: &str) {
         self.routes.push(route.into());
+        self.origins.push(origin.to_owned());
     }
 
     fn route(&self, name: &str, matchers: Vec<Value>) -> Map<String, Value> {
@@ -250,18 +304,6 @@ impl Writer<'_> {
             marks.insert("response_headers_to_add".to_owned(), response.into());
         }
         marks
-    }
-}
-
-/// Where the key is, also when the plan says it by way of an attribute.
-fn key_source(plan: &Plan) -> KeyFrom {
-    match &plan.key.from {
-        KeyFrom::Attribute(name) => match plan.attributes.get(name) {
-            Some(AttributeSource::Header(header)) => KeyFrom::Header(header.clone()),
-            Some(AttributeSource::Cookie(cookie)) => KeyFrom::Cookie(cookie.clone()),
-            None => plan.key.from.clone(),
-        },
-        known => known.clone(),
     }
 }
 

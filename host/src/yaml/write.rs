@@ -59,6 +59,13 @@ impl Writer<'_> {
                     );
                 }
             }
+            Value::String(text) if is_block(text) => {
+                let comment = self.comments.get(path).cloned().unwrap_or_default();
+                self.lines.push((start + "|", comment));
+                let indent = " ".repeat(indent);
+                let line = |line: &str| (format!("{indent}{line}"), String::new());
+                self.lines.extend(text.lines().map(line));
+            }
             scalar => {
                 let text = match scalar {
                     Value::String(text) => scalar_text(text),
@@ -89,6 +96,15 @@ fn is_nested(value: &Value) -> bool {
     }
 }
 
+/// Whether text can stand as it is, line by line. Others are quoted.
+fn is_block(text: &str) -> bool {
+    let printable = |c: char| matches!(c, '\n' | ' '..='~' | '\u{a1}'..='\u{ff}');
+    text.starts_with(|c: char| c.is_ascii_graphic())
+        && text.ends_with('\n')
+        && !text.ends_with("\n\n")
+        && text.chars().all(printable)
+}
+
 /// Text without quotes where no YAML parser, of whatever version, takes it for anything
 /// else; JSON's quotes are YAML's.
 fn scalar_text(text: &str) -> String {
@@ -111,6 +127,8 @@ mod tests {
             "api": "no", "empty": [], "odd key: #": "a: b # c", "zero": "0",
             "list": [1, [2, 3], { "a": { "b": null }, "c": 0.5 }, {}],
             "text": "a\u{7}\n\"b\"", "plain": "x-user.id/1",
+            "deep": [{ "lines": "{\n  \"a\": 1\n\n}\n", "after": " a\nb\n" }],
+            "lines": "# a\n: b\n", "two": "a\n\n", "odd": "a\u{85}b\n", "return": "a\r\nb\n",
         });
         let comments = HashMap::from([("list[2].c".to_owned(), "half".to_owned())]);
         let text = yaml(&value, &comments);

@@ -65,6 +65,38 @@ fn a_draw_needs_no_key_and_a_stable_plan_no_weights() {
 }
 
 #[test]
+fn where_one_version_has_it_all_nothing_is_hashed() {
+    assert_eq!(names(json!({ "canary_percentage": 0 })), ["everything"]);
+    assert_eq!(refused(json!({ "canary_percentage": 0, "salt": "s" })), ["salt"]);
+    // Without a key: the stable version.
+    assert_eq!(names(json!({ "canary_percentage": 100 })), ["no key", "canary 100 %"]);
+    let random = json!({ "header": "x-user-id", "on_missing_key": "random" });
+    assert_eq!(names(json!({ "canary_percentage": 100, "key": random })), ["everything"]);
+}
+
+#[test]
+fn each_route_says_which_field_it_is_from() {
+    let plan = plan(json!({
+        "canary_percentage": 10,
+        "pins": { "a.b": "v2" },
+        "attributes": { "plan": { "header": "x-plan" } },
+        "rules": [{ "name": "beta", "when": { "attribute": "plan", "equals": "beta" }, "to": "v2" }],
+    }));
+    let exported = envoy(&plan, &options()).unwrap();
+    let fields: Vec<_> = exported.origins.iter().map(|(_, field)| field.as_str()).collect();
+    assert_eq!(fields, ["pins[\"a.b\"]", "rules[0]", "key", "canary_percentage"]);
+    let notes: Vec<_> = exported.notes.iter().map(|note| note.path.as_str()).collect();
+    assert_eq!(notes, ["attributes.plan", "key"]);
+}
+
+#[test]
+fn a_cookie_with_a_long_name_cannot_be_matched() {
+    let named = |bytes| json!({ "canary_percentage": 10, "key": { "cookie": "c".repeat(bytes) } });
+    assert_eq!(routes(named(64)).len(), 2);
+    assert_eq!(refused(named(65)), ["key"]);
+}
+
+#[test]
 fn without_a_key_chance_decides_only_where_the_plan_says_so() {
     let random = json!({ "header": "x-user-id", "on_missing_key": "random" });
     let expected = ["no key, by chance", "canary 10 %"];
@@ -115,5 +147,5 @@ fn what_is_lost_without_changing_a_decision_is_noted() {
     }));
     let notes = envoy(&plan, &options()).unwrap().notes;
     let paths: Vec<_> = notes.iter().map(|note| note.path.as_str()).collect();
-    assert_eq!(paths, ["key.header", "guard", "rollout"]);
+    assert_eq!(paths, ["key", "guard", "rollout"]);
 }
