@@ -31,6 +31,8 @@ pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
     web::run(&web::Args {})?;
     let (seed, requests) = (args.seed.to_string(), args.requests.to_string());
     let options = ["--", "--seed", &seed, "--requests", &requests];
-    let example = ["run", "--quiet", "--package=crossfade-tests", "--example=conformance"];
-    Run::cargo(&example).args(&options).show()
+    for package in ["--package=crossfade-tests", "--package=crossfade-edge-tests"] {
+        Run::cargo(&["run", "--quiet", package, "--example=conformance"]).args(&options).show()?;
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{conformance, test_web, wasm_target};
+use crate::{conformance, test_edge, test_web, wasm_target};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,13 +29,14 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
     Stage { name: "validity", about: "8,000 healthy rollouts of four hours", run: validity },
     Stage { name: "golden", about: "Python computes the same buckets", run: golden },
     Stage { name: "web", about: "the façade and the vectors in Node", run: web },
+    Stage { name: "edge", about: "the filter in Envoy, the Worker in workerd", run: edge },
     Stage {
         name: "conformance",
         about: "every build of the engine gives the same bytes",
@@ -86,8 +87,15 @@ fn format() -> Result<(), TaskError> {
 fn lints() -> Result<(), TaskError> {
     Run::cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]).show()?;
     Run::cargo(&["clippy", "--all-targets", "--package=xtask", "--", "-D", "warnings"]).show()?;
-    for package in WASM_ONLY {
-        let args = ["clippy", package, "--target", wasm_target::TARGET, "--", "-D", "warnings"];
+    let edge = ["--package=crossfade-envoy", "--package=crossfade-edge-tests"];
+    let args = [&["clippy", "--all-targets"], edge.as_slice(), &["--", "-D", "warnings"]].concat();
+    Run::cargo(&args).show()?;
+    let filter = ["--package=crossfade-envoy", "--features=crossfade-envoy/test-trap"];
+    let filters = [filter.as_slice(), &["--package=crossfade-noop"]].concat();
+    let portable = WASM_ONLY.map(|package| (wasm_target::TARGET, vec![package]));
+    for (target, packages) in portable.into_iter().chain([(wasm_target::FILTER_TARGET, filters)]) {
+        let which = ["--target", target, "--", "-D", "warnings"];
+        let args = [&["clippy"], packages.as_slice(), &which].concat();
         Run::cargo(&args).without_native_flags().show()?;
     }
     Ok(())
@@ -114,6 +122,10 @@ fn golden() -> Result<(), TaskError> {
 
 fn web() -> Result<(), TaskError> {
     test_web::run(&test_web::Args {})
+}
+
+fn edge() -> Result<(), TaskError> {
+    test_edge::run(&test_edge::Args {})
 }
 
 fn conformance() -> Result<(), TaskError> {

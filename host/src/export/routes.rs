@@ -221,8 +221,9 @@ impl Writer<'_> {
                      for Crossfade; stock Envoy hashes the first"
                 }
                 KeyFrom::Header(_) | KeyFrom::Attribute(_) => {
-                    "a client that sends the header twice, or over 1,024 bytes of it, has no key \
-                     for Crossfade; stock Envoy hashes what it sends"
+                    "of a header sent twice the filter takes the first value, and stock Envoy \
+                     hashes all; one of over 1,024 bytes is no key for the filter, and stock \
+                     Envoy hashes it"
                 }
             },
         );
