@@ -35,6 +35,7 @@ mod question;
 mod rehearse;
 pub mod replay;
 mod runtime;
+mod serve;
 pub mod signals;
 mod tables;
 mod units;

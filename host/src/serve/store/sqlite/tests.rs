@@ -1,0 +1,119 @@
+use std::io::Write as _;
+
+use super::*;
+use crate::serve::store::suite;
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn why(error: StoreError) -> String {
+    error.to_string()
+}
+
+#[test]
+fn it_does_what_every_store_must() {
+    let directory = directory();
+    suite::play(|name| Sqlite::open(&directory.path().join(name)).unwrap());
+}
+
+#[test]
+fn a_second_process_is_told_that_the_store_is_in_use() {
+    let directory = directory();
+    let first = Sqlite::open(directory.path()).unwrap();
+    let error = Sqlite::open(directory.path()).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    assert!(why(error).contains("one `crossfade serve` at a time"));
+    drop(first);
+    Sqlite::open(directory.path()).unwrap();
+}
+
+#[test]
+fn other_peoples_files_are_refused_and_left_as_they_are() {
+    let cases: [(&str, &dyn Fn(&Path), &str); 3] = [
+        ("text", &|path| fs::write(path, "hello").unwrap(), "is no SQLite file"),
+        (
+            "another program's",
+            &|path| {
+                let other = Connection::open(path).unwrap();
+                other.execute_batch("CREATE TABLE theirs (x); PRAGMA user_version=1").unwrap();
+            },
+            "of another program",
+        ),
+        (
+            "a newer format",
+            &|path| {
+                drop(Sqlite::open(path.parent().unwrap()).unwrap());
+                let ours = Connection::open(path).unwrap();
+                ours.execute_batch("PRAGMA user_version=99").unwrap();
+            },
+            "has format 99, this program knows 1",
+        ),
+    ];
+    for (name, make, message) in cases {
+        let directory = directory();
+        let path = directory.path().join(FILE);
+        make(&path);
+        let before = fs::read(&path).unwrap();
+        let error = why(Sqlite::open(directory.path()).unwrap_err());
+        assert!(
+            error.contains(message) && error.contains("nothing was changed"),
+            "{name}: {error}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+    }
+}
+
+#[test]
+fn rot_is_noticed_wherever_it_is() {
+    let commit = |calls: &str| {
+        let mut commit = Commit { at_ms: 1, ..Commit::default() };
+        commit.calls.push(crate::serve::calls::Call::Handle { lines: calls.as_bytes(), now_ms: 1 });
+        commit
+    };
+    let statements = [
+        "UPDATE calls SET calls = x'00' WHERE seq = 1",
+        "DELETE FROM calls WHERE seq = 2",
+        "UPDATE checkpoint SET snapshot = x'00'",
+        "UPDATE checkpoint SET engine = 'another'",
+    ];
+    for statement in statements {
+        let directory = directory();
+        let mut store = Sqlite::open(directory.path()).unwrap();
+        let snapshot = vec![1, 2, 3];
+        let engine = "e".to_owned();
+        store.checkpoint(&Checkpoint { snapshot, engine, module: None, at_ms: 1 }).unwrap();
+        ["a", "b", "c"].iter().for_each(|calls| store.commit(&commit(calls)).unwrap());
+        drop(store);
+        let path = directory.path().join(FILE);
+        Connection::open(&path).unwrap().execute(statement, []).unwrap();
+        let error = why(Sqlite::open(directory.path()).unwrap().load().unwrap_err());
+        assert!(error.contains("is damaged"), "{statement}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_or_overwritten_is_refused() {
+    let directory = directory();
+    let mut store = Sqlite::open(directory.path()).unwrap();
+    let snapshot = vec![7; 200_000];
+    store.checkpoint(&Checkpoint { snapshot, engine: "e".into(), module: None, at_ms: 1 }).unwrap();
+    drop(store);
+    let path = directory.path().join(FILE);
+    let whole = fs::read(&path).unwrap();
+    let mut file = File::options().write(true).truncate(true).open(&path).unwrap();
+    file.write_all(&whole[..whole.len() / 2]).unwrap();
+    drop(file);
+    let error = why(Sqlite::open(directory.path()).unwrap_err());
+    assert!(error.contains("damaged"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), &whole[..whole.len() / 2], "it was left as it was");
+}
+
+#[test]
+fn the_directory_is_for_nobody_but_us() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = directory();
+    let made = directory.path().join("a/b");
+    Sqlite::open(&made).unwrap();
+    assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
+}
