@@ -8,6 +8,7 @@ mod gate;
 mod import;
 mod node;
 mod replay;
+mod serve;
 
 use clap::Subcommand;
 use tracing::level_filters::LevelFilter;
@@ -18,6 +19,7 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Node(node::Args),
+    Serve(Box<serve::Args>),
     Replay(Box<replay::Args>),
     Check(check::Args),
     Explain(explain::Args),
@@ -32,6 +34,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self {
             Command::Node(args) => args.run(),
+            Command::Serve(args) => args.run(),
             Command::Replay(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Explain(args) => args.run(),
@@ -46,7 +49,7 @@ impl Command {
     /// its reloads and its events; a command that answers a question, of trouble only.
     pub(crate) fn log_level(&self) -> LevelFilter {
         match self {
-            Command::Node(_) => LevelFilter::INFO,
+            Command::Node(_) | Command::Serve(_) => LevelFilter::INFO,
             Command::Replay(_)
             | Command::Check(_)
             | Command::Explain(_)

@@ -160,6 +160,11 @@ impl Module {
         Module::load(&name, &read(path, &name)?, &Cache::from_env())
     }
 
+    /// The bytes of a module's file, as many as [`MODULE_BYTES_MAX`].
+    pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ModuleError> {
+        read(path, &path.display().to_string())
+    }
+
     /// Loads a module from bytes. `name` stands for it in messages.
     ///
     /// # Errors

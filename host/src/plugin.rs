@@ -11,6 +11,7 @@ mod journal;
 mod recovery;
 mod refusal;
 mod short;
+mod trial;
 
 use std::time::Duration;
 
@@ -111,6 +112,10 @@ pub struct Plugin {
     replies: Vec<u8>,
     restarts: u64,
     calls_lost: u64,
+    /// The module that takes over again if the present one fails on trial.
+    before: Option<Module>,
+    /// Why it did.
+    fell_back: Option<String>,
 }
 
 impl Plugin {
@@ -134,6 +139,8 @@ impl Plugin {
             replies: Vec::new(),
             restarts: 0,
             calls_lost: 0,
+            before: None,
+            fell_back: None,
         };
         Ok((plugin, said))
     }
@@ -230,6 +237,8 @@ impl Plugin {
     pub fn snapshot(&mut self) -> Result<&[u8], PluginError> {
         let answer = self.instance()?.snapshot();
         let answer = self.or_recover(answer)?;
+        // The module before may not read a snapshot of this one.
+        self.end_trial();
         let instance = self.instance.as_ref().ok_or_else(gone)?;
         self.journal.checkpoint(instance.read(&answer));
         Ok(self.journal.snapshot().unwrap_or_default())

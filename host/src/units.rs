@@ -45,6 +45,18 @@ fn split(text: &str) -> Result<(u64, &str), String> {
     Ok((number, unit.trim_start()))
 }
 
+/// A duration for people, in its two largest units: `3 d 11 h`, `2 min 5 s`.
+pub(crate) fn span(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +87,19 @@ mod tests {
         }
         for text in ["", "5", "s", "-1s", "1d", "0.5s"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_name_their_two_largest_units() {
+        for (ms, expected) in [
+            (0, "0 s"),
+            (59_999, "59 s"),
+            (125_000, "2 min 5 s"),
+            (3_600_000, "1 h 0 min"),
+            (298_800_000, "3 d 11 h"),
+        ] {
+            assert_eq!(span(ms), expected);
         }
     }
 }

@@ -94,6 +94,7 @@ impl Plugin {
     /// the call that felled it.
     pub(super) fn recover(&mut self, fault: &Fault) -> Result<(), PluginError> {
         warn!("the engine failed and is replaced: {fault}");
+        self.fall_back(fault);
         self.restarts += 1;
         self.revive()?;
         if self.journal.calls_bytes() > REPLAY_BYTES_MAX {

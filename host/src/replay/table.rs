@@ -55,7 +55,7 @@ fn summary(out: &mut String, report: &Report, span: Option<(u64, u64)>, page: Pa
             "{} to {} UTC ({})",
             time::shown(first),
             time::shown(last),
-            time::span(last - first)
+            crate::units::span(last - first)
         );
     }
     let mut lines = format!("{} read, {} bad", counted(input.lines, "line"), grouped(input.bad));

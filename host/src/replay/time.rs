@@ -129,18 +129,6 @@ pub(super) fn rfc3339(ms: u64) -> String {
     }
 }
 
-/// A duration for people, in its two largest units: `3 d 11 h`, `2 min 5 s`.
-pub(super) fn span(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,19 +197,6 @@ mod tests {
             (1e20, None),
         ] {
             assert_eq!(number(input), expected, "{input}");
-        }
-    }
-
-    #[test]
-    fn spans_name_their_two_largest_units() {
-        for (ms, expected) in [
-            (0, "0 s"),
-            (59_999, "59 s"),
-            (125_000, "2 min 5 s"),
-            (3_600_000, "1 h 0 min"),
-            (298_800_000, "3 d 11 h"),
-        ] {
-            assert_eq!(span(ms), expected);
         }
     }
 }

@@ -82,11 +82,6 @@ impl Calls {
         self.0.len()
     }
 
-    /// Takes all of another's, after its own.
-    pub(crate) fn append(&mut self, mut others: Calls) {
-        self.0.append(&mut others.0);
-    }
-
     /// The calls, oldest first.
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter { rest: &self.0 }

@@ -30,7 +30,8 @@ fn a_second_process_is_told_that_the_store_is_in_use() {
 
 #[test]
 fn other_peoples_files_are_refused_and_left_as_they_are() {
-    let cases: [(&str, &dyn Fn(&Path), &str); 3] = [
+    type Make = dyn Fn(&Path);
+    let cases: [(&str, &Make, &str); 3] = [
         ("text", &|path| fs::write(path, "hello").unwrap(), "is no SQLite file"),
         (
             "another program's",

@@ -1,0 +1,65 @@
+//! `crossfade serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::exit::{self, Exit, Failure};
+use crate::plugin::PluginOptions;
+use crate::serve::{self, ServeOptions};
+
+/// Run a migration: hold the policy, judge what edges report, remember everything.
+///
+/// With a plan and an empty data directory a new migration begins, and its rollout with
+/// it. With a data directory that holds one, it goes on where it was, and the plan is not
+/// needed. Edges and nodes fetch the policy from it and report to it, over HTTP.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+pub(crate) struct Args {
+    /// The plan to begin with, YAML or JSON; `-` is standard input.
+    #[arg(value_name = "PLAN")]
+    plan: Option<PathBuf>,
+
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = "crossfade-data")]
+    data: PathBuf,
+
+    /// Where to listen; port 0 takes a free one. An address that others can reach needs
+    /// --tokens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
+    listen: SocketAddr,
+
+    /// Who may do what: lines of NAME ROLE[,ROLE] TOKEN, with the roles read, report,
+    /// report:NODE and operate. CROSSFADE_TOKENS may hold the same.
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    /// Run this module in place of the built-in engine.
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+
+    /// Wait with the rollout until `crossfade start`.
+    #[arg(long)]
+    no_start: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  Begin a migration, or go on with it:
+    crossfade serve migration.yaml
+
+  See how it goes, and step in:
+    crossfade status -w
+    crossfade pause --reason 'database maintenance'";
+
+impl Args {
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        serve::run(ServeOptions {
+            plan: self.plan,
+            data: self.data,
+            listen: self.listen,
+            tokens: self.tokens,
+            module: self.module,
+            start_rollout: !self.no_start,
+            plugin: PluginOptions::default(),
+        })
+    }
+}

@@ -1,0 +1,432 @@
+//! The thread that owns the engine and the store.
+//!
+//! It takes what is waiting, has the engine do it, lets time act, keeps everything in one
+//! commit, and only then answers. So a hundred requests share one flush of the disk, and
+//! no answer speaks of what could be lost. When a commit fails the state is loaded again,
+//! as after a crash: there is one way back, and it is tried at every start.
+
+mod batch;
+pub(crate) mod nodes;
+mod told;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use super::clock::{Clock, Reading};
+use super::engine::{Engine, EngineError};
+use super::job::{Answer, Candidate, Job, Refusal, Work};
+use super::shared::{Shared, State};
+use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
+use crate::plugin::PluginOptions;
+
+use batch::Batch;
+use nodes::Nodes;
+
+/// How often time acts.
+const TICK_EVERY: Duration = Duration::from_millis(200);
+
+/// Ticks in which nothing happened are kept after so long at the latest: a start after a
+/// crash then knows since when.
+const KEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a store that has failed is left alone.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a module is on trial.
+const TRIAL: Duration = Duration::from_secs(30);
+
+/// A clock that is further off is worth a warning.
+const CLOCK_OFFSET_MS_MAX: u64 = 5_000;
+
+/// Who does what nobody asked for.
+pub(crate) const BY_ITSELF: &str = "crossfade";
+
+/// What the thread is started with.
+pub(crate) struct Setup {
+    /// Where things are kept.
+    pub(crate) store: Box<dyn Store>,
+    /// The engine to begin or go on with, unless the store holds another.
+    pub(crate) candidate: Candidate,
+    /// Whether it takes the place of one that the store holds.
+    pub(crate) candidate_is_given: bool,
+    /// The engine's limits.
+    pub(crate) plugin: PluginOptions,
+    /// The plan to begin with, when nothing is stored.
+    pub(crate) plan: Option<Value>,
+    /// Whether a new migration's rollout begins at once.
+    pub(crate) start_rollout: bool,
+}
+
+/// See the module.
+pub(crate) struct Controller {
+    setup: Setup,
+    shared: Arc<Shared>,
+    running: Option<Running>,
+    /// When the store is tried again.
+    try_again: Option<Instant>,
+    /// Whether the clock is known to be off.
+    clock_is_off: bool,
+}
+
+/// What there is while this process leads.
+struct Running {
+    engine: Engine,
+    clock: Clock,
+    /// The newest policy that was kept.
+    policy: Option<PolicyRow>,
+    last_event: u64,
+    last_audit: u64,
+    nodes: Nodes,
+    started_ms: u64,
+    kept_at: Instant,
+    kept_ms: u64,
+    trial_until: Option<Instant>,
+}
+
+impl Running {
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms(Reading::now())
+    }
+}
+
+/// Why a migration does not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The store's.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine's.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine's answer.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is nothing to begin with.
+    #[error("nothing is stored yet: name the plan to begin with")]
+    NoPlan,
+    /// What is stored cannot be run.
+    #[error("the stored engine cannot be run: {0}")]
+    Module(#[from] crate::module::ModuleError),
+}
+
+impl Controller {
+    /// Before anything was loaded.
+    pub(crate) fn new(setup: Setup, shared: Arc<Shared>) -> Controller {
+        Controller { setup, shared, running: None, try_again: None, clock_is_off: false }
+    }
+
+    /// Takes the lead if nobody has it, and goes on with what is stored.
+    ///
+    /// # Errors
+    /// What is wrong with the store, or with what is in it.
+    pub(crate) fn take_over(&mut self) -> Result<Lead, Trouble> {
+        let lead = self.setup.store.try_lead()?;
+        if lead == Lead::Ours && self.running.is_none() {
+            let running = self.bring_up()?;
+            self.running = Some(running);
+        } else if lead != Lead::Ours {
+            self.running = None;
+        }
+        self.shared.set_state(State::of(lead.clone()));
+        Ok(lead)
+    }
+
+    /// Serves jobs until it is told to stop.
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut next_tick = Instant::now();
+        loop {
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            let first = match jobs.recv_timeout(wait) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let due = Instant::now() >= next_tick;
+            if due {
+                next_tick = Instant::now() + TICK_EVERY;
+                self.look_around();
+            }
+            if let Some(Job { work: Work::Stop, reply }) = first {
+                self.stop();
+                // Whoever told us to stop waits for this, or has gone.
+                let _ = reply.send(Ok(Answer::Done));
+                return;
+            }
+            self.serve(first, jobs, due);
+        }
+        self.stop();
+    }
+
+    /// Who leads now, and whether what failed works again.
+    fn look_around(&mut self) {
+        if self.try_again.is_some_and(|then| Instant::now() < then) {
+            return;
+        }
+        let failed = self.try_again.take().is_some();
+        match self.take_over() {
+            Ok(_) if failed => info!("{} works again", self.setup.store.name()),
+            Ok(_) => {}
+            Err(trouble) => self.fail(&trouble),
+        }
+        if self.running.is_none() {
+            match self.setup.store.policy() {
+                Ok(Some(policy)) => self.shared.publish(&policy),
+                Ok(None) => {}
+                Err(trouble) => self.fail(&trouble.into()),
+            }
+        }
+    }
+
+    /// Lets go of a state that is not the stored one any more.
+    fn fail(&mut self, trouble: &Trouble) {
+        self.running = None;
+        if let Trouble::Store(StoreError::Superseded) = trouble {
+            warn!("{trouble}: standing by");
+            return;
+        }
+        if self.shared.state() != (State::Failing { why: trouble.to_string() }) {
+            error!("{trouble}; trying again every second");
+        }
+        self.shared.set_state(State::Failing { why: trouble.to_string() });
+        self.try_again = Some(Instant::now() + TRY_AGAIN_AFTER);
+    }
+
+    fn bring_up(&mut self) -> Result<Running, Trouble> {
+        let saved = self.setup.store.load()?;
+        let now = Reading::now();
+        let clock = Clock::start(saved.at_ms, now);
+        let now_ms = clock.now_ms(now);
+        let fresh = saved.checkpoint.is_none();
+        let engine = match &saved.checkpoint {
+            Some(checkpoint) => {
+                let candidate = self.stored_engine(checkpoint.module.as_deref())?;
+                Engine::resume(candidate, self.setup.plugin.clone(), checkpoint, &saved)?
+            }
+            None => {
+                let plan = self.setup.plan.as_ref().ok_or(Trouble::NoPlan)?;
+                let candidate = self.setup.candidate.clone();
+                Engine::begin(candidate, self.setup.plugin.clone(), plan, now_ms)?
+            }
+        };
+        let mut running = Running {
+            engine,
+            clock,
+            policy: saved.policy.clone(),
+            last_event: saved.last_event,
+            last_audit: saved.last_audit,
+            nodes: Nodes::default(),
+            started_ms: now_ms,
+            kept_at: Instant::now(),
+            kept_ms: saved.at_ms,
+            trial_until: None,
+        };
+        self.shared.begin_events(saved.last_event);
+        if fresh {
+            let checkpoint = running.engine.checkpoint(now_ms)?;
+            self.setup.store.checkpoint(&checkpoint)?;
+        }
+        match &saved.policy {
+            Some(policy) => self.shared.publish(policy),
+            None => self.begin(&mut running, now_ms)?,
+        }
+        if !fresh {
+            self.tell_of_the_pause(&mut running, &saved, now_ms)?;
+        }
+        Ok(running)
+    }
+
+    /// The engine to go on with: the one given on the command line, else the stored one,
+    /// else the built-in.
+    fn stored_engine(&self, module: Option<&[u8]>) -> Result<Candidate, Trouble> {
+        match module {
+            Some(bytes) if !self.setup.candidate_is_given => {
+                Ok(super::module::stored(bytes.to_vec())?)
+            }
+            _ => Ok(self.setup.candidate.clone()),
+        }
+    }
+
+    /// The first policy of a new migration, and its rollout.
+    fn begin(&mut self, running: &mut Running, now_ms: u64) -> Result<(), Trouble> {
+        let mut batch = Batch::new(now_ms);
+        batch.note(BY_ITSELF, "created", "A new migration begins.");
+        let (_, document) = running.engine.policy(now_ms)?;
+        if self.setup.start_rollout && document.get("rollout").is_some() {
+            let message = json!({ "type": "gradual_rollout" });
+            running.engine.act(&message, None, now_ms)?;
+            batch.note(BY_ITSELF, "start", "The plan has a rollout.");
+        }
+        batch.keep(running, &mut *self.setup.store, &self.shared, Vec::new())
+    }
+
+    /// After a stop or a crash: says where it goes on, and lets the time that passed act.
+    fn tell_of_the_pause(
+        &mut self,
+        running: &mut Running,
+        saved: &Saved,
+        now_ms: u64,
+    ) -> Result<(), Trouble> {
+        let mut batch = Batch::new(now_ms);
+        let message = json!({ "type": "get_rollout" });
+        let reply = running.engine.ask(&message, "rollout", now_ms)?;
+        let sentence = told::resumed(&reply, now_ms.saturating_sub(saved.at_ms));
+        info!("{sentence}");
+        batch.note(BY_ITSELF, "resumed", &sentence);
+        let calls = saved.calls.len();
+        info!("{}: one checkpoint and {calls} commits replayed", self.setup.store.name());
+        batch.keep(running, &mut *self.setup.store, &self.shared, Vec::new())
+    }
+
+    /// Serves what is waiting, in one commit.
+    fn serve(&mut self, first: Option<Job>, jobs: &Receiver<Job>, due: bool) {
+        let Some(running) = &mut self.running else {
+            let waiting = first.into_iter().chain(std::iter::from_fn(|| jobs.try_recv().ok()));
+            let waiting: Vec<Job> = waiting.take(batch::JOBS_MAX).collect();
+            return self.serve_without_lead(waiting);
+        };
+        let now_ms = running.now_ms();
+        let mut batch = Batch::new(now_ms);
+        for totals in self.setup.store.incoming(batch::CALLS_BYTES_MAX).unwrap_or_default() {
+            batch.incoming(running, &totals, &self.shared);
+        }
+        let mut next = first;
+        while let Some(job) = next {
+            if matches!(job.work, Work::Stop) {
+                // Served by `run`: it comes alone, or after what is in hand.
+                let _ = job.reply.send(Ok(Answer::Done));
+                break;
+            }
+            batch.serve(job, running, &mut *self.setup.store, &self.shared);
+            next = if batch.is_full(running) { None } else { jobs.try_recv().ok() };
+        }
+        if let Err(trouble) = self.finish(batch, due) {
+            self.fail(&trouble);
+        }
+    }
+
+    /// Lets time act, keeps everything, and answers.
+    fn finish(&mut self, mut batch: Batch, due: bool) -> Result<(), Trouble> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        if due {
+            let offset = running.clock.offset_ms(Reading::now());
+            self.shared.counters.clock_offset_ms.store(offset, Relaxed);
+            self.clock_is_off = told_of_the_clock(self.clock_is_off, offset);
+        }
+        if due || batch.changed {
+            let told = match running.engine.tick(batch.now_ms) {
+                Ok(told) => told,
+                Err(trouble) => return batch.fail(trouble.into()),
+            };
+            batch.happened(told, running);
+        }
+        if let Some(why) = running.engine.fell_back() {
+            running.trial_until = None;
+            batch.note(BY_ITSELF, "module_failed", &format!("{why}; the engine before runs again"));
+        }
+        let idle = running.kept_at.elapsed() < KEEP_EVERY;
+        if !batch.is_worth_keeping() && idle {
+            batch.answer();
+            return Ok(());
+        }
+        let views = if idle { Vec::new() } else { running.views(batch.now_ms) };
+        let kept = batch.keep(running, &mut *self.setup.store, &self.shared, views);
+        kept?;
+        self.checkpoint_if_due()
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<(), Trouble> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let passed = running.trial_until.is_some_and(|until| Instant::now() >= until);
+        if passed {
+            running.trial_until = None;
+            running.engine.end_trial();
+            info!("the engine has passed its trial");
+        }
+        if passed || (running.trial_until.is_none() && running.engine.checkpoint_is_due()) {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Trouble> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let now_ms = running.now_ms();
+        let checkpoint = running.engine.checkpoint(now_ms)?;
+        self.setup.store.checkpoint(&checkpoint)?;
+        self.shared.counters.checkpoints.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    fn serve_without_lead(&mut self, waiting: Vec<Job>) {
+        for Job { work, reply } in waiting {
+            let answer = match (work, self.shared.state()) {
+                (Work::Stop, _) => Ok(Answer::Done),
+                (Work::Totals { reports }, State::Standby { .. }) => self.forward(&reports),
+                (_, State::Standby { address }) => Err(Refusal::Elsewhere { address }),
+                (_, State::Failing { why }) => Err(Refusal::Unavailable(why)),
+                _ => Err(Refusal::Unavailable("the server is starting".to_owned())),
+            };
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn forward(
+        &mut self,
+        reports: &[Result<super::job::Report, String>],
+    ) -> Result<Answer, Refusal> {
+        let mut lines = Vec::new();
+        let mut answers = Vec::new();
+        for report in reports {
+            match report {
+                Ok(report) => {
+                    lines.extend_from_slice(&report.line);
+                    lines.push(b'\n');
+                    answers.push(r#"{"type":"merge_ok","new":true}"#.to_owned());
+                }
+                Err(refused) => answers.push(refused.clone()),
+            }
+        }
+        let forwarded = self.setup.store.forward(&lines);
+        forwarded.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        Ok(Answer::Lines(answers))
+    }
+
+    /// Keeps the state, so that the next start has nothing to replay.
+    fn stop(&mut self) {
+        let keep_rest = |controller: &mut Controller| -> Result<(), Trouble> {
+            if let Some(running) = &mut controller.running {
+                let batch = Batch::new(running.now_ms());
+                let store = &mut *controller.setup.store;
+                batch.keep(running, store, &controller.shared, Vec::new())?;
+                if running.trial_until.is_none() {
+                    controller.checkpoint()?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(trouble) = keep_rest(self) {
+            warn!("no checkpoint at the end: {trouble}; the next start replays the calls");
+        }
+        self.running = None;
+    }
+}
+
+/// Says once that the clock jumped, and once that it is right again.
+fn told_of_the_clock(was_off: bool, offset_ms: i64) -> bool {
+    let off = offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX;
+    match (was_off, off) {
+        (false, true) => warn!(
+            "this machine's clock was set: it is {offset_ms} ms ahead of the rollout's, which \
+             goes on as before; a restart takes the machine's time"
+        ),
+        (true, false) => info!("this machine's clock and the rollout's agree again"),
+        _ => {}
+    }
+    off
+}

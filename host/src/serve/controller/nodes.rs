@@ -1,0 +1,76 @@
+//! Who has reported.
+
+use std::collections::BTreeMap;
+
+use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
+use crossfade_protocol::totals::Totals;
+use serde_json::{Value, json};
+
+use crate::serve::job::Report;
+
+/// A node that has not reported for so long is not counted among those that do.
+const REPORTING_MS: u64 = 30_000;
+
+/// The nodes that have reported since this process leads.
+#[derive(Debug, Default)]
+pub(super) struct Nodes(BTreeMap<(String, u64), Seen>);
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    sequence: u64,
+    revision: u64,
+    at_ms: u64,
+}
+
+impl Nodes {
+    /// Takes note of a report that the engine took in. Of one that was overtaken only
+    /// the time counts.
+    pub(super) fn reported(&mut self, report: &Report, now_ms: u64) {
+        let key = (report.node.clone(), report.epoch);
+        let seen = Seen { sequence: report.sequence, revision: report.revision, at_ms: now_ms };
+        let has_room = self.0.len() < TOTALS_SOURCES_MAX;
+        match self.0.get_mut(&key) {
+            Some(known) if known.sequence > seen.sequence => known.at_ms = now_ms,
+            Some(known) => *known = seen,
+            // The engine has the same bound.
+            None if has_room => drop(self.0.insert(key, seen)),
+            None => {}
+        }
+    }
+
+    /// All of them.
+    pub(super) fn listed(&self, now_ms: u64) -> Value {
+        let nodes = self.0.iter().map(|((node, epoch), seen)| {
+            json!({
+                "node": node,
+                "epoch": format!("{epoch:016x}"),
+                "sequence": seen.sequence,
+                "revision": seen.revision,
+                "age_ms": now_ms.saturating_sub(seen.at_ms),
+            })
+        });
+        json!({ "nodes": nodes.collect::<Vec<_>>() })
+    }
+
+    /// How many there are, report, and decide by an older policy than this.
+    pub(super) fn summary(&self, revision: u64, now_ms: u64) -> Value {
+        let age = |seen: &Seen| now_ms.saturating_sub(seen.at_ms);
+        let reporting = || self.0.values().filter(|seen| age(seen) <= REPORTING_MS);
+        json!({
+            "known": self.0.len(),
+            "reporting": reporting().count(),
+            "behind": reporting().filter(|seen| seen.revision < revision).count(),
+            "oldest_ms": reporting().map(age).max(),
+        })
+    }
+}
+
+/// A line of totals, looked at.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read(line: &[u8]) -> Result<Report, String> {
+    let totals = Totals::read(line).map_err(|fault| fault.text)?;
+    let Totals { node, epoch, sequence, revision, .. } = totals;
+    Ok(Report { line: line.to_vec(), node, epoch, sequence, revision })
+}

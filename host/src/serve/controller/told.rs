@@ -1,0 +1,86 @@
+//! What people are told of the whole.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Running;
+use crate::serve::clock::Reading;
+use crate::serve::job::Refusal;
+use crate::serve::store::{Store, View};
+use crate::units::span;
+
+/// Clients that are shown to whoever opens the store.
+const CLIENTS_SHOWN: u64 = 1_000;
+
+impl Running {
+    /// Everything that a person wants to see at once.
+    pub(super) fn status(&mut self, now_ms: u64, store: &dyn Store) -> Result<Value, Refusal> {
+        let rollout = self.raw("get_rollout", "rollout", now_ms)?;
+        let migration = self.raw("get_migration_stats", "migration_stats", now_ms)?;
+        let sunset = self.raw("get_sunset", "sunset", now_ms)?;
+        let document = self.policy.as_ref().map(|policy| &policy.document);
+        let at = |path: &str| document.and_then(|document| document.pointer(path)).cloned();
+        let revision = self.policy.as_ref().map_or(0, |policy| policy.revision);
+        Ok(json!({
+            "api": at("/api"),
+            "revision": revision,
+            "versions": at("/versions"),
+            "now_ms": now_ms,
+            "started_ms": self.started_ms,
+            "rollout": rollout,
+            "plan": at("/rollout/steps").unwrap_or_else(|| json!([])),
+            "migration": migration,
+            "sunset": sunset,
+            "nodes": self.nodes.summary(revision, now_ms),
+            "engine": self.engine.about(),
+            "store": { "name": store.name(), "lead": "ours", "committed_ms": self.kept_ms },
+            "clock_offset_ms": self.clock.offset_ms(Reading::now()),
+        }))
+    }
+
+    fn raw(
+        &mut self,
+        message: &str,
+        answer: &'static str,
+        now_ms: u64,
+    ) -> Result<Box<RawValue>, Refusal> {
+        let reply = self.engine.ask(&json!({ "type": message }), answer, now_ms)?;
+        RawValue::from_string(reply).map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+
+    /// The state for whoever opens the store. A part that cannot be told is left out.
+    pub(super) fn views(&mut self, now_ms: u64) -> Vec<View> {
+        let messages = [
+            ("rollout", json!({ "type": "get_rollout" }), "rollout"),
+            ("migration_stats", json!({ "type": "get_migration_stats" }), "migration_stats"),
+            ("clients", json!({ "type": "get_clients", "limit": CLIENTS_SHOWN }), "clients"),
+        ];
+        let mut views = Vec::new();
+        for (name, message, answer) in messages {
+            if let Ok(body) = self.engine.ask(&message, answer, now_ms) {
+                views.push(View { name, body });
+            }
+        }
+        views.push(View { name: "nodes", body: self.nodes.listed(now_ms).to_string() });
+        views
+    }
+}
+
+/// Where a rollout goes on after a stop.
+pub(super) fn resumed(rollout: &str, down_ms: u64) -> String {
+    #[derive(Deserialize)]
+    struct Rollout {
+        phase: String,
+        step: u64,
+        steps: u64,
+        percentage: serde_json::Number,
+    }
+    let down = span(down_ms);
+    match serde_json::from_str::<Rollout>(rollout) {
+        Ok(Rollout { phase, step, steps, percentage }) if step > 0 => format!(
+            "Resumed after {down}: the rollout is {phase} in step {step} of {steps} at {percentage} %."
+        ),
+        _ => format!("Resumed after {down}: there is no rollout."),
+    }
+}

@@ -1,0 +1,145 @@
+//! The policy: for edges, and for whoever puts another one in force.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use crossfade_protocol::Problem;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::App;
+use super::asking::{Edge, Json, Operator, Query, Reader};
+use super::problem::Answered;
+use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
+
+/// The longest a poll is held.
+const WAIT_S_MAX: u64 = 60;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Poll {
+    /// Seconds to wait for another policy.
+    wait: Option<u64>,
+}
+
+/// `GET /v1/policy`
+pub(super) async fn get(
+    _: Edge,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(poll): Query<Poll>,
+) -> Result<Response, Answered> {
+    let mut policies = app.shared().policy();
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
+    if let Some(wait) = poll.wait {
+        if wait > WAIT_S_MAX {
+            let detail = format!("wait: {wait} is over {WAIT_S_MAX} seconds");
+            return Err(Answered::new(400, detail));
+        }
+        let another = policies.wait_for(|policy| {
+            policy.as_ref().is_some_and(|policy| known != Some(policy.etag.as_str()))
+        });
+        // Over time, the same policy is the answer.
+        let _ = tokio::time::timeout(Duration::from_secs(wait), another).await;
+    }
+    let Some(policy) = policies.borrow().clone() else {
+        return Err(Answered::new(503, "there is no policy yet: the server is starting"));
+    };
+    let tag = HeaderValue::from_str(&policy.etag)
+        .map_err(|_| Answered::new(500, "the revision is no entity tag"))?;
+    let headers =
+        [(header::ETAG, tag), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    if known == Some(policy.etag.as_str()) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+    }
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    Ok((headers, kind, policy.body.clone()).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPolicy {
+    /// The plan document.
+    document: Value,
+    /// Why, for the audit log.
+    #[serde(default)]
+    reason: String,
+}
+
+/// `PUT /v1/policy`
+pub(super) async fn put(
+    operator: Operator,
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(new): Json<NewPolicy>,
+) -> Result<Response, Answered> {
+    let expected = replaced(&headers)?;
+    let message = json!({ "type": "check_policy", "document": new.document });
+    let checked = match app.desk().ask(Work::Ask { message, answer: "policy_checked" }).await {
+        Ok(Answer::Reply(reply)) => reply,
+        Ok(_) => return Err(Answered::new(500, "no answer to check_policy")),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    #[derive(Deserialize)]
+    struct Checked {
+        valid: bool,
+        problems: Vec<Problem>,
+    }
+    if let Ok(Checked { valid: false, problems }) = serde_json::from_str(&checked) {
+        let detail = "the document has problems: nothing was changed";
+        return Err(Answered::new(422, detail).with(problems));
+    }
+    let note = Note { who: operator.name, what: "policy", why: new.reason };
+    let work = Work::Act {
+        message: json!({ "type": "configure", "document": new.document }),
+        answer: Some("configure_ok"),
+        note: Some(note),
+        expected: Some(expected),
+    };
+    app.desk().ask(work).await.map_err(Answered::from)?;
+    let policy = app.shared().policy().borrow().clone();
+    let policy = policy.ok_or_else(|| Answered::new(503, "there is no policy"))?;
+    let headers = [
+        (header::ETAG, policy.etag.clone()),
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+    ];
+    Ok((headers, policy.body.clone()).into_response())
+}
+
+/// The revision in `If-Match`.
+fn replaced(headers: &HeaderMap) -> Result<u64, Answered> {
+    let Some(tag) = headers.get(header::IF_MATCH) else {
+        let detail = "send `if-match` with the entity tag of the policy that this one replaces \
+                      (GET /v1/policy gives it): somebody may have changed it since you looked";
+        return Err(Answered::new(428, detail));
+    };
+    let tag = tag.to_str().unwrap_or_default();
+    let revision = tag.trim().trim_matches('"').parse();
+    revision.map_err(|_| Answered::new(400, format!("if-match: `{tag}` is no entity tag of ours")))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Past {
+    up_to: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// `GET /v1/policies`
+pub(super) async fn history(
+    _: Reader,
+    State(app): State<App>,
+    Query(past): Query<Past>,
+) -> Result<Response, Answered> {
+    let up_to = past.up_to.unwrap_or(u64::MAX);
+    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20).min(1_000) };
+    match app.desk().ask(Work::Read(query)).await {
+        Ok(Answer::Rows(Rows::Policies(rows))) => {
+            Ok(axum::Json(json!({ "policies": rows })).into_response())
+        }
+        Ok(_) => Err(Answered::new(500, "no policies")),
+        Err(refusal) => Err(refusal.into()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What nodes have seen.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::App;
+use super::asking::{Body, Json, Reporter};
+use super::problem::Answered;
+use crate::serve::access::Holder;
+use crate::serve::controller::nodes;
+use crate::serve::job::{Answer, Report, Work};
+
+/// Reports in one body; each takes an answer.
+const LINES_MAX: usize = 10_000;
+
+/// `POST /v1/totals`: a line for each node, and an answer for each line.
+pub(super) async fn totals(
+    Reporter(holder): Reporter,
+    State(app): State<App>,
+    Body(body): Body,
+) -> Result<Response, Answered> {
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let reports: Vec<_> =
+        lines.take(LINES_MAX + 1).map(|line| read(line, holder.as_ref())).collect();
+    if reports.len() > LINES_MAX {
+        return Err(Answered::new(413, format!("more than {LINES_MAX} lines in one body")));
+    }
+    let lines = match app.desk().ask(Work::Totals { reports }).await {
+        Ok(Answer::Lines(lines)) => lines,
+        Ok(_) => return Err(Answered::new(500, "no answer to totals")),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let mut body = String::new();
+    let mut status = StatusCode::OK;
+    for line in &lines {
+        status = status.max(status_of(line));
+        body.push_str(line);
+        body.push('\n');
+    }
+    Ok((status, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// A line, looked at, or the answer to one that is not taken in.
+fn read(line: &[u8], holder: Option<&Holder>) -> Result<Report, String> {
+    let refused = |code: u32, text: String| {
+        json!({ "type": "error", "code": code, "text": text }).to_string()
+    };
+    let report = nodes::read(line).map_err(|text| refused(12, text))?;
+    match holder {
+        Some(holder) if !holder.may_report_for(&report.node) => {
+            let text = format!("the token `{}` may not report for `{}`", holder.name, report.node);
+            Err(refused(22, text))
+        }
+        _ => Ok(report),
+    }
+}
+
+/// What a line's answer makes of the whole: too many sources is worse than a wrong line.
+fn status_of(line: &str) -> StatusCode {
+    #[derive(Deserialize)]
+    struct Head {
+        code: Option<u32>,
+    }
+    match serde_json::from_str::<Head>(line).ok().and_then(|head| head.code) {
+        None => StatusCode::OK,
+        Some(11) => StatusCode::SERVICE_UNAVAILABLE,
+        Some(_) => StatusCode::BAD_REQUEST,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outcomes {
+    /// As in `report_outcomes`.
+    outcomes: Value,
+}
+
+/// `POST /v1/outcomes`: for services that know how requests went and have no edge.
+pub(super) async fn outcomes(
+    Reporter(holder): Reporter,
+    State(app): State<App>,
+    Json(body): Json<Outcomes>,
+) -> Result<Response, Answered> {
+    if let Some(holder) = holder.filter(Holder::is_bound) {
+        let detail = format!(
+            "the token `{}` reports for one node only, and outcomes name none: send totals",
+            holder.name
+        );
+        return Err(Answered::new(403, detail));
+    }
+    let work = Work::Act {
+        message: json!({ "type": "report_outcomes", "outcomes": body.outcomes }),
+        answer: Some("report_outcomes_ok"),
+        note: None,
+        expected: None,
+    };
+    match app.desk().ask(work).await {
+        Ok(_) => Ok(axum::Json(json!({})).into_response()),
+        Err(refusal) => Err(refusal.into()),
+    }
+}

@@ -1,0 +1,218 @@
+//! What the HTTP side asks of the controller's thread, and what it gets.
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::store::{AuditRow, EventRow, PolicyRow, Store, StoreError};
+use crate::module::Module;
+
+/// Jobs that may wait. Beyond it a request is told to come again.
+pub(crate) const JOBS_MAX: usize = 16_384;
+
+/// Who acts, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// The name of a token.
+    pub(crate) who: String,
+    /// What is done: `pause`, `policy`.
+    pub(crate) what: &'static str,
+    /// The reason given; may be empty.
+    pub(crate) why: String,
+}
+
+/// A module to go on with, already compiled and tested.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    /// The compiled module.
+    pub(crate) module: Module,
+    /// Its bytes; `None` for the built-in one.
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub(crate) digest: String,
+}
+
+/// Something to do.
+pub(crate) enum Work {
+    /// A message that changes something; its reply.
+    Act {
+        /// An object with a `type`.
+        message: Value,
+        /// The type of its reply, or `None` when it has none at once.
+        answer: Option<&'static str>,
+        /// For the audit log; outcomes have none.
+        note: Option<Note>,
+        /// The revision that has to be in force.
+        expected: Option<u64>,
+    },
+    /// A message that changes nothing; its reply.
+    Ask {
+        /// An object with a `type`.
+        message: Value,
+        /// The type of its reply.
+        answer: &'static str,
+    },
+    /// Totals of other nodes, a line each.
+    Totals {
+        /// Lines that could be read, or what is to be answered for those that could not.
+        reports: Vec<Result<Report, String>>,
+    },
+    /// Everything that a person wants to see at once.
+    Status,
+    /// Who has reported.
+    Nodes,
+    /// Events, audit rows, or policies from the store.
+    Read(Query),
+    /// Another engine.
+    Swap(Candidate, Note),
+    /// The end: what is owed is kept, and the thread ends.
+    Stop,
+}
+
+/// One node's totals, looked at but not judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// The line.
+    pub(crate) line: Vec<u8>,
+    /// Who reports.
+    pub(crate) node: String,
+    /// Which run of it.
+    pub(crate) epoch: u64,
+    /// Which report of that.
+    pub(crate) sequence: u64,
+    /// The policy that it decided by.
+    pub(crate) revision: u64,
+}
+
+/// What is read from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Query {
+    /// Events after an id.
+    Events {
+        /// The id.
+        after: u64,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Audit rows after an id.
+    Audit {
+        /// The id.
+        after: u64,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Policies up to a revision, the newest first.
+    Policies {
+        /// The revision.
+        up_to: u64,
+        /// At most so many.
+        limit: usize,
+    },
+}
+
+impl Query {
+    /// Asks the store.
+    pub(crate) fn of(self, store: &mut dyn Store) -> Result<Rows, StoreError> {
+        Ok(match self {
+            Query::Events { after, limit } => Rows::Events(store.events(after, limit)?),
+            Query::Audit { after, limit } => Rows::Audit(store.audit(after, limit)?),
+            Query::Policies { up_to, limit } => Rows::Policies(store.policies(up_to, limit)?),
+        })
+    }
+}
+
+/// What a [`Query`] gives.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    /// Events, oldest first.
+    Events(Vec<EventRow>),
+    /// Audit rows, oldest first.
+    Audit(Vec<AuditRow>),
+    /// Policies, the newest first.
+    Policies(Vec<PolicyRow>),
+}
+
+/// What came of a job.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A reply, as the engine wrote it. For an act without one: the rollout.
+    Reply(String),
+    /// A line for each report.
+    Lines(Vec<String>),
+    /// From the store.
+    Rows(Rows),
+    /// A document of ours.
+    Document(Value),
+    /// It is done.
+    Done,
+}
+
+/// Why nothing came of a job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The engine refuses it, with its code.
+    #[error("{text}")]
+    Engine {
+        /// The protocol's code.
+        code: u32,
+        /// The engine's words.
+        text: String,
+    },
+    /// Another revision is in force.
+    #[error("revision {expected} was to be replaced, and {found} is in force: read it again")]
+    Revision {
+        /// What the caller saw.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// Somebody else leads.
+    #[error("another `crossfade serve` leads")]
+    Elsewhere {
+        /// The address of its API, if known.
+        address: Option<String>,
+    },
+    /// It could not be kept, so it was not done; or there is no state to do it on.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Too much waits already.
+    #[error("too many requests are waiting: come again in a second")]
+    Busy,
+}
+
+/// A job, and where its answer goes.
+pub(crate) struct Job {
+    /// What to do.
+    pub(crate) work: Work,
+    /// Where to. Nobody may be listening any more.
+    pub(crate) reply: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// Hands jobs to the controller's thread.
+#[derive(Clone)]
+pub(crate) struct Desk(SyncSender<Job>);
+
+impl Desk {
+    /// For the thread that reads the other end.
+    pub(crate) fn new(jobs: SyncSender<Job>) -> Desk {
+        Desk(jobs)
+    }
+
+    /// Has it done.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(crate) async fn ask(&self, work: Work) -> Result<Answer, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(Job { work, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Busy,
+            TrySendError::Disconnected(_) => ending(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(ending()))
+    }
+}
+
+fn ending() -> Refusal {
+    Refusal::Unavailable("the server is ending".to_owned())
+}
