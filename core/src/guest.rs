@@ -223,6 +223,13 @@ pub fn time_ms(now_ms: f64) -> u64 {
 /// ```
 #[macro_export]
 macro_rules! export_abi {
+    ($engine:ty, vectors: $vectors:expr) => {
+        $crate::export_abi!($engine);
+        // SAFETY: for wasm this names a custom section, which is no part of the memory and
+        // which nothing reads while the module runs.
+        #[cfg_attr(target_family = "wasm", unsafe(link_section = "crossfade.vectors"))]
+        static VECTORS: [u8; { const BYTES: &[u8] = $vectors; BYTES.len() }] = *$vectors;
+    };
     ($engine:ty) => {
         thread_local! {
             static INSTANCE: $crate::guest::Instance<$engine> =

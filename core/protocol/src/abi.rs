@@ -10,6 +10,11 @@ use crate::Reason;
 /// The ABI this crate describes. A host refuses a module that returns another.
 pub const ABI_VERSION: u32 = 1;
 
+/// The custom section with exchanges by which a host sees that a module works: lines after
+/// `> ` are sent, each in a call of its own to a new instance with seed 0 at time 0, and the
+/// line after `< ` is the whole answer.
+pub const VECTORS_SECTION: &str = "crossfade.vectors";
+
 /// The guest's linear memory.
 pub const MEMORY: &str = "memory";
 /// `() -> u32`: [`ABI_VERSION`]; called before anything else.

@@ -6,6 +6,7 @@
 mod asking;
 mod events;
 mod health;
+mod module;
 mod policy;
 mod problem;
 mod reports;
@@ -23,6 +24,7 @@ use axum::routing::{get, post};
 use super::access::Access;
 use super::job::Desk;
 use super::shared::Shared;
+use crate::module::MODULE_BYTES_MAX;
 
 use problem::Answered;
 
@@ -70,7 +72,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/nodes", get(rollout::nodes))
         .route("/v1/audit", get(rollout::audit))
         .route("/v1/events", get(events::stream))
-        .route("/v1/policies", get(policy::history));
+        .route("/v1/policies", get(policy::history))
+        .route(
+            "/v1/module",
+            post(module::replace).layer(DefaultBodyLimit::max(MODULE_BYTES_MAX as usize)),
+        );
     let edges = Router::new()
         .route("/v1/policy", get(policy::get).put(policy::put))
         .route("/v1/totals", post(reports::totals))
