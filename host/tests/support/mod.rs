@@ -5,6 +5,7 @@
 #[path = "../../nested_cargo.rs"]
 mod nested_cargo;
 pub(crate) mod process;
+pub(crate) mod serve;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
