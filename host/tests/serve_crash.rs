@@ -90,7 +90,7 @@ fn report(caller: &Caller, told: &Told, place: usize) {
 }
 
 fn operate(caller: &Caller, told: &Told) {
-    let commands = ["pause", "resume", "retry"];
+    let commands = ["pause", "resume", "pause", "resume", "pause", "resume", "abort", "retry"];
     for command in commands.iter().cycle() {
         if told.stop.load(SeqCst) {
             return;

@@ -46,7 +46,10 @@ impl Plugin {
             .split_inclusive(|byte| *byte == b'\n')
             .filter(|line| !line.trim_ascii().is_empty())
             .collect();
-        if let [line] = lines[..] {
+        // A line that is alone is guilty, unless another module serves now.
+        if let [line] = lines[..]
+            && !self.has_fallen_back()
+        {
             return self.refuse(line, now_ms, &fault);
         }
         for line in lines {

@@ -23,6 +23,12 @@ impl Plugin {
         self.before = None;
     }
 
+    /// Whether the module on trial has failed, and [`fell_back`](Self::fell_back) was not
+    /// asked yet.
+    pub fn has_fallen_back(&self) -> bool {
+        self.fell_back.is_some()
+    }
+
     /// Why the module on trial failed, once; the one before runs again then.
     pub fn fell_back(&mut self) -> Option<String> {
         self.fell_back.take()

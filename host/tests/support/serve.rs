@@ -121,11 +121,23 @@ impl Caller {
         said(request.header("authorization", self.bearer()).call().ok()?)
     }
 
+    /// Asks for something other than what has this entity tag.
+    pub(crate) fn poll(&self, path: &str, etag: &str) -> Option<Said> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("if-none-match", etag);
+        said(request.header("authorization", self.bearer()).call().ok()?)
+    }
+
     /// `None` when there was no whole answer.
     pub(crate) fn post(&self, path: &str, body: &str) -> Option<Said> {
         let request = self.agent.post(format!("{}{path}", self.url));
         let request = request.header("authorization", self.bearer());
         said(request.header("content-type", "application/json").send(body).ok()?)
+    }
+
+    /// `None` when there was no whole answer.
+    pub(crate) fn post_bytes(&self, path: &str, body: &[u8]) -> Option<Said> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        said(request.header("authorization", self.bearer()).send(body).ok()?)
     }
 
     /// `None` when there was no whole answer.
