@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod data;
 mod explain;
 mod export;
 mod gate;
@@ -20,6 +21,7 @@ use crate::exit::{Exit, Failure};
 pub(crate) enum Command {
     Node(node::Args),
     Serve(Box<serve::Args>),
+    Data(data::Args),
     Replay(Box<replay::Args>),
     Check(check::Args),
     Explain(explain::Args),
@@ -35,6 +37,7 @@ impl Command {
         match self {
             Command::Node(args) => args.run(),
             Command::Serve(args) => args.run(),
+            Command::Data(args) => args.run(),
             Command::Replay(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Explain(args) => args.run(),
@@ -56,6 +59,7 @@ impl Command {
             | Command::Gate(_)
             | Command::Export(_)
             | Command::Import(_)
+            | Command::Data(_)
             | Command::Completions(_) => LevelFilter::WARN,
         }
     }

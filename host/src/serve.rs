@@ -14,6 +14,7 @@ mod access;
 mod calls;
 mod clock;
 mod controller;
+pub(crate) mod data;
 mod engine;
 mod http;
 mod job;
@@ -231,7 +232,7 @@ fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Internal, format!("{what}: {error}"))
 }
 
-fn store_failure(error: &StoreError) -> Failure {
+pub(crate) fn store_failure(error: &StoreError) -> Failure {
     let exit = match error {
         StoreError::Foreign { .. } | StoreError::InUse { .. } => Exit::Data,
         StoreError::Failed { .. } | StoreError::Superseded => Exit::Io,

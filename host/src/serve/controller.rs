@@ -23,9 +23,11 @@ use super::job::{Answer, Candidate, Job, Refusal, Work};
 use super::shared::{Shared, State};
 use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
 use crate::plugin::PluginOptions;
+use crate::units::span;
 
 use batch::Batch;
 use nodes::Nodes;
+pub(crate) use told::standing;
 
 /// How often time acts.
 const TICK_EVERY: Duration = Duration::from_millis(200);
@@ -272,9 +274,8 @@ impl Controller {
         now_ms: u64,
     ) -> Result<(), Trouble> {
         let mut batch = Batch::new(now_ms);
-        let message = json!({ "type": "get_rollout" });
-        let reply = running.engine.ask(&message, "rollout", now_ms)?;
-        let sentence = told::resumed(&reply, now_ms.saturating_sub(saved.at_ms));
+        let down = span(now_ms.saturating_sub(saved.at_ms));
+        let sentence = format!("Resumed after {down}: {}", standing(&mut running.engine, now_ms)?);
         info!("{sentence}");
         batch.note(BY_ITSELF, "resumed", &sentence);
         let calls = saved.calls.len();

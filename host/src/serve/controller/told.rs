@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::Running;
 use crate::serve::clock::Reading;
+use crate::serve::engine::Engine;
 use crate::serve::job::Refusal;
 use crate::serve::store::{Store, View};
-use crate::units::span;
 
 /// Clients that are shown to whoever opens the store.
 const CLIENTS_SHOWN: u64 = 1_000;
@@ -67,8 +67,11 @@ impl Running {
     }
 }
 
-/// Where a rollout goes on after a stop.
-pub(super) fn resumed(rollout: &str, down_ms: u64) -> String {
+/// Where the rollout stands, in a sentence.
+///
+/// # Errors
+/// The engine does not say.
+pub(crate) fn standing(engine: &mut Engine, now_ms: u64) -> Result<String, Refusal> {
     #[derive(Deserialize)]
     struct Rollout {
         phase: String,
@@ -76,11 +79,12 @@ pub(super) fn resumed(rollout: &str, down_ms: u64) -> String {
         steps: u64,
         percentage: serde_json::Number,
     }
-    let down = span(down_ms);
-    match serde_json::from_str::<Rollout>(rollout) {
-        Ok(Rollout { phase, step, steps, percentage }) if step > 0 => format!(
-            "Resumed after {down}: the rollout is {phase} in step {step} of {steps} at {percentage} %."
-        ),
-        _ => format!("Resumed after {down}: there is no rollout."),
-    }
+    let reply = engine.ask(&json!({ "type": "get_rollout" }), "rollout", now_ms)?;
+    Ok(match serde_json::from_str::<Rollout>(&reply) {
+        Ok(Rollout { phase, step, steps, percentage }) if step > 0 => {
+            let phase = phase.replace('_', " ");
+            format!("the rollout is {phase} in step {step} of {steps} at {percentage} %.")
+        }
+        _ => "there is no rollout.".to_owned(),
+    })
 }
