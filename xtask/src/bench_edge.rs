@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 30_000)]
     requests: u64,
     /// How often the listeners take turns
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Requests of the memory run; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
