@@ -107,8 +107,7 @@ fn routes(folder: &Path) -> Result<Vec<Value>, TaskError> {
     let write = |source| TaskError::Write { path: file.display().to_string(), source };
     std::fs::create_dir_all(folder).map_err(write)?;
     std::fs::write(&file, plan().to_string()).map_err(write)?;
-    let export =
-        ["run", "--quiet", "--package=crossfade", "--", "export", "envoy", "--output", "json"];
+    let export = ["run", "--quiet", "--", "export", "envoy", "--output", "json"];
     let exported = Run::cargo(&export).args(&[&file.to_string_lossy()]).output()?;
     let exported: Value = serde_json::from_str(&exported).unwrap_or_default();
     let exported = &exported["resources"][0]["virtual_hosts"][0]["routes"];
