@@ -6,6 +6,7 @@
 mod condition;
 mod filter;
 mod gateway;
+pub(crate) mod kubernetes;
 mod routes;
 
 use std::collections::HashMap;
@@ -98,6 +99,16 @@ fn key_source(plan: &Plan) -> KeyFrom {
             None => plan.key.from.clone(),
         },
         known => known.clone(),
+    }
+}
+
+/// The header that tells the version is written over; a plan that finds its key in it
+/// would hide the key from whoever comes next.
+fn key_is_not(header: &str, plan: &Plan, ledger: &mut Ledger) {
+    if matches!(key_source(plan), KeyFrom::Header(key) if key.eq_ignore_ascii_case(header)) {
+        let why =
+            format!("`{header}` is the header for the version: give another `--version-header`");
+        ledger.refuse("key", why);
     }
 }
 

@@ -95,6 +95,20 @@ fn the_command_line_is_checked_before_anything_is_written() {
     );
     assert_eq!(code(&["envoy-filter", "--cluster", "v1=nowhere"]), Some(64));
     assert_eq!(code(&["gateway-api"]), Some(64));
+    // What Envoy or Kubernetes would refuse is not written for them.
+    assert_eq!(code(&["envoy", "--domain", "a b"]), Some(64));
+    assert_eq!(code(&["envoy", "--name", ""]), Some(64));
+    let clusters = ["envoy-filter", "--cluster", "v1=10.0.0.1:80", "--cluster", "v2=10.0.0.2:80"];
+    let filter = |more: &[&str]| export(&[&clusters, more].concat(), PLAN);
+    assert_eq!(filter(&["--listen", "localhost:80"]).status.code(), Some(64));
+    let same = filter(&["--listen", "127.0.0.1:9901"]);
+    assert_eq!(same.status.code(), Some(64));
+    assert_eq!(stderr(&same), "crossfade: `--listen` and `--admin` are both 127.0.0.1:9901\n");
+    assert_eq!(filter(&["--version-header", "x-user-id"]).status.code(), Some(65));
+    let parent = ["gateway-api", "--parent", "public"];
+    for wrong in [["--hostname", "a:80"], ["--namespace", "A"], ["--backend", "v1=A:80"]] {
+        assert_eq!(code(&[&parent[..], &wrong].concat()), Some(64), "{wrong:?}");
+    }
     let missing = export(&["envoy-filter", "--cluster", "v1=10.0.0.1:80"], PLAN);
     assert_eq!(missing.status.code(), Some(65));
     assert!(stderr(&missing).contains("--cluster v2=HOST:PORT"), "{}", stderr(&missing));
@@ -130,6 +144,10 @@ fn a_token_stands_in_the_file_only_when_it_is_given() {
     assert_eq!(arguments(&token).status.code(), Some(74), "there is no such file");
     fs::write(&token, " \n").unwrap();
     assert_eq!(arguments(&token).status.code(), Some(65), "there is nothing in it");
+    fs::write(&token, "secret 7\n").unwrap();
+    let spaced = arguments(&token);
+    assert_eq!(spaced.status.code(), Some(65), "no header has that");
+    assert!(!stderr(&spaced).contains("secret"), "{}", stderr(&spaced));
     fs::write(&token, "secret-7\n").unwrap();
     let output = arguments(&token);
     assert!(stdout(&output).contains(r#""token": "secret-7""#), "{}", stdout(&output));

@@ -5,8 +5,10 @@
 //! it gives back is one line too. `edge/worker/test/conformance.mjs` describes both
 //! lines, and plays them on the module in JavaScript runtimes; [`play`] does on the builds
 //! that Rust drives. An edge proxy speaks HTTP instead of the protocol: it is sent
-//! [`generated::Request`]s, and compared by where each went and why.
+//! [`generated::Request`]s, and those vectors that a request [can ask](asked); it is
+//! compared by where each went and why.
 
+pub mod asked;
 pub mod generated;
 
 use std::io::Write;

@@ -15,8 +15,9 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     edge_tools::run(&edge_tools::Args {})?;
     edge::run(&edge::Args {})?;
     edge::trapping_filter()?;
-    // Whose exports the tests run in Envoy.
-    Run::cargo(&["build", "--package=crossfade"]).show()?;
+    // Whose exports the tests run in Envoy. Without `--package`, which would select other
+    // features, and compile wasmtime anew for them.
+    Run::cargo(&["build", "--bin=crossfade"]).show()?;
     let filter = ["test", "--package=crossfade-envoy", "--package=crossfade-edge-tests"];
     Run::cargo(&filter).show()?;
     let files = test_web::test_files("edge/worker/test")?;

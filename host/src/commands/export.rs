@@ -1,5 +1,6 @@
 //! `crossfade export`.
 
+mod options;
 mod to_file;
 
 use std::collections::BTreeMap;
@@ -103,23 +104,23 @@ struct EnvoyArgs {
     common: Common,
 
     /// The cluster of a version [default: the version's name].
-    #[arg(long = "cluster", value_name = "VERSION=CLUSTER", value_parser = pair)]
+    #[arg(long = "cluster", value_name = "VERSION=CLUSTER", value_parser = options::cluster)]
     clusters: Vec<(String, String)>,
 
     /// What the route configuration is called, as in `rds.route_config_name`.
-    #[arg(long, value_name = "NAME", default_value = "crossfade")]
+    #[arg(long, value_name = "NAME", default_value = "crossfade", value_parser = options::some)]
     name: String,
 
     /// A host that the routes are for [default: all].
-    #[arg(long = "domain", value_name = "HOST")]
+    #[arg(long = "domain", value_name = "HOST", value_parser = options::domain)]
     domains: Vec<String>,
 
     /// Paths that the routes are for.
-    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path)]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = options::path)]
     prefix: String,
 
     /// The request header that tells the upstream its version.
-    #[arg(long, value_name = "NAME", default_value = "x-api-version", value_parser = header_name)]
+    #[arg(long, value_name = "NAME", default_value = "x-api-version", value_parser = options::header_name)]
     version_header: String,
 }
 
@@ -132,28 +133,28 @@ struct FilterArgs {
     common: Common,
 
     /// Where a version is served; needed for each.
-    #[arg(long = "cluster", value_name = "VERSION=HOST:PORT", value_parser = versioned_address)]
+    #[arg(long = "cluster", value_name = "VERSION=HOST:PORT", value_parser = options::versioned_address)]
     clusters: Vec<(String, (String, u16))>,
 
     /// Where Envoy listens.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = options::listen)]
     listen: SocketAddr,
 
     /// Where Envoy's admin interface listens.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", value_parser = options::listen)]
     admin: SocketAddr,
 
     /// What this Envoy calls itself. Each needs a name of its own, here or by `envoy
     /// --service-node`.
-    #[arg(long, value_name = "NAME", default_value = "edge-1")]
+    #[arg(long, value_name = "NAME", default_value = "edge-1", value_parser = options::some)]
     node: String,
 
     /// Where Envoy finds the filter.
-    #[arg(long, value_name = "FILE", default_value = "crossfade_envoy.wasm")]
+    #[arg(long, value_name = "FILE", default_value = "crossfade_envoy.wasm", value_parser = options::some)]
     wasm: String,
 
     /// A control server that newer policies come from, and that counts go to.
-    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = options::address)]
     control: Option<(String, u16)>,
 
     /// A file with the token for the control server. It will stand in the configuration.
@@ -161,11 +162,11 @@ struct FilterArgs {
     control_token_file: Option<PathBuf>,
 
     /// The request header that the filter sets and routes choose by.
-    #[arg(long, value_name = "NAME", default_value = "x-api-version", value_parser = header_name)]
+    #[arg(long, value_name = "NAME", default_value = "x-api-version", value_parser = options::header_name)]
     version_header: String,
 
     /// A response header for the reason of each decision [default: none].
-    #[arg(long, value_name = "NAME", value_parser = header_name)]
+    #[arg(long, value_name = "NAME", value_parser = options::header_name)]
     reason_header: Option<String>,
 }
 
@@ -178,69 +179,28 @@ struct GatewayArgs {
     common: Common,
 
     /// The service of a version [default: the version's name, port 80].
-    #[arg(long = "backend", value_name = "VERSION=SERVICE:PORT", value_parser = versioned_address)]
+    #[arg(long = "backend", value_name = "VERSION=SERVICE:PORT", value_parser = options::versioned_service)]
     backends: Vec<(String, (String, u16))>,
 
     /// The gateway that the route belongs to.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = options::object_name)]
     parent: String,
 
+    /// What the route is called [default: the plan's `api`].
+    #[arg(long, value_name = "NAME", value_parser = options::object_name)]
+    name: Option<String>,
+
     /// Of the route.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = options::namespace)]
     namespace: Option<String>,
 
     /// A host that the route is for [default: all of the gateway's].
-    #[arg(long = "hostname", value_name = "HOST")]
+    #[arg(long = "hostname", value_name = "HOST", value_parser = options::hostname)]
     hostnames: Vec<String>,
 
     /// Paths that the route is for.
-    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path)]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = options::path)]
     prefix: String,
-}
-
-/// A header's name, in lower case.
-fn header_name(text: &str) -> Result<String, String> {
-    // RFC 9110, section 5.6.2: token.
-    let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
-    match !text.is_empty() && text.bytes().all(is_token) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err("not a header's name, such as x-api-version".to_owned()),
-    }
-}
-
-fn path(text: &str) -> Result<String, String> {
-    match text.starts_with('/') && text.bytes().all(|c| c.is_ascii_graphic()) {
-        true => Ok(text.to_owned()),
-        false => Err("not a path, such as /users".to_owned()),
-    }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((version, name)) if !version.is_empty() && !name.is_empty() => {
-            Ok((version.to_owned(), name.to_owned()))
-        }
-        _ => Err("not VERSION=NAME, such as v2=users-v2".to_owned()),
-    }
-}
-
-fn versioned_address(text: &str) -> Result<(String, (String, u16)), String> {
-    let (version, place) =
-        pair(text).map_err(|_| "not VERSION=HOST:PORT, such as v2=10.0.0.2:8080")?;
-    Ok((version, address(&place)?))
-}
-
-/// Host and port, with or without the `http://` that people put before them.
-fn address(text: &str) -> Result<(String, u16), String> {
-    let wrong = || format!("`{text}` is not HOST:PORT, such as 10.0.0.2:8080");
-    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    let (host, port) = bare.rsplit_once(':').ok_or_else(wrong)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-    if host.is_empty() || host.contains('/') {
-        return Err(wrong());
-    }
-    Ok((host.to_owned(), port))
 }
 
 /// Makes the document of a plan: as it was read, and as it was written.
@@ -288,6 +248,11 @@ impl Target {
             }
             Target::EnvoyFilter(args) => {
                 let versions = named(&mut args.clusters.iter().map(|(version, _)| version));
+                // Port 0 is any that is free.
+                if args.listen == args.admin && args.listen.port() != 0 {
+                    let why = format!("`--listen` and `--admin` are both {}", args.listen);
+                    return Err(Failure::new(Exit::Usage, why));
+                }
                 let token = args.control_token_file.as_deref().map(to_file::token).transpose()?;
                 let options = FilterOptions {
                     node: args.node,
@@ -307,6 +272,7 @@ impl Target {
                 let options = GatewayOptions {
                     backends: args.backends.into_iter().collect::<BTreeMap<_, _>>(),
                     parent: args.parent,
+                    name: args.name,
                     namespace: args.namespace,
                     hostnames: args.hostnames,
                     prefix: args.prefix,
@@ -382,20 +348,5 @@ fn places_of(named: &[String], plan: &Plan) -> Result<(), Failure> {
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Usage, wrong.join("\n"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_host_and_port() {
-        assert_eq!(address("10.0.0.2:8080"), Ok(("10.0.0.2".to_owned(), 8080)));
-        assert_eq!(address("http://control:9000/"), Ok(("control".to_owned(), 9000)));
-        assert_eq!(address("[::1]:80"), Ok(("::1".to_owned(), 80)));
-        for wrong in ["", "host", "host:", "host:0", "host:70000", ":80", "a/b:80"] {
-            assert!(address(wrong).is_err(), "{wrong}");
-        }
     }
 }

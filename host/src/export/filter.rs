@@ -7,7 +7,7 @@ use crossfade_protocol::Problem;
 use crossfade_protocol::plan::{AttributeSource, KeyFrom, Plan};
 use serde_json::{Value, json};
 
-use super::{Exported, Ledger, attributes};
+use super::{Exported, Ledger, attributes, key_is_not};
 
 /// What the plan does not say.
 #[derive(Debug, Clone)]
@@ -48,7 +48,7 @@ const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions";
 /// A configuration that `envoy -c` takes. The plan goes into it as it was written.
 ///
 /// # Errors
-/// A version without a cluster.
+/// A version without a cluster, and what no request would have.
 pub(crate) fn filter(
     plan: &Plan,
     written: &Value,
@@ -60,7 +60,8 @@ pub(crate) fn filter(
         let why = format!("{version} has no address: add `--cluster {version}=HOST:PORT`");
         ledger.refuse("versions", why);
     }
-    sources(plan, &mut ledger);
+    key_is_not(&options.version_header, plan, &mut ledger);
+    sources(plan, &options.version_header, &mut ledger);
     if plan.rollout.is_some() && options.control.is_none() {
         let why = "is not run by the filter: a control server does (`--control HOST:PORT`)";
         ledger.note("rollout", why);
@@ -94,7 +95,7 @@ pub(crate) fn filter(
 }
 
 /// The filter finds in a request what the plan says where to find.
-fn sources(plan: &Plan, ledger: &mut Ledger) {
+fn sources(plan: &Plan, version_header: &str, ledger: &mut Ledger) {
     let known = |name: &str| plan.attributes.get(name).is_some();
     if let KeyFrom::Attribute(name) = &plan.key.from
         && !known(name)
@@ -124,6 +125,15 @@ fn sources(plan: &Plan, ledger: &mut Ledger) {
     }
     for (name, source) in &plan.attributes.0 {
         let (AttributeSource::Header(part) | AttributeSource::Cookie(part)) = source;
+        if matches!(source, AttributeSource::Header(name) if name.eq_ignore_ascii_case(version_header))
+        {
+            let why = format!(
+                "`{part}` is removed before the filter sees a request, so that no client can \
+                choose by it: let clients send another, such as x-api-override"
+            );
+            ledger.refuse(format!("attributes.{name}"), why);
+            continue;
+        }
         let why = format!(
             "`{part}` is what the client sends, unless a filter before this one \
             sets it and removes what comes in"
@@ -290,6 +300,19 @@ mod tests {
         let problems = filter(&plan, &json!({}), &options).unwrap_err();
         let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(paths, ["versions", "versions", "key.attribute"]);
+    }
+
+    #[test]
+    fn nothing_is_found_in_the_header_for_the_version() {
+        let refused = |more, header: &str| {
+            let options = FilterOptions { version_header: header.to_owned(), ..options() };
+            let problems = filter(&plan(more), &json!({}), &options).err().unwrap_or_default();
+            problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+        };
+        let found = json!({ "attributes": { "o": { "header": "X-API-Version" } } });
+        assert_eq!(refused(found.clone(), "x-api-version"), ["attributes.o"]);
+        assert_eq!(refused(found.clone(), "x-version"), [""; 0]);
+        assert_eq!(refused(found, "x-user-id"), ["key"]);
     }
 
     #[test]

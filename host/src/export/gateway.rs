@@ -10,6 +10,7 @@ use crossfade_protocol::Problem;
 use crossfade_protocol::plan::{AttributeSource, Condition, KeyFrom, Plan, Test, Then};
 use serde_json::{Value, json};
 
+use super::kubernetes::{is_label, is_object_name};
 use super::{Exported, Ledger, key_source, traffic, traffic_path};
 
 /// What the plan does not say.
@@ -19,6 +20,8 @@ pub(crate) struct GatewayOptions {
     pub(crate) backends: BTreeMap<String, (String, u16)>,
     /// The gateway that the route belongs to.
     pub(crate) parent: String,
+    /// What the route is called, where it is not the plan's `api`.
+    pub(crate) name: Option<String>,
     /// Of the route.
     pub(crate) namespace: Option<String>,
     /// Hosts that the route is for; all when empty.
@@ -100,7 +103,8 @@ pub(crate) fn gateway_api(plan: &Plan, options: &GatewayOptions) -> Result<Expor
         }
     }
     limits(&rules, &mut ledger);
-    let mut metadata = json!({ "name": plan.api });
+    let name = names(plan, options, &mut ledger);
+    let mut metadata = json!({ "name": name });
     if let Some(namespace) = &options.namespace {
         metadata["namespace"] = json!(namespace);
     }
@@ -116,6 +120,24 @@ pub(crate) fn gateway_api(plan: &Plan, options: &GatewayOptions) -> Result<Expor
         "spec": spec,
     });
     ledger.into_result(document)
+}
+
+/// The route's name. It and those of services have to be what Kubernetes takes.
+fn names<'n>(plan: &'n Plan, options: &'n GatewayOptions, ledger: &mut Ledger) -> &'n str {
+    let unnamed =
+        |version: &&String| !options.backends.contains_key(*version) && !is_label(version);
+    for version in plan.versions.0.iter().filter(unnamed) {
+        let why =
+            format!("{version} is not a service's name: add `--backend {version}=SERVICE:PORT`");
+        ledger.refuse("versions", why);
+    }
+    let name = options.name.as_deref().unwrap_or(&plan.api);
+    if !is_object_name(name) {
+        let why = "is not a name that Kubernetes takes (lower-case letters, digits, `-` and \
+            `.`): add `--name NAME`";
+        ledger.refuse("api", why);
+    }
+    name
 }
 
 fn backend(options: &GatewayOptions, version: &str, weight: Option<u16>) -> Value {
@@ -203,6 +225,7 @@ mod tests {
         GatewayOptions {
             backends: BTreeMap::from([("v1".to_owned(), ("users-v1".to_owned(), 8080))]),
             parent: "public".to_owned(),
+            name: None,
             namespace: None,
             hostnames: Vec::new(),
             prefix: "/".to_owned(),
@@ -245,6 +268,19 @@ mod tests {
             vec![Value::Null],
         ];
         assert_eq!(rules.iter().map(values).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn names_that_kubernetes_refuses_are_asked_for() {
+        let refused = |options: &GatewayOptions| {
+            let plan = plan(json!({ "api": "Users API", "versions": ["v1", "2027.1"] }));
+            let problems = gateway_api(&plan, options).err().unwrap_or_default();
+            problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+        };
+        assert_eq!(refused(&options()), ["versions", "api"]);
+        let mut options = GatewayOptions { name: Some("users".to_owned()), ..options() };
+        options.backends.insert("2027.1".to_owned(), ("users-v2".to_owned(), 80));
+        assert_eq!(refused(&options), [""; 0]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crossfade_protocol::plan::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Exported, Ledger, condition, key_source, pin_path, traffic, traffic_path};
+use super::{Exported, Ledger, condition, key_is_not, key_source, pin_path, traffic, traffic_path};
 
 /// What the plan does not say.
 #[derive(Debug, Clone)]
@@ -41,6 +41,7 @@ const INSTEAD: &str = "the filter does (`export envoy-filter`)";
 /// Everything that stock Envoy cannot decide as the engine does.
 pub(crate) fn envoy(plan: &Plan, options: &RouteOptions) -> Result<Exported, Vec<Problem>> {
     let mut ledger = Ledger::default();
+    key_is_not(&options.version_header, plan, &mut ledger);
     let headers = Headers::of_plan(plan);
     let mut writer = Writer { plan, options, headers, routes: Vec::new(), origins: Vec::new() };
     if plan.kill_switch {

@@ -79,11 +79,34 @@ pub fn listener(name: &str, routes: &Routes, filters: &[Value], manager: &Value)
 /// A listener whose requests go through the filter: to the cluster that is named by the
 /// version header, and to the first of `versions` where there is none.
 pub fn filtered(name: &str, module: Module, versions: &[&str], plugin: &Value) -> Value {
+    filtered_after(&[], name, module, versions, plugin)
+}
+
+/// The same, with other filters before it.
+pub fn filtered_after(
+    before: &[Value],
+    name: &str,
+    module: Module,
+    versions: &[&str],
+    plugin: &Value,
+) -> Value {
     let (stable, others) = versions.split_first().expect("a policy has versions");
     let header = plugin["version_header"].as_str().unwrap_or("x-api-version");
     let mut routes: Vec<Value> = others.iter().map(|version| routed_by(header, version)).collect();
     routes.push(json!({ "match": { "prefix": "/" }, "route": { "cluster": stable } }));
-    let wasm = json!({
+    let early = json!({ "early_header_mutation_extensions": [{
+        "name": "strip",
+        "typed_config": {
+            "@type": format!("{TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
+            "mutations": [{ "remove": header }],
+        },
+    }] });
+    let filters = [before, &[wasm(name, module, plugin)]].concat();
+    listener(name, &Routes::Inline(json!(routes)), &filters, &early)
+}
+
+fn wasm(name: &str, module: Module, plugin: &Value) -> Value {
+    json!({
         "name": "crossfade",
         "typed_config": {
             "@type": format!("{TYPES}.filters.http.wasm.v3.Wasm"),
@@ -104,15 +127,7 @@ pub fn filtered(name: &str, module: Module, versions: &[&str], plugin: &Value) -
                 },
             },
         },
-    });
-    let early = json!({ "early_header_mutation_extensions": [{
-        "name": "strip",
-        "typed_config": {
-            "@type": format!("{TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation"),
-            "mutations": [{ "remove": header }],
-        },
-    }] });
-    listener(name, &Routes::Inline(json!(routes)), &[wasm], &early)
+    })
 }
 
 fn routed_by(header: &str, version: &str) -> Value {

@@ -17,7 +17,7 @@ use serde_json::json;
 
 const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
 /// Requests that Envoy's parser lets through to the filter, and anything at all.
-const WELL_FORMED: usize = 97_000;
+const WELL_FORMED: usize = 99_000;
 const ANYTHING: usize = 3_000;
 
 /// The headers that the policies below look at, and some that they should not.

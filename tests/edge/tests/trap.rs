@@ -85,6 +85,8 @@ fn a_trap_costs_the_requests_in_flight_on_its_worker_and_the_next_one_follows_th
         (response.status == 200).then_some(())
     });
     assert!(envoy.log().contains("proxy_on_request_headers failed"), "no trap in the log");
+    // What `docs/operations.md` alerts on.
+    assert_eq!(envoy.metric("envoy_wasm_edge_vm_reload_success", &[]), 1);
 
     // What was reported before the trap is still counted, and more comes.
     let before = control.sum(&VERSIONS)[1].requests;

@@ -23,14 +23,14 @@ pub struct Request {
     /// The routing key, where there is one.
     pub key: Option<String>,
     /// Attributes by name, each at most once.
-    pub attributes: Vec<(&'static str, String)>,
+    pub attributes: Vec<(String, String)>,
 }
 
 /// How many requests each policy gets.
 pub const REQUESTS_PER_GROUP: usize = 100;
 
 /// Where each attribute is found in an HTTP request.
-pub const ATTRIBUTES: [(&str, Source); 4] = [
+const ATTRIBUTES: [(&str, Source); 4] = [
     ("plan", Source::Header("x-plan")),
     ("sdk", Source::Header("x-sdk-version")),
     ("region", Source::Cookie("region")),
@@ -39,10 +39,8 @@ pub const ATTRIBUTES: [(&str, Source); 4] = [
 
 /// The part of an HTTP request that is an attribute.
 #[derive(Debug, Clone, Copy)]
-pub enum Source {
-    /// A header.
+enum Source {
     Header(&'static str),
-    /// A cookie.
     Cookie(&'static str),
 }
 
@@ -97,9 +95,8 @@ pub fn message(request: &Request, number: usize) -> Value {
         message["key"] = json!(key);
     }
     if !request.attributes.is_empty() {
-        let attributes = request.attributes.iter().map(|(name, text)| (*name, text.as_str()));
-        message["attributes"] =
-            attributes.map(|(n, t)| (n.to_owned(), t.into())).collect::<Map<_, _>>().into();
+        let attributes = request.attributes.iter();
+        message["attributes"] = attributes.map(|(n, t)| (n.clone(), json!(t))).collect();
     }
     message
 }
@@ -198,11 +195,11 @@ fn request(chance: &mut Chance) -> Request {
     let mut attributes = Vec::new();
     for (name, values) in [("plan", &PLANS[..]), ("sdk", &SDKS), ("region", &REGIONS)] {
         if chance.happens(0.6) {
-            attributes.push((name, pick(chance, values).to_owned()));
+            attributes.push((name.to_owned(), pick(chance, values).to_owned()));
         }
     }
     if chance.happens(0.2) {
-        attributes.push(("override", pick(chance, &["v1", "v2", "v9"]).to_owned()));
+        attributes.push(("override".to_owned(), pick(chance, &["v1", "v2", "v9"]).to_owned()));
     }
     Request { key, attributes }
 }

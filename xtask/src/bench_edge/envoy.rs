@@ -132,6 +132,7 @@ pub(super) fn config(listeners: &[Value], clusters: &[Value]) -> Value {
         "stats_config": { "stats_tags": [
             { "tag_name": "version", "regex": "(;version=([^;]+))" },
             { "tag_name": "reason", "regex": "(;reason=([^;]+))" },
+            { "tag_name": "class", "regex": "(;class=([^;]+))" },
         ] },
     })
 }

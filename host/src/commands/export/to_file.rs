@@ -9,13 +9,21 @@ use crate::changes::{Changes, LOOK_EVERY};
 use crate::exit::{Exit, Failure};
 use crate::signals;
 
+/// What a header of an ordinary server holds, and the filter takes.
+const TOKEN_BYTES_MAX: usize = 4096;
+
 /// A token's file: its text without the white space around it.
 pub(super) fn token(path: &Path) -> Result<String, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::new(Exit::Io, format!("cannot read token {shown}: {error}")))?;
+    let wrong = |why| Err(Failure::new(Exit::Data, format!("{shown}: {why}")));
     match text.trim() {
-        "" => Err(Failure::new(Exit::Data, format!("{shown}: empty, and should be a token"))),
+        "" => wrong("empty, and should be a token"),
+        // As the filter reads it. The text is a secret, so it is not shown.
+        token if token.len() > TOKEN_BYTES_MAX || !token.bytes().all(|c| c.is_ascii_graphic()) => {
+            wrong("not a token: one line of up to 4096 printable ASCII characters without spaces")
+        }
         token => Ok(token.to_owned()),
     }
 }
