@@ -9,10 +9,12 @@
 mod artefact;
 mod bench;
 mod bench_edge;
+mod bench_serve;
 mod command;
 mod conformance;
 mod edge;
 mod edge_tools;
+mod http;
 mod operating_characteristics;
 mod test;
 mod test_edge;
@@ -44,6 +46,7 @@ added by itself. `cargo xtask help TASK` tells more about one task.";
 enum Task {
     Bench(bench::Args),
     BenchEdge(bench_edge::Args),
+    BenchServe(bench_serve::Args),
     Conformance(conformance::Args),
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::BenchEdge(args) => bench_edge::run(&args),
+        Task::BenchServe(args) => bench_serve::run(&args),
         Task::Edge(args) => edge::run(&args),
         Task::EdgeTools(args) => edge_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),

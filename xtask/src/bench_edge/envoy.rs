@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::load;
 use crate::command::TaskError;
 
 /// A running Envoy with one worker thread; it ends with this value.
@@ -59,7 +58,7 @@ impl Envoy {
         while Instant::now() < until {
             let address = fs::read_to_string(admin).ok().and_then(|text| text.parse().ok());
             if let Some(address) = address
-                && load::get(address, "/ready").is_ok()
+                && crate::http::get(address, "/ready").is_ok()
             {
                 self.admin = address;
                 return Ok(());
@@ -74,7 +73,7 @@ impl Envoy {
 
     /// What an admin page says.
     pub(super) fn admin(&self, path: &str) -> Result<String, TaskError> {
-        let body = load::get(self.admin, path)
+        let body = crate::http::get(self.admin, path)
             .map_err(|source| TaskError::Pipe { program: "envoy".to_owned(), source })?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
