@@ -3,7 +3,7 @@
 //! What is not shown is not read. Beyond the rollout itself everything may be absent, so
 //! that a newer or older server can be looked at, too.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// Everything about a migration at one moment.
 #[derive(Debug, Clone, Deserialize)]
@@ -11,6 +11,7 @@ pub(crate) struct Status {
     pub(crate) api: String,
     pub(crate) revision: u64,
     /// Oldest first.
+    #[serde(deserialize_with = "versions")]
     pub(crate) versions: Vec<String>,
     /// The server's time, in Unix milliseconds.
     pub(crate) now_ms: u64,
@@ -270,6 +271,27 @@ pub(crate) struct Engine {
 pub(crate) struct StoreState {
     #[serde(default)]
     pub(crate) lead: String,
+}
+
+/// A list, or an object of two, as plans have them.
+fn versions<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Versions {
+        List(Vec<String>),
+        Two { from: String, to: String },
+    }
+    Ok(match Versions::deserialize(reader)? {
+        Versions::List(versions) => versions,
+        Versions::Two { from, to } => vec![from, to],
+    })
+}
+
+impl PlanStep {
+    /// How long it lasts at least, if it says.
+    pub(crate) fn least_minutes(&self) -> Option<f64> {
+        self.duration_minutes.filter(|minutes| *minutes > 0.0)
+    }
 }
 
 impl Status {

@@ -187,9 +187,14 @@ impl From<Trouble> for Failure {
     }
 }
 
-/// A server's words, fit for a terminal.
+/// A server's words, fit for a terminal, with the names of commands in the place of those
+/// of messages.
 fn clean(text: &str) -> String {
-    shown(text.as_bytes(), DETAIL_CHARS_MAX)
+    let mut text = shown(text.as_bytes(), DETAIL_CHARS_MAX);
+    for verb in ["pause", "resume", "promote", "abort", "retry", "undo"] {
+        text = text.replace(&format!("`{verb}_rollout`"), &format!("`crossfade {verb}`"));
+    }
+    text
 }
 
 /// What the system says, without its number.
@@ -278,6 +283,14 @@ mod tests {
         for text in ["--token-file", "CROSSFADE_TOKEN", "operator.token", "`operate`"] {
             assert!(failure.message.contains(text), "{text}: {failure}");
         }
+    }
+
+    #[test]
+    fn messages_become_commands() {
+        let body =
+            r#"{"detail":"cannot: `resume_rollout` lets it go on, `abort_rollout` ends it"}"#;
+        let expected = "cannot: `crossfade resume` lets it go on, `crossfade abort` ends it";
+        assert_eq!(failure(409, body).message, expected);
     }
 
     #[test]

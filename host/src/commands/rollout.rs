@@ -70,15 +70,15 @@ impl Verb {
         let now = percent(rollout.percentage);
         match self {
             Verb::Abort => {
-                Some(format!("{api}: taking {new} back from {now}; clients go to {old}"))
+                Some(format!("{api}: taking {new} back from {now}; its clients go to {old}"))
             }
             Verb::Undo => Some(format!(
-                "{api}: from {now} to {new} back to the traffic from before the rollout"
+                "{api}: {new} has {now}; restoring the traffic from before the rollout"
             )),
             Verb::PromoteFull => {
                 let last = status.plan.last().filter(|_| status.plan.len() == rollout.steps)?;
                 let to = percent(last.percentage);
-                Some(format!("{api}: from {now} to {to} on {new} now, whatever the gate says"))
+                Some(format!("{api}: {new} goes from {now} to {to} now, whatever the gate says"))
             }
             Verb::Start | Verb::Pause | Verb::Resume | Verb::Promote | Verb::Retry => None,
         }

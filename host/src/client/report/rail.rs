@@ -75,7 +75,7 @@ impl Status {
 
     /// Minutes until the step's time is over; `None` when time alone does not end it.
     pub(super) fn to_go(&self, step: &PlanStep) -> Option<f64> {
-        let planned = step.duration_minutes.or(step.watch_minutes)?;
+        let planned = step.least_minutes().or(step.watch_minutes)?;
         let is_timed = step.evidence.as_deref() != Some("auto");
         is_timed.then(|| (planned - self.rollout.step_minutes).max(0.0))
     }
@@ -84,7 +84,7 @@ impl Status {
 /// How long a step is meant to last.
 fn planned(step: &PlanStep) -> String {
     let auto = step.evidence.as_deref() == Some("auto");
-    let mut text = match (step.duration_minutes, step.max_minutes) {
+    let mut text = match (step.least_minutes(), step.max_minutes) {
         _ if auto => match step.max_minutes {
             Some(most) => format!("until proven, {} at most", minutes(most)),
             None => "until proven".to_owned(),

@@ -7,7 +7,7 @@ use crate::module::Module;
 use crate::plugin::{Plugin, PluginOptions, Start};
 
 const PLAN: &str = r#"{
-    "api": "users", "versions": ["v1", "v2"], "key": { "header": "x-user-id" },
+    "api": "users", "versions": { "from": "v1", "to": "v2" }, "key": { "header": "x-user-id" },
     "rollout": { "steps": [
         { "percentage": 1, "duration_minutes": 30, "max_minutes": 240 },
         { "percentage": 10, "duration_minutes": 60, "approval": "manual" },
@@ -20,7 +20,6 @@ const PLAN: &str = r#"{
 struct World {
     plugin: Plugin,
     now_ms: u64,
-    plan: Value,
 }
 
 const MINUTE: u64 = 60_000;
@@ -42,7 +41,7 @@ impl World {
         let start = Start { document: document.into_bytes(), ..Start::default() };
         let options = PluginOptions::default();
         let (plugin, _) = Plugin::start(Module::builtin().unwrap(), options, start).unwrap();
-        World { plugin, now_ms: 0, plan }
+        World { plugin, now_ms: 0 }
     }
 
     fn say(&mut self, message: Value) -> Value {
@@ -79,10 +78,10 @@ impl World {
     fn status(&mut self) -> Status {
         let config = self.ask("get_config");
         let document = json!({
-            "api": "users", "revision": config["revision"], "versions": ["v1", "v2"],
+            "api": "users", "revision": config["revision"], "versions": config["document"]["versions"],
             "now_ms": self.now_ms, "started_ms": 0,
             "rollout": self.ask("get_rollout"),
-            "plan": self.plan["rollout"]["steps"],
+            "plan": config["document"]["rollout"]["steps"],
             "migration": self.ask("get_migration_stats"),
             "sunset": self.ask("get_sunset"),
             "nodes": { "known": 3, "reporting": 2, "oldest_ms": 1200, "behind": 1 },
@@ -139,7 +138,7 @@ fn a_step_shows_its_time_its_counts_and_what_is_missing() {
             "  ●    1 %  30 min to 4 h  10 min in, 20 min to go\n",
             "  v1                   9,920          20     0.2 %\n",
             "  v2                     100           0       0 %\n",
-            "  v2 fails 0.00 times as often (0.00 to 37.9; 99.75 % sure at any time)\n",
+            "  Altogether v2 fails 0.00 times as often (0.00 to 37.9; 99.75 % sure at any time)\n",
             "  v2 fails more  ",
             "  v2 fails no more  ",
             "  v2 is slower  ",
