@@ -1,18 +1,19 @@
 //! The page that is always new: a terminal's second screen, keys, and what is left behind.
 
+use std::fs::File;
 use std::io::{self, Stdout, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
-use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::queue;
 use crossterm::terminal::{
     self, BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap,
     EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator;
 
 use super::{Seen, Watch, document, say};
 use crate::client::page::{self, Line, Tone};
@@ -35,9 +36,9 @@ pub(super) fn run(
     mut seen: Seen,
     deadline: Option<Instant>,
 ) -> Result<Exit, Failure> {
-    let signals = Signals::register().map_err(|error| Failure::new(Exit::Internal, error))?;
+    let keys = keys().map_err(io_failure)?;
     let mut screen = Screen::enter().map_err(io_failure)?;
-    let ended = look(watch, client, follow, &mut seen, deadline, &signals, &mut screen);
+    let ended = look(watch, client, follow, &mut seen, deadline, &keys, &mut screen);
     drop(screen);
     let exit = ended?;
     // What was last seen stays, also for whoever looks a minute later.
@@ -54,15 +55,15 @@ fn look(
     follow: &Follow,
     seen: &mut Seen,
     deadline: Option<Instant>,
-    signals: &Signals,
+    keys: &Receiver<Key>,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     loop {
         screen.draw(client, seen).map_err(io_failure)?;
-        let drawn = Instant::now();
+        let (drawn, size) = (Instant::now(), screen.size);
         let mut changed = false;
         while !changed && drawn.elapsed() < REDRAW {
-            if let Some(exit) = watch.end(&seen.status).or_else(|| signals.caught()) {
+            if let Some(exit) = watch.end(&seen.status) {
                 return Ok(exit);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -71,12 +72,13 @@ fn look(
             while let Some(news) = follow.next(Some(Instant::now())) {
                 changed |= take(client, seen, news)?;
             }
-            if event::poll(GLANCE).map_err(io_failure)? {
-                match screen.key(&event::read().map_err(io_failure)?) {
-                    Key::End(exit) => return Ok(exit),
-                    Key::Redraw => changed = true,
-                    Key::Nothing => {}
+            match keys.recv_timeout(GLANCE) {
+                Ok(Key::End(exit)) => return Ok(exit),
+                Ok(key) => {
+                    screen.scroll(key);
+                    changed = true;
                 }
+                Err(_) => changed |= terminal::size().is_ok_and(|now| now != size),
             }
         }
     }
@@ -100,17 +102,83 @@ fn take(client: &Client, seen: &mut Seen, news: News) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// What a key asks for.
+/// What a key or a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
     End(Exit),
-    Redraw,
-    Nothing,
+    Down,
+    Up,
+    Top,
+    Bottom,
+}
+
+/// Keys from the terminal, and the signals that would end the program with the terminal in
+/// disorder. Read here and not by a library's loop, which never ends when the terminal does.
+fn keys() -> io::Result<Receiver<Key>> {
+    // Not stdin: that may be something else.
+    let terminal = File::open("/dev/tty")?;
+    let mut signals = iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let (sender, keys) = channel();
+    let signalled = sender.clone();
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Terminated };
+            if signalled.send(Key::End(exit)).is_err() {
+                return;
+            }
+        }
+    })?;
+    thread::Builder::new().name("keys".into()).spawn(move || read_keys(terminal, &sender))?;
+    Ok(keys)
+}
+
+fn read_keys(mut terminal: impl io::Read, keys: &Sender<Key>) {
+    let mut bytes = [0; 64];
+    loop {
+        let typed = match terminal.read(&mut bytes) {
+            Ok(0) => &[][..],
+            Ok(count) => &bytes[..count],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => &[],
+        };
+        let asked = if typed.is_empty() { vec![Key::End(Exit::Terminated)] } else { asked(typed) };
+        // Nobody looks any more.
+        if asked.into_iter().any(|key| keys.send(key).is_err()) || typed.is_empty() {
+            return;
+        }
+    }
+}
+
+/// What bytes from a keyboard ask for. A terminal sends an arrow's three at once.
+fn asked(typed: &[u8]) -> Vec<Key> {
+    match typed {
+        b"\x1b[A" | b"\x1bOA" => return vec![Key::Up],
+        b"\x1b[B" | b"\x1bOB" => return vec![Key::Down],
+        b"\x1b[H" | b"\x1bOH" => return vec![Key::Top],
+        b"\x1b[F" | b"\x1bOF" => return vec![Key::Bottom],
+        b"\x1b" => return vec![Key::End(Exit::Ok)],
+        // Other keys, whose letters are no commands.
+        [0x1b, ..] => return Vec::new(),
+        _ => {}
+    }
+    let key = |byte: &u8| match byte {
+        0x03 => Some(Key::End(Exit::Interrupted)),
+        b'q' | b'Q' => Some(Key::End(Exit::Ok)),
+        b'j' => Some(Key::Down),
+        b'k' => Some(Key::Up),
+        b'g' => Some(Key::Top),
+        b'G' => Some(Key::Bottom),
+        _ => None,
+    };
+    typed.iter().filter_map(key).collect()
 }
 
 /// The terminal while the page is on it; as it was before when this is dropped.
 struct Screen {
     out: Stdout,
     color: bool,
+    /// Columns and rows when it was drawn last.
+    size: (u16, u16),
     /// Lines scrolled away at the top.
     top: usize,
     /// Lines that could be.
@@ -121,14 +189,16 @@ impl Screen {
     fn enter() -> io::Result<Screen> {
         terminal::enable_raw_mode()?;
         // From here on the terminal is put back whatever happens.
-        let mut screen = Screen { out: io::stdout(), color: page::color(), top: 0, top_max: 0 };
+        let (out, color) = (io::stdout(), page::color());
+        let mut screen = Screen { out, color, size: (0, 0), top: 0, top_max: 0 };
         queue!(screen.out, EnterAlternateScreen, DisableLineWrap, Hide)?;
         screen.out.flush()?;
         Ok(screen)
     }
 
     fn draw(&mut self, client: &Client, seen: &Seen) -> io::Result<()> {
-        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+        self.size = terminal::size().unwrap_or((80, 24));
+        let (columns, rows) = self.size;
         let width = usize::from(columns);
         let mut lines: Vec<Line> = Vec::new();
         if let Some((since, why)) = &seen.lost {
@@ -160,22 +230,14 @@ impl Screen {
         self.out.flush()
     }
 
-    fn key(&mut self, event: &Event) -> Key {
-        let Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) = event else {
-            return if matches!(event, Event::Resize(..)) { Key::Redraw } else { Key::Nothing };
+    fn scroll(&mut self, key: Key) {
+        self.top = match key {
+            Key::Down => (self.top + 1).min(self.top_max),
+            Key::Up => self.top.saturating_sub(1),
+            Key::Top => 0,
+            Key::Bottom => self.top_max,
+            Key::End(_) => self.top,
         };
-        self.top = match code {
-            KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => {
-                return Key::End(Exit::Interrupted);
-            }
-            KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Key::End(Exit::Ok),
-            KeyCode::Down | KeyCode::Char('j') => (self.top + 1).min(self.top_max),
-            KeyCode::Up | KeyCode::Char('k') => self.top.saturating_sub(1),
-            KeyCode::Home | KeyCode::Char('g') => 0,
-            KeyCode::End | KeyCode::Char('G') => self.top_max,
-            _ => return Key::Nothing,
-        };
-        Key::Redraw
     }
 }
 
@@ -187,29 +249,37 @@ impl Drop for Screen {
     }
 }
 
-/// Signals that would end the program with the terminal in disorder.
-struct Signals(Arc<AtomicUsize>);
-
-impl Signals {
-    fn register() -> io::Result<Signals> {
-        let caught = Arc::new(AtomicUsize::new(0));
-        for (signal, exit) in
-            [(SIGINT, Exit::Interrupted), (SIGTERM, Exit::Terminated), (SIGHUP, Exit::Terminated)]
-        {
-            signal_hook::flag::register_usize(signal, Arc::clone(&caught), exit as usize)?;
-        }
-        Ok(Signals(caught))
-    }
-
-    fn caught(&self) -> Option<Exit> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            code if code == Exit::Interrupted as usize => Some(Exit::Interrupted),
-            _ => Some(Exit::Terminated),
-        }
-    }
-}
-
 fn io_failure(error: io::Error) -> Failure {
     Failure::new(Exit::Io, format!("cannot use the terminal: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_what_terminals_send() {
+        for (typed, expected) in [
+            (&b"q"[..], vec![Key::End(Exit::Ok)]),
+            (b"\x03", vec![Key::End(Exit::Interrupted)]),
+            (b"\x1b", vec![Key::End(Exit::Ok)]),
+            (b"\x1b[A", vec![Key::Up]),
+            (b"\x1bOB", vec![Key::Down]),
+            (b"jjG", vec![Key::Down, Key::Down, Key::Bottom]),
+            // An F5, which has no `q`; a mouse that reports itself.
+            (b"\x1b[15~", vec![]),
+            (b"\x1b[Mq!!", vec![]),
+            (b"x", vec![]),
+        ] {
+            assert_eq!(asked(typed), expected, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_is_gone_ends_it() {
+        let (sender, keys) = channel();
+        read_keys(&b"j"[..], &sender);
+        drop(sender);
+        assert_eq!(keys.iter().collect::<Vec<_>>(), [Key::Down, Key::End(Exit::Terminated)]);
+    }
 }
