@@ -56,10 +56,11 @@ impl Status {
                 "`crossfade clients --version {old}` lists who is left; `crossfade undo` restores \
                  what was before"
             ),
-            Phase::RolledBack | Phase::Aborted | Phase::Undone => format!(
-                "`crossfade retry` begins again, with the same clients; `crossfade events` tells \
-                 what happened"
-            ),
+            Phase::RolledBack | Phase::Aborted | Phase::Undone => {
+                "`crossfade retry` begins again, \
+                 with the same clients; `crossfade events` tells what happened"
+                    .to_owned()
+            }
             Phase::Other => "`crossfade events` tells what happened".to_owned(),
         }
     }
