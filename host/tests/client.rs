@@ -423,3 +423,50 @@ fn a_standby_leads_on_to_the_leader_with_the_token() {
     shows(&through(&["events"]), &["Paused by an operator."]);
     shows(&through(&["audit"]), &["by way of a standby"]);
 }
+
+/// Runs a command on a terminal, types a key once the text is there, and prints all that it
+/// said.
+const ON_A_TERMINAL: &str = "
+import os, pty, sys
+text, key, command = sys.argv[1].encode(), sys.argv[2].encode(), sys.argv[3:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(command[0], command)
+said, typed = b'', False
+while True:
+    try:
+        more = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not more:
+        break
+    said += more
+    if text in said and not typed:
+        os.write(terminal, key)
+        typed = True
+sys.stdout.buffer.write(said)
+sys.stdout.flush()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
+#[test]
+fn a_page_that_is_always_new_leaves_the_terminal_as_it_was() {
+    let world = World::new(&[]);
+    // Python, which the tests need anyway, knows how to be a terminal.
+    for (key, code) in [("q", 0), ("\u{3}", 130)] {
+        let inner = world.command(&["status", "-w"]);
+        let mut command = Command::new("python3");
+        command.args(["-c", ON_A_TERMINAL, "● progressing", key]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        command.current_dir(world.folder.path()).env("NO_COLOR", "1").env("TERM", "xterm");
+        command.env("CROSSFADE_SERVER", &world.server.url).env_remove("CROSSFADE_TOKEN");
+        let output = run(command, b"");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        // Another screen without a cursor, and back.
+        let (page, left) = text.split_once("\u{1b}[?1049l").expect("it goes back");
+        shows(page, &["\u{1b}[?1049h", "\u{1b}[?25l", "\u{1b}[?25h", "q quit"]);
+        // The last page stays.
+        assert!(left.contains("● progressing") && !left.contains('\u{1b}'), "{left:?}");
+    }
+}

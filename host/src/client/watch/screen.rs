@@ -78,7 +78,7 @@ fn look(
                     screen.scroll(key);
                     changed = true;
                 }
-                Err(_) => changed |= terminal::size().is_ok_and(|now| now != size),
+                Err(_) => changed |= terminal_size() != size,
             }
         }
     }
@@ -197,7 +197,7 @@ impl Screen {
     }
 
     fn draw(&mut self, client: &Client, seen: &Seen) -> io::Result<()> {
-        self.size = terminal::size().unwrap_or((80, 24));
+        self.size = terminal_size();
         let (columns, rows) = self.size;
         let width = usize::from(columns);
         let mut lines: Vec<Line> = Vec::new();
@@ -247,6 +247,12 @@ impl Drop for Screen {
         let _ = self.out.flush();
         let _ = terminal::disable_raw_mode();
     }
+}
+
+/// Columns and rows. A terminal that was never told its size says that it has none.
+fn terminal_size() -> (u16, u16) {
+    let told = terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
+    told.unwrap_or((80, 24))
 }
 
 fn io_failure(error: io::Error) -> Failure {
