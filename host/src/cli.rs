@@ -4,7 +4,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::builder::Styles;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::Command;
@@ -56,9 +57,48 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
+/// The commands by what one wants of them, in the order in which one does.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Before it runs", &["check", "explain", "replay", "gate", "import", "export"]),
+    ("Running", &["serve", "node", "data"]),
+    ("A rollout", &["status", "start", "pause", "resume", "promote", "abort", "retry", "undo"]),
+    ("Its surroundings", &["policy", "clients", "sunset", "events", "audit", "nodes"]),
+    ("Also", &["completions", "help"]),
+];
+
+/// The command line, with the list of commands in groups.
+fn command() -> clap::Command {
+    // Built, so that `help` is among the commands.
+    let mut command = Cli::command();
+    command.build();
+    let width = command.get_subcommands().map(|found| found.get_name().len()).max().unwrap_or(0);
+    let styles = Styles::styled();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let mut list = String::new();
+    for (title, names) in GROUPS {
+        list += &format!("{header}{title}:{header:#}\n");
+        for name in names {
+            let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+            let about = about.map_or(String::new(), ToString::to_string);
+            let gap = " ".repeat(width - name.len().min(width));
+            list += &format!("  {literal}{name}{literal:#}{gap}  {about}\n");
+        }
+        list.push('\n');
+    }
+    Cli::command().help_template(format!(
+        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n\
+         {list}{header}Options:{header:#}\n{{options}}{{after-help}}"
+    ))
+}
+
 /// Does what the process's arguments ask for.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut command = command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|found| {
+        Cli::from_arg_matches(&found).map_err(|error| error.format(&mut command))
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Also `--help` and `--version` come as errors, those for stdout.
@@ -95,12 +135,34 @@ fn log_to_stderr(level: LevelFilter) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_one_group() {
+        let mut command = Cli::command();
+        command.build();
+        let mut known: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let mut listed: Vec<_> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        known.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn the_list_of_commands_fits_a_terminal() {
+        let help = command().render_help().to_string();
+        let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 100).collect();
+        assert_eq!(long, [""; 0]);
+        for (_, names) in GROUPS {
+            for name in names {
+                let found = help.lines().any(|line| line.starts_with(&format!("  {name} ")));
+                assert!(found, "{name}");
+            }
+        }
     }
 }

@@ -1,20 +1,29 @@
 //! The commands. A new one is a file here, a variant, and a line in each `match`.
 
+mod audit;
 mod check;
+mod clients;
 mod completions;
 mod data;
+mod events;
 mod explain;
 mod export;
 mod gate;
 mod import;
 mod node;
+mod nodes;
+mod policy;
 mod replay;
+mod rollout;
 mod serve;
+mod status;
+mod sunset;
 
 use clap::Subcommand;
 use tracing::level_filters::LevelFilter;
 
 use crate::exit::{Exit, Failure};
+use rollout::Verb;
 
 /// What can be asked of the program.
 #[derive(Debug, Subcommand)]
@@ -28,6 +37,34 @@ pub(crate) enum Command {
     Gate(gate::Args),
     Export(Box<export::Args>),
     Import(import::Args),
+    Status(status::Args),
+    /// Begin the rollout that the plan describes.
+    Start(rollout::Args),
+    /// Stop the clock of the step; health is still watched.
+    Pause(rollout::Args),
+    /// Let the clock run again; a step that timed out has its time once more.
+    Resume(rollout::Args),
+    /// Begin the next step now, whatever the gate says.
+    Promote(rollout::PromoteArgs),
+    /// Take the new version back: everything goes to the old one.
+    ///
+    /// At the pace that the plan has for a rollback; a rollback that is on its way is
+    /// finished at once. Says on stderr what it is about to do.
+    Abort(rollout::Args),
+    /// Begin again at the first step, with the same clients.
+    ///
+    /// After a rollout was rolled back, aborted or undone.
+    Retry(rollout::Args),
+    /// Restore the traffic from before the rollout.
+    ///
+    /// Of a rollout that runs or is completed. Says on stderr what it is about to do.
+    Undo(rollout::Args),
+    Clients(clients::Args),
+    Sunset(sunset::Args),
+    Events(events::Args),
+    Audit(audit::Args),
+    Nodes(nodes::Args),
+    Policy(policy::Args),
     Completions(completions::Args),
 }
 
@@ -44,6 +81,20 @@ impl Command {
             Command::Gate(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Import(args) => args.run(),
+            Command::Status(args) => args.run(),
+            Command::Start(args) => args.run(Verb::Start),
+            Command::Pause(args) => args.run(Verb::Pause),
+            Command::Resume(args) => args.run(Verb::Resume),
+            Command::Promote(args) => args.run(),
+            Command::Abort(args) => args.run(Verb::Abort),
+            Command::Retry(args) => args.run(Verb::Retry),
+            Command::Undo(args) => args.run(Verb::Undo),
+            Command::Clients(args) => args.run(),
+            Command::Sunset(args) => args.run(),
+            Command::Events(args) => args.run(),
+            Command::Audit(args) => args.run(),
+            Command::Nodes(args) => args.run(),
+            Command::Policy(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }
@@ -60,6 +111,20 @@ impl Command {
             | Command::Export(_)
             | Command::Import(_)
             | Command::Data(_)
+            | Command::Status(_)
+            | Command::Start(_)
+            | Command::Pause(_)
+            | Command::Resume(_)
+            | Command::Promote(_)
+            | Command::Abort(_)
+            | Command::Retry(_)
+            | Command::Undo(_)
+            | Command::Clients(_)
+            | Command::Sunset(_)
+            | Command::Events(_)
+            | Command::Audit(_)
+            | Command::Nodes(_)
+            | Command::Policy(_)
             | Command::Completions(_) => LevelFilter::WARN,
         }
     }

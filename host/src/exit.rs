@@ -9,18 +9,23 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done. Also when the reader of our output has gone.
     Ok = 0,
-    /// `gate` alone: the new version is worse.
+    /// `gate`: the new version is worse. `status --wait`: it was taken back. `policy diff`:
+    /// there are differences.
     Unhealthy = 1,
-    /// `gate` alone: not enough evidence either way.
+    /// `gate`: not enough evidence either way. `status --wait`: it is not over.
     Inconclusive = 2,
     /// The command line is wrong.
     Usage = 64,
     /// A file (a policy, a module) or another input is wrong.
     Data = 65,
+    /// The server cannot be reached, or cannot do its work now.
+    Unavailable = 69,
     /// A bug of ours, or a machine that cannot run plugins.
     Internal = 70,
     /// Reading or writing failed.
     Io = 74,
+    /// The server wants another token.
+    NoPermission = 77,
     /// SIGINT: Ctrl-C.
     Interrupted = 130,
     /// SIGTERM.
@@ -32,9 +37,11 @@ pub const HELP: &str = "\
 Exit codes:
     0  done (also when the reader of the output has gone)
    64  the command line is wrong
-   65  a file or another input is wrong
+   65  a file or another input is wrong, or does not fit what is running
+   69  the server cannot be reached
    70  internal error
    74  reading or writing failed
+   77  the server wants another token
   130  interrupted (SIGINT); 143 terminated (SIGTERM)";
 
 impl From<Exit> for ExitCode {

@@ -22,6 +22,7 @@
 pub mod cache;
 mod changes;
 pub mod cli;
+mod client;
 mod commands;
 pub mod exit;
 mod export;

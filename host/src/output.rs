@@ -1,11 +1,12 @@
 //! How the commands that answer a question print.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
+use crate::replay::text::{json_escaped, shown};
 
 /// For whom the answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -13,6 +14,18 @@ pub(crate) enum Output {
     /// Text for people
     #[default]
     Human,
+    /// One JSON document for programs; its fields are stable
+    Json,
+}
+
+/// For whom a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Listing {
+    /// A table for people
+    #[default]
+    Human,
+    /// Comma-separated values for spreadsheets; its columns are stable
+    Csv,
     /// One JSON document for programs; its fields are stable
     Json,
 }
@@ -39,6 +52,39 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot write JSON: {error}")))?;
     print(&(text + "\n"))
+}
+
+/// Prints a JSON document of which others have written parts: what a terminal would obey
+/// is escaped, which changes nothing of its meaning.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_json_safely(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot write JSON: {error}")))?;
+    print(&(json_escaped(&text) + "\n"))
+}
+
+/// Rows as CSV (RFC 4180, but with line feeds). A file gets the values as they are; what a
+/// terminal would obey is escaped where one looks.
+///
+/// # Errors
+/// None is known: it writes to memory.
+pub(crate) fn csv_text<const N: usize>(
+    header: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Result<String, Failure> {
+    let wrong = |error: String| Failure::new(Exit::Internal, format!("cannot write CSV: {error}"));
+    let for_terminal = io::stdout().is_terminal();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header).map_err(|error| wrong(error.to_string()))?;
+    for row in rows {
+        let row =
+            row.map(|value| if for_terminal { shown(value.as_bytes(), usize::MAX) } else { value });
+        writer.write_record(row).map_err(|error| wrong(error.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| wrong(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))
 }
 
 /// `1 problem`, `2 problems`.

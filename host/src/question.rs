@@ -15,7 +15,7 @@ use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Which engine is asked.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct EngineArgs {
     /// Ask this module in place of the built-in engine.
     #[arg(long, value_name = "FILE")]

@@ -21,8 +21,8 @@ mod report;
 mod session;
 mod source;
 mod table;
-mod text;
-mod time;
+pub(crate) mod text;
+pub(crate) mod time;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ pub(super) const SHOWN_CHARS_MAX: usize = 120;
 
 /// Bytes as visible text: control and direction characters and bytes that are not
 /// UTF-8 become `\xHH` or `\u{HHHH}`; at most `chars_max` characters, then `…`.
-pub(super) fn shown(bytes: &[u8], chars_max: usize) -> String {
+pub(crate) fn shown(bytes: &[u8], chars_max: usize) -> String {
     let mut out = String::new();
     let mut left = chars_max;
     // A character has at most four bytes, so the rest is never looked at.
@@ -57,7 +57,7 @@ pub(super) fn utf8(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 
 /// JSON text in which no control character is left as it is, DEL and C1 included, which
 /// JSON itself allows. All of them can only stand inside strings.
-pub(super) fn json_escaped(json: &str) -> String {
+pub(crate) fn json_escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
         // Line feeds and spaces between tokens are the document's own layout.

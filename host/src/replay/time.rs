@@ -114,7 +114,7 @@ fn in_range(ms: i64) -> Option<u64> {
 }
 
 /// A time for people: `2015-05-17 10:05:03`, UTC.
-pub(super) fn shown(ms: u64) -> String {
+pub(crate) fn shown(ms: u64) -> String {
     match jiff::Timestamp::from_millisecond(ms as i64) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Err(_) => format!("{ms} ms"),
@@ -122,7 +122,7 @@ pub(super) fn shown(ms: u64) -> String {
 }
 
 /// A time for programs: RFC 3339, UTC.
-pub(super) fn rfc3339(ms: u64) -> String {
+pub(crate) fn rfc3339(ms: u64) -> String {
     match jiff::Timestamp::from_millisecond(ms as i64) {
         Ok(time) => time.to_string(),
         Err(_) => format!("{ms} ms"),
