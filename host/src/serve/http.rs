@@ -6,7 +6,9 @@
 mod asking;
 mod events;
 mod health;
+pub(crate) mod limits;
 mod module;
+mod ofrep;
 mod policy;
 mod problem;
 mod reports;
@@ -15,17 +17,20 @@ mod rollout;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::HOST;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::access::Access;
+use super::decider::Decider;
 use super::job::Desk;
+use super::openapi;
 use super::shared::Shared;
-use crate::module::MODULE_BYTES_MAX;
 
+use limits::Limits;
 use problem::Answered;
 
 /// A body over this is not read.
@@ -39,12 +44,28 @@ struct Inner {
     desk: Desk,
     shared: Arc<Shared>,
     access: Access,
+    decider: Decider,
+    limits: Arc<Limits>,
 }
 
 impl App {
     /// Of its parts.
-    pub(crate) fn new(desk: Desk, shared: Arc<Shared>, access: Access) -> App {
-        App(Arc::new(Inner { desk, shared, access }))
+    pub(crate) fn new(
+        desk: Desk,
+        shared: Arc<Shared>,
+        access: Access,
+        decider: Decider,
+        limits: Arc<Limits>,
+    ) -> App {
+        App(Arc::new(Inner { desk, shared, access, decider, limits }))
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    fn decider(&self) -> &Decider {
+        &self.0.decider
     }
 
     fn desk(&self) -> &Desk {
@@ -60,41 +81,51 @@ impl App {
     }
 }
 
-/// Everything that is served.
+/// Everything that is served, and its description.
 pub(crate) fn router(app: App) -> Router {
-    let operator = Router::new()
-        .route("/v1/rollout", get(rollout::show))
-        .route("/v1/rollout/explanation", get(rollout::explanation))
-        .route("/v1/rollout/{command}", post(rollout::command))
-        .route("/v1/status", get(rollout::status))
-        .route("/v1/clients", get(rollout::clients))
-        .route("/v1/sunset", get(rollout::sunset))
-        .route("/v1/nodes", get(rollout::nodes))
-        .route("/v1/audit", get(rollout::audit))
-        .route("/v1/events", get(events::stream))
-        .route("/v1/policies", get(policy::history))
-        .route(
-            "/v1/module",
-            post(module::replace).layer(DefaultBodyLimit::max(MODULE_BYTES_MAX as usize)),
-        );
-    let edges = Router::new()
-        .route("/v1/policy", get(policy::get).put(policy::put))
-        .route("/v1/totals", post(reports::totals))
-        .route("/v1/outcomes", post(reports::outcomes));
-    let machines = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics));
-    Router::new()
-        .merge(operator)
-        .merge(edges)
-        .merge(machines)
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(problem::redirect_whole))
         .layer(from_fn_with_state(app.clone(), only_this_machines_names))
+        .layer(from_fn_with_state(app.clone(), limits::guard))
         .with_state(app)
+}
+
+/// The OpenAPI description of every route.
+pub(crate) fn description() -> String {
+    let (_, document) = routes().split_for_parts();
+    let document = openapi::complete(document);
+    // Strings and numbers alone: it can always be written.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Each route once: a route that is not described cannot be added here.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::skeleton())
+        .routes(routes!(policy::get, policy::put))
+        .routes(routes!(policy::history))
+        .routes(routes!(rollout::status))
+        .routes(routes!(rollout::show))
+        .routes(routes!(rollout::explanation))
+        .routes(routes!(rollout::command))
+        .routes(routes!(rollout::clients))
+        .routes(routes!(rollout::sunset))
+        .routes(routes!(rollout::nodes))
+        .routes(routes!(rollout::audit))
+        .routes(routes!(events::stream))
+        .routes(routes!(reports::totals))
+        .routes(routes!(reports::outcomes))
+        .routes(routes!(ofrep::one))
+        .routes(routes!(ofrep::all))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(module::replace))
+        .routes(routes!(health::description))
 }
 
 /// While something is open to this machine without a token, a web page must not reach it

@@ -12,17 +12,31 @@ use super::problem::Answered;
 use crate::serve::access::Holder;
 use crate::serve::controller::nodes;
 use crate::serve::job::{Answer, Report, Work};
+use crate::serve::openapi::documents;
 
 /// Reports in one body; each takes an answer.
 const LINES_MAX: usize = 10_000;
 
-/// `POST /v1/totals`: a line for each node, and an answer for each line.
+/// Takes in what nodes have counted.
+#[utoipa::path(
+    post,
+    path = "/v1/totals",
+    tag = "Reports",
+    operation_id = "post_totals",
+    request_body(content = String, content_type = "application/x-ndjson", description = "A line of totals for each node, as in docs/protocol.md"),
+    extensions(("x-crossfade-role" = json!("report"))),
+    responses(
+        (status = 200, description = "Every line was taken in", body = String, content_type = "application/x-ndjson"),
+        (status = 400, description = "A line was not taken in; its answer says why. The others were", body = String, content_type = "application/x-ndjson"),
+    )
+)]
 pub(super) async fn totals(
     Reporter(holder): Reporter,
     State(app): State<App>,
-    Body(body): Body,
+    body: Body,
 ) -> Result<Response, Answered> {
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines =
+        body.bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let reports: Vec<_> =
         lines.take(LINES_MAX + 1).map(|line| read(line, holder.as_ref())).collect();
     if reports.len() > LINES_MAX {
@@ -71,14 +85,26 @@ fn status_of(line: &str) -> StatusCode {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outcomes {
     /// As in `report_outcomes`.
+    #[schema(value_type = Vec<documents::Outcome>)]
     outcomes: Value,
 }
 
-/// `POST /v1/outcomes`: for services that know how requests went and have no edge.
+/// Takes in how requests went, from services that have no edge.
+#[utoipa::path(
+    post,
+    path = "/v1/outcomes",
+    tag = "Reports",
+    operation_id = "post_outcomes",
+    request_body = Outcomes,
+    extensions(("x-crossfade-role" = json!("report"))),
+    responses(
+        (status = 200, description = "They were taken in", body = documents::Nothing),
+    )
+)]
 pub(super) async fn outcomes(
     Reporter(holder): Reporter,
     State(app): State<App>,
