@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::HOST;
+use axum::http::Method;
+use axum::http::header::{HOST, ORIGIN};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use utoipa_axum::router::OpenApiRouter;
@@ -88,7 +89,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn(problem::redirect_whole))
-        .layer(from_fn_with_state(app.clone(), only_this_machines_names))
+        .layer(from_fn_with_state(app.clone(), only_this_machine))
         .layer(from_fn_with_state(app.clone(), limits::guard))
         .with_state(app)
 }
@@ -128,23 +129,32 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::description))
 }
 
-/// While something is open to this machine without a token, a web page must not reach it
-/// by a name of its own that leads here.
-async fn only_this_machines_names(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let host = request.uri().host().or_else(|| request.headers().get(HOST)?.to_str().ok());
-    if app.access().is_open() && !host.is_some_and(is_loopback) {
-        let host = host.unwrap_or_default();
-        let detail = format!(
+/// While something is open to this machine without a token, a web page must not reach it:
+/// neither by a name of its own that leads here, nor by sending what it may send anywhere.
+async fn only_this_machine(State(app): State<App>, request: Request, next: Next) -> Response {
+    let foreign = if app.access().is_open() { from_elsewhere(&request) } else { None };
+    match foreign {
+        Some(detail) => Answered::new(403, detail).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Why a request is not of this machine.
+fn from_elsewhere(request: &Request) -> Option<String> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = request.uri().authority().map(|host| host.as_str()).or_else(|| header(HOST));
+    let host = host.unwrap_or_default();
+    if !is_loopback(host) {
+        return Some(format!(
             "host `{host}` is no name of this machine's loopback: ask 127.0.0.1 or localhost, or \
              start with --tokens"
-        );
-        return Answered::new(403, detail).into_response();
+        ));
     }
-    next.run(request).await
+    // Browsers tell of the page's origin with everything that could change something.
+    let origin = request.headers().get(ORIGIN).filter(|_| request.method() != Method::GET)?;
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let own = origin.split_once("://").is_some_and(|(_, own)| own == host);
+    (!own).then(|| format!("a page of `{origin}` may not do this: start with --tokens"))
 }
 
 /// Whether a `Host` header, with or without its port, names the loopback.

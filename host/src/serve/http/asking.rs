@@ -7,7 +7,8 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
 use futures_util::StreamExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::limits::BODY_WITHIN;
@@ -26,6 +27,9 @@ pub(super) struct Edge;
 
 /// Somebody who may report.
 pub(super) struct Reporter(pub(super) Option<Holder>);
+
+/// Somebody who may report for every node.
+pub(super) struct AnyReporter;
 
 /// Somebody who may change things.
 pub(super) struct Operator {
@@ -67,6 +71,23 @@ impl FromRequestParts<App> for Reporter {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Reporter, Answered> {
         admit(app, parts, Role::Report).map(Reporter)
+    }
+}
+
+impl FromRequestParts<App> for AnyReporter {
+    type Rejection = Answered;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<AnyReporter, Answered> {
+        match admit(app, parts, Role::Report)?.filter(Holder::is_bound) {
+            None => Ok(AnyReporter),
+            Some(holder) => Err(Answered::new(
+                403,
+                format!(
+                    "the token `{}` reports for one node only, and outcomes name none: send totals",
+                    holder.name
+                ),
+            )),
+        }
     }
 }
 
@@ -183,6 +204,18 @@ impl<const MAX: usize> BodyUpTo<MAX> {
 
 fn too_large(max: usize) -> Answered {
     Answered::new(413, format!("the body is over {} MiB", max >> 20)).close()
+}
+
+/// A whole number in a query, up to what every client can say.
+///
+/// # Errors
+/// It is none, or over that.
+pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<u64>::deserialize(from)?;
+    match number.filter(|number| i64::try_from(*number).is_err()) {
+        None => Ok(number),
+        Some(number) => Err(D::Error::custom(format!("{number} is over 2^63 - 1"))),
+    }
 }
 
 /// The query, with every parameter that is wrong named.

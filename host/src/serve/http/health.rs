@@ -59,7 +59,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<&'static str, Answer
     operation_id = "get_metrics",
     extensions(("x-crossfade-role" = json!("read"))),
     responses(
-        (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
+        (status = 200, description = "OpenMetrics for who accepts it, else Prometheus' text", content((String = "application/openmetrics-text"), (String = "text/plain"))),
     )
 )]
 pub(super) async fn metrics(_: Reader, State(app): State<App>, headers: HeaderMap) -> Response {

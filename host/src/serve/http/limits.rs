@@ -180,10 +180,11 @@ mod tests {
     #[test]
     fn each_caller_has_a_rate_of_its_own() {
         let limits = Limits::new(NonZeroU32::new(1));
-        let allowed = |caller: &Caller| (0..5).filter(|_| limits.over(caller.clone()).is_none());
-        assert_eq!(allowed(&address(1)).count(), 2);
-        assert_eq!(allowed(&address(2)).count(), 2);
-        assert_eq!(allowed(&Caller::Holder("edge-1".into())).count(), 2);
+        let allowed =
+            |caller: Caller| (0..5).filter(|_| limits.over(caller.clone()).is_none()).count();
+        assert_eq!(allowed(address(1)), 2);
+        assert_eq!(allowed(address(2)), 2);
+        assert_eq!(allowed(Caller::Holder("edge-1".into())), 2);
         let wait = limits.over(address(1)).unwrap();
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Edge, Json, Operator, Query, Reader};
+use super::asking::{Edge, Json, Operator, Query, Reader, whole};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
 use crate::serve::openapi::documents;
@@ -23,6 +23,7 @@ const WAIT_S_MAX: u64 = 60;
 #[into_params(parameter_in = Query)]
 pub(super) struct Poll {
     /// Seconds to wait for another policy.
+    #[param(maximum = 60)]
     wait: Option<u64>,
 }
 
@@ -89,7 +90,7 @@ pub(super) struct NewPolicy {
     path = "/v1/policy",
     tag = "Policy",
     operation_id = "put_policy",
-    params(("if-match" = Option<String>, Header, description = "The `ETag` of the policy that this one replaces")),
+    params(("if-match" = String, Header, description = "The `ETag` of the policy that this one replaces")),
     request_body = NewPolicy,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -155,8 +156,12 @@ fn replaced(headers: &HeaderMap) -> Result<u64, Answered> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Past {
+    /// The newest revision that is wanted.
+    #[serde(default, deserialize_with = "whole")]
     up_to: Option<u64>,
-    limit: Option<usize>,
+    /// How many at most; 20 unless it is said, and 1,000 at most.
+    #[serde(default, deserialize_with = "whole")]
+    limit: Option<u64>,
 }
 
 /// Past policies.
@@ -177,7 +182,7 @@ pub(super) async fn history(
     Query(past): Query<Past>,
 ) -> Result<Response, Answered> {
     let up_to = past.up_to.unwrap_or(u64::MAX);
-    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20).min(1_000) };
+    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20).min(1_000) as usize };
     match app.desk().ask(Work::Read(query)).await {
         Ok(Answer::Rows(Rows::Policies(rows))) => {
             Ok(axum::Json(json!({ "policies": rows })).into_response())

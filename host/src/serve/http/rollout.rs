@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Json, Operator, Query, Reader};
+use super::asking::{Json, Operator, Query, Reader, whole};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
 use crate::serve::openapi::documents;
@@ -79,7 +79,7 @@ pub(super) struct Command {
     path = "/v1/rollout/{command}",
     tag = "Rollout",
     operation_id = "command_rollout",
-    params(("command" = documents::RolloutCommand, Path, description = "What to do")),
+    params(("command" = inline(documents::RolloutCommand), Path, description = "What to do")),
     request_body = Command,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -142,7 +142,11 @@ pub(super) async fn status(_: Reader, State(app): State<App>) -> Result<Response
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Clients {
+    /// Only those last served by this version.
+    #[param(min_length = 1, max_length = 128)]
     version: Option<String>,
+    /// How many at most; 100 unless it is said, and 10,000 at most.
+    #[serde(default, deserialize_with = "whole")]
     limit: Option<u64>,
 }
 
@@ -175,6 +179,8 @@ pub(super) async fn clients(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Sunset {
+    /// For how long the old version must have served nobody.
+    #[param(maximum = 316_224_000_000_u64)]
     window_ms: Option<u64>,
 }
 
@@ -219,8 +225,12 @@ pub(super) async fn nodes(_: Reader, State(app): State<App>) -> Result<Response,
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Audit {
+    /// Entries after this one.
+    #[serde(default, deserialize_with = "whole")]
     after: Option<u64>,
-    limit: Option<usize>,
+    /// How many at most; 1,000 unless it is said, and 10,000 at most.
+    #[serde(default, deserialize_with = "whole")]
+    limit: Option<u64>,
 }
 
 /// Who did what, when and why.
@@ -240,7 +250,7 @@ pub(super) async fn audit(
     State(app): State<App>,
     Query(asked): Query<Audit>,
 ) -> Result<Response, Answered> {
-    let limit = asked.limit.unwrap_or(1_000).min(10_000);
+    let limit = asked.limit.unwrap_or(1_000).min(10_000) as usize;
     let query = StoreQuery::Audit { after: asked.after.unwrap_or(0), limit };
     let rows = app.desk().ask(Work::Read(query)).await;
     rows.map(shown).map_err(Answered::from)

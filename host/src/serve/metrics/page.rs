@@ -149,7 +149,8 @@ impl Collector for Page {
                 true => MetricType::Gauge,
                 false => MetricType::Counter,
             };
-            let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+            let help = format!("{help}.");
+            let mut metric = encoder.encode_descriptor(name, &help, unit.as_ref(), kind)?;
             for (labels, value) in &series.gauges {
                 match labels.is_empty() {
                     true => metric.encode_gauge(value)?,

@@ -210,12 +210,17 @@ pub(crate) struct PastPolicy {
 /// How one request went, or several alike.
 #[derive(ToSchema)]
 pub(crate) struct Outcome {
+    #[schema(min_length = 1, max_length = 128)]
     version: String,
     /// Whether it went well; `status` may say so instead.
     ok: Option<bool>,
+    #[schema(minimum = 100, maximum = 599)]
     status: Option<u16>,
+    #[schema(max_length = 1024)]
     user_id: Option<String>,
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_u64)]
     latency_ms: Option<f64>,
     /// How many requests this stands for.
+    #[schema(minimum = 1, maximum = 1_099_511_627_776_u64)]
     count: Option<u64>,
 }
