@@ -129,9 +129,7 @@ fn builders() -> Connections {
     one.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_BYTES_MAX)
-        // A client that has said all it wants to say still gets its answer.
-        .half_close(true);
+        .max_buf_size(HEAD_BYTES_MAX);
     let mut two = Builder::new(TokioExecutor::new()).http2_only();
     two.http2()
         .timer(TokioTimer::new())
