@@ -157,6 +157,10 @@ fn from_elsewhere(request: &Request) -> Option<String> {
     (!own).then(|| format!("a page of `{origin}` may not do this: start with --tokens"))
 }
 
+/// Names that no page can have: nobody can register them. The second is what the Envoy
+/// filter calls its control server unless it is told otherwise.
+const OUR_NAMES: [&str; 2] = ["localhost", "crossfade"];
+
 /// Whether a `Host` header, with or without its port, names the loopback.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
@@ -164,7 +168,8 @@ fn is_loopback(host: &str) -> bool {
         None => host.split(':').next().unwrap_or_default(),
     };
     let ip = name.parse::<std::net::IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    let ours = OUR_NAMES.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+    ours || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -173,9 +178,17 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_ours() {
-        let ours = ["localhost", "LOCALHOST:7400", "127.0.0.1:1", "127.1.2.3", "[::1]:7400"];
+        let ours =
+            ["localhost", "LOCALHOST:7400", "crossfade", "127.0.0.1:1", "127.1.2.3", "[::1]:7400"];
         assert!(ours.iter().all(|host| is_loopback(host)));
-        let others = ["", "evil.example", "localhost.evil.example", "10.0.0.1", "[fe80::1]:1"];
+        let others = [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "crossfade.dev",
+            "10.0.0.1",
+            "[fe80::1]:1",
+        ];
         assert!(others.iter().all(|host| !is_loopback(host)));
     }
 }
