@@ -212,34 +212,6 @@ fn slow_clients_are_cut() {
     still_serves(&server);
 }
 
-/// Bodies that are being sent may not fill the memory: 128 MiB of them are held, and
-/// whoever comes then is told to come again.
-#[test]
-fn bodies_in_hand_are_bounded() {
-    let (_directory, server) = start(&[]);
-    let length = 4 << 20;
-    let head =
-        format!("POST /v1/totals HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
-    // All but the last byte of each, 32 bytes less than there is room for.
-    let part = "x".repeat(length - 1);
-    let senders: Vec<Wire> = (0..32)
-        .map(|_| {
-            let mut wire = Wire::connect(&server.url);
-            assert!(wire.send(&head) && wire.send(&part));
-            wire
-        })
-        .collect();
-    let small = || ask(&server.url, "POST", "/v1/totals", &[], &"x".repeat(100));
-    let refused = wait_for("all of it has been read", || {
-        let answer = small();
-        (answer.status == 503).then_some(answer)
-    });
-    assert_eq!(refused.header("retry-after"), Some("1"), "{refused:?}");
-    drop(senders);
-    wait_for("there is room again", || (small().status == 400).then_some(()));
-    server.kill();
-}
-
 /// A connection for which there is no place is closed, and places become free again.
 #[test]
 fn connections_are_bounded() {

@@ -1,7 +1,5 @@
 //! What handlers are given: who asks, and a body that has been read.
 
-use std::sync::Arc;
-
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
@@ -188,17 +186,11 @@ impl<const MAX: usize> BodyUpTo<MAX> {
     }
 
     fn hold(&mut self, bytes: usize, app: &App) -> Result<(), Answered> {
-        let bodies = Arc::clone(&app.limits().bodies);
-        let more = bodies.try_acquire_many_owned(bytes as u32).map_err(|_| {
+        app.limits().hold(&mut self.held, bytes).ok_or_else(|| {
             Answered::new(503, "too many bodies are in hand: come again in a second")
                 .header(RETRY_AFTER, "1")
                 .close()
-        })?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
+        })
     }
 }
 

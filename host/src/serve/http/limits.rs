@@ -13,7 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::App;
 use super::asking::bearer;
@@ -21,7 +21,7 @@ use super::problem::Answered;
 use crate::serve::listen::Peer;
 
 /// Bytes of bodies that may be in memory at once.
-pub(super) const BODIES_BYTES_MAX: usize = 128 << 20;
+const BODIES_BYTES_MAX: usize = 128 << 20;
 
 /// A body is there so long after its head, or it is not waited for.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(20);
@@ -75,7 +75,7 @@ impl Counters {
 pub(crate) struct Limits {
     /// What happened.
     pub(crate) counters: Counters,
-    pub(super) bodies: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
     rate: DefaultKeyedRateLimiter<Caller>,
     /// Whether it holds for this machine, too.
     limits_loopback: bool,
@@ -116,6 +116,18 @@ impl Limits {
         };
         let until = self.rate.check_key(&caller).err()?;
         Some(until.wait_time_from(DefaultClock::default().now()))
+    }
+
+    /// Takes note of more bytes that are in hand, until what is held is dropped. `None`:
+    /// there are too many already.
+    pub(super) fn hold(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Option<()> {
+        let bytes = u32::try_from(bytes).ok()?;
+        let more = Arc::clone(&self.bodies).try_acquire_many_owned(bytes).ok()?;
+        match held {
+            Some(held) => held.merge(more),
+            none => *none = Some(more),
+        }
+        Some(())
     }
 
     fn is_full(&self) -> bool {
@@ -187,6 +199,19 @@ mod tests {
         assert_eq!(allowed(Caller::Holder("edge-1".into())), 2);
         let wait = limits.over(address(1)).unwrap();
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    }
+
+    #[test]
+    fn bytes_in_hand_are_bounded_and_free_again_when_a_body_is_done_with() {
+        let limits = Limits::new(None);
+        let (mut one, mut other) = (None, None);
+        assert!(limits.hold(&mut one, BODIES_BYTES_MAX / 2).is_some());
+        assert!(limits.hold(&mut one, BODIES_BYTES_MAX / 2 - 1).is_some());
+        assert!(limits.hold(&mut other, 2).is_none());
+        assert!(limits.hold(&mut other, 1).is_some());
+        drop(one);
+        assert!(limits.hold(&mut other, BODIES_BYTES_MAX - 1).is_some());
+        assert!(limits.hold(&mut other, 1).is_none());
     }
 
     #[test]
