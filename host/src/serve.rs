@@ -15,15 +15,19 @@ mod calls;
 mod clock;
 mod controller;
 pub(crate) mod data;
+mod decider;
 mod engine;
 mod http;
 mod job;
+mod listen;
 mod metrics;
 mod module;
+mod openapi;
 mod shared;
 mod store;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -32,8 +36,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{info, warn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 
 use crate::exit::{Exit, Failure};
 use crate::module::ModuleError;
@@ -42,8 +46,11 @@ use crate::policy::Policy;
 
 use access::Access;
 use controller::{Controller, Setup, Trouble};
+use decider::Decider;
 use http::App;
+use http::limits::Limits;
 use job::{Desk, JOBS_MAX, Work};
+use listen::tls::{Tls, TlsError};
 use shared::Shared;
 use store::sqlite::Sqlite;
 use store::{Lead, StoreError};
@@ -62,6 +69,10 @@ pub(crate) struct ServeOptions {
     pub(crate) listen: SocketAddr,
     /// The token file.
     pub(crate) tokens: Option<PathBuf>,
+    /// The certificate's file and its key's.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// Requests a second of one caller.
+    pub(crate) rate: Option<NonZeroU32>,
     /// The module's file, or `None` for the stored or the built-in one.
     pub(crate) module: Option<PathBuf>,
     /// Whether a new migration's rollout begins at once.
@@ -93,7 +104,10 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
     let listener = bind(options.listen)?;
     let store = Sqlite::open(&options.data).map_err(|error| store_failure(&error))?;
     let access = access(&options)?;
+    let tls = tls(&options)?;
     let shared = Shared::new();
+    let decider = Decider::start(candidate.module.clone(), options.plugin.clone(), shared.policy())
+        .map_err(|error| internal("cannot start a thread", &error))?;
     let setup = Setup {
         store: Box::new(store),
         candidate,
@@ -119,12 +133,19 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
         .worker_threads(2)
         .build()
         .map_err(|error| internal("cannot start the runtime", &error))?;
-    let ended = runtime.block_on(listen(listener, desk, shared, access));
+    let limits = Limits::new(options.rate);
+    let app = App::new(desk.clone(), shared, access, decider, Arc::clone(&limits));
+    let ended = runtime.block_on(listen(listener, desk, app, tls, limits));
     runtime.shutdown_timeout(GRACE);
     if thread.join().is_err() {
         return Err(Failure::new(Exit::Internal, "the controller's thread panicked"));
     }
     ended
+}
+
+/// The OpenAPI description of the HTTP API.
+pub(crate) fn description() -> String {
+    http::description()
 }
 
 fn bind(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
@@ -141,21 +162,20 @@ fn bind(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
 async fn listen(
     listener: std::net::TcpListener,
     desk: Desk,
-    shared: Arc<Shared>,
-    access: Access,
+    app: App,
+    tls: Option<Arc<Tls>>,
+    limits: Arc<Limits>,
 ) -> Result<Exit, Failure> {
     let cannot = |error: std::io::Error| Failure::new(Exit::Io, format!("cannot listen: {error}"));
     let address = listener.local_addr().map_err(cannot)?;
     let listener = TcpListener::from_std(listener).map_err(cannot)?;
-    info!("listening on http://{address}");
+    // Before anybody can know that it runs: without this, SIGHUP would end it.
+    let hangups = signal(SignalKind::hangup()).map_err(cannot)?;
+    tokio::spawn(reload(hangups, tls.clone()));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    info!("listening on {scheme}://{address}");
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let app = http::router(App::new(desk.clone(), shared, access));
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
-        let mut stopped = stopped;
-        // An error means that the sender has gone: the end, too.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    });
-    let server = tokio::spawn(server.into_future());
+    let server = tokio::spawn(listen::serve(listener, http::router(app), tls, limits, stopped));
     let exit = told_to_stop().await.map_err(cannot)?;
     info!("ending: what is in hand is kept first");
     stop.send_replace(true);
@@ -164,6 +184,34 @@ async fn listen(
     // Followers of events would stay for ever.
     let _ = tokio::time::timeout(GRACE, server).await;
     Ok(exit)
+}
+
+/// Reads the certificate again at each SIGHUP.
+async fn reload(mut hangups: Signal, tls: Option<Arc<Tls>>) {
+    while hangups.recv().await.is_some() {
+        match tls.as_ref().map(|tls| tls.reload()) {
+            Some(Ok(())) => info!("the certificate was read again"),
+            Some(Err(error)) => error!("{error}; the certificate from before stays"),
+            None => info!("SIGHUP: there is no certificate to read again"),
+        }
+    }
+}
+
+fn tls(options: &ServeOptions) -> Result<Option<Arc<Tls>>, Failure> {
+    let Some((certificate, key)) = &options.tls else {
+        if !options.listen.ip().is_loopback() {
+            warn!(
+                "tokens and reports go over the network as they are: --tls-cert and --tls-key \
+                 encrypt them"
+            );
+        }
+        return Ok(None);
+    };
+    match Tls::load(certificate, key) {
+        Ok(tls) => Ok(Some(Arc::new(tls))),
+        Err(error @ TlsError::Read { .. }) => Err(Failure::new(Exit::Io, error)),
+        Err(error) => Err(Failure::new(Exit::Data, error)),
+    }
 }
 
 async fn told_to_stop() -> std::io::Result<Exit> {

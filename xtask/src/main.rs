@@ -18,6 +18,7 @@ mod http;
 mod operating_characteristics;
 mod test;
 mod test_edge;
+mod test_serve;
 mod test_web;
 mod wasm_target;
 mod web;
@@ -53,6 +54,7 @@ enum Task {
     OperatingCharacteristics(operating_characteristics::Args),
     Test(test::Args),
     TestEdge(test_edge::Args),
+    TestServe(test_serve::Args),
     TestWeb(test_web::Args),
     Web(web::Args),
 }
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
+        Task::TestServe(args) => test_serve::run(&args),
         Task::TestWeb(args) => test_web::run(&args),
         Task::Web(args) => web::run(&args),
     };

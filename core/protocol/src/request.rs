@@ -64,6 +64,8 @@ pub enum Request {
         attributes: Vec<(String, String)>,
         /// Traffic for this message only.
         traffic: Option<Override>,
+        /// Whether the request and its client count; they do unless the message says no.
+        count: bool,
     },
     /// `get_migration_stats`
     GetMigrationStats {

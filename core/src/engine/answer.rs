@@ -56,12 +56,16 @@ impl Engine {
                 write::reply(out, to, &InitOk {});
             }
             Asked::GetUsers { user_id, traffic } => {
-                let decision = self.route_message(user_id.as_deref(), &[], traffic, src);
+                let decision = self.route_message(user_id.as_deref(), &[], traffic);
+                self.count(&decision, user_id.as_deref(), src);
                 let version = self.policy.version_name(decision.version).to_owned();
                 write::reply(out, to, &UsersResponse { version, canary: decision.canary });
             }
-            Asked::Route { key, attributes, traffic } => {
-                let decision = self.route_message(key.as_deref(), &attributes, traffic, src);
+            Asked::Route { key, attributes, traffic, count } => {
+                let decision = self.route_message(key.as_deref(), &attributes, traffic);
+                if count {
+                    self.count(&decision, key.as_deref(), src);
+                }
                 write::reply(out, to, &self.route_ok(&decision, key.as_deref()));
             }
             Asked::GetMigrationStats { window_ms } => write::reply(out, to, &self.stats(window_ms)),
@@ -191,7 +195,6 @@ impl Engine {
         key: Option<&str>,
         attributes: &[(String, String)],
         traffic: Option<Override>,
-        src: Option<&str>,
     ) -> Decision {
         let traffic = traffic.map(|traffic| compile(&self.policy, traffic));
         let draw = self.draws.next_u32();
@@ -201,9 +204,7 @@ impl Engine {
             traffic: traffic.as_ref(),
             guard_tripped: self.guard.tripped(),
         };
-        let decision = self.policy.decide(&request, draw);
-        self.count(&decision, key, src);
-        decision
+        self.policy.decide(&request, draw)
     }
 
     fn route_ok(&self, decision: &Decision, key: Option<&str>) -> RouteOk {

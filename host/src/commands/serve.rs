@@ -1,6 +1,7 @@
 //! `crossfade serve`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::exit::{self, Exit, Failure};
@@ -33,6 +34,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
 
+    /// Serve HTTPS with this certificate chain, PEM. SIGHUP reads it again.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Requests a second that one caller may send, by token or else by address. By default
+    /// 1000, and any number from this machine.
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<NonZeroU32>,
+
+    /// Print the OpenAPI description of the HTTP API, and do nothing else.
+    #[arg(long)]
+    openapi: bool,
+
     /// Run this module in place of the built-in engine.
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
@@ -52,11 +70,17 @@ const EXAMPLES: &str = "Examples:
 
 impl Args {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
+        if self.openapi {
+            crate::output::print(&serve::description())?;
+            return Ok(Exit::Ok);
+        }
         serve::run(ServeOptions {
             plan: self.plan,
             data: self.data,
             listen: self.listen,
             tokens: self.tokens,
+            tls: self.tls_cert.zip(self.tls_key),
+            rate: self.rate_limit,
             module: self.module,
             start_rollout: !self.no_start,
             plugin: PluginOptions::default(),

@@ -4,6 +4,7 @@
 //! operating needs the token that lies in the data directory. Everywhere else every
 //! request needs one.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
@@ -20,7 +21,7 @@ pub(crate) const TOKEN_FILE: &str = "operator.token";
 /// Fewer characters are too easily guessed.
 const TOKEN_CHARS_MIN: usize = 16;
 
-/// Tokens beyond so many are refused: each is compared at each request.
+/// Tokens beyond so many are refused.
 const TOKENS_MAX: usize = 10_000;
 
 /// What somebody may do.
@@ -100,6 +101,9 @@ pub(crate) enum Denied {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
     holders: Vec<Holder>,
+    /// Where the holder of a token is, by its digest. How long a look-up takes tells of
+    /// digests, which nobody can choose, and not of tokens.
+    places: HashMap<[u8; 32], usize>,
     /// What this machine may do without a token.
     open: Vec<Role>,
     /// Where the operator's token is.
@@ -120,7 +124,10 @@ impl Access {
                 continue;
             }
             match access.read(line) {
-                Ok(holder) => access.holders.push(holder),
+                Ok(holder) => {
+                    access.places.insert(holder.digest, access.holders.len());
+                    access.holders.push(holder);
+                }
                 Err(message) => {
                     problems.push(Problem { path: format!("line {}", place + 1), message })
                 }
@@ -161,7 +168,7 @@ impl Access {
                 "the token of `{name}` has fewer than {TOKEN_CHARS_MIN} characters"
             ));
         }
-        if let Some(other) = self.holders.iter().find(|other| other.digest == holder.digest) {
+        if let Some(other) = self.holder(token) {
             return Err(format!("`{name}` has the same token as `{}`", other.name));
         }
         if self.holders.iter().any(|other| other.name == holder.name) {
@@ -192,6 +199,7 @@ impl Access {
             digest: digest(&token),
         };
         Ok(Access {
+            places: HashMap::from([(holder.digest, 0)]),
             holders: vec![holder],
             open: vec![Role::Read, Role::Report],
             hint: format!("; the operator's is in {}", path.display()),
@@ -207,17 +215,19 @@ impl Access {
         let Some(token) = token else {
             return if self.open.contains(&role) { Ok(None) } else { Err(unknown()) };
         };
-        let digest = digest(token);
-        // Every token is compared, and each in the same time: how long it takes tells nothing.
-        let found = self.holders.iter().fold(None, |found, holder| {
-            if bool::from(holder.digest.ct_eq(&digest)) { Some(holder) } else { found }
-        });
-        match found {
+        match self.holder(token) {
             Some(holder) if holder.may(role) => Ok(Some(holder)),
             Some(_) if self.open.contains(&role) => Ok(None),
             Some(holder) => Err(Denied::Role { name: holder.name.clone(), role }),
             None => Err(unknown()),
         }
+    }
+
+    /// Who has this token.
+    pub(crate) fn holder(&self, token: &str) -> Option<&Holder> {
+        let digest = digest(token);
+        let found = self.holders.get(*self.places.get(&digest)?)?;
+        bool::from(found.digest.ct_eq(&digest)).then_some(found)
     }
 
     /// Whether anything is open without a token.

@@ -6,7 +6,9 @@
 mod asking;
 mod events;
 mod health;
+pub(crate) mod limits;
 mod module;
+mod ofrep;
 mod policy;
 mod problem;
 mod reports;
@@ -15,17 +17,21 @@ mod rollout;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::HOST;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::header::{HOST, ORIGIN};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::access::Access;
+use super::decider::Decider;
 use super::job::Desk;
+use super::openapi;
 use super::shared::Shared;
-use crate::module::MODULE_BYTES_MAX;
 
+use limits::Limits;
 use problem::Answered;
 
 /// A body over this is not read.
@@ -39,12 +45,28 @@ struct Inner {
     desk: Desk,
     shared: Arc<Shared>,
     access: Access,
+    decider: Decider,
+    limits: Arc<Limits>,
 }
 
 impl App {
     /// Of its parts.
-    pub(crate) fn new(desk: Desk, shared: Arc<Shared>, access: Access) -> App {
-        App(Arc::new(Inner { desk, shared, access }))
+    pub(crate) fn new(
+        desk: Desk,
+        shared: Arc<Shared>,
+        access: Access,
+        decider: Decider,
+        limits: Arc<Limits>,
+    ) -> App {
+        App(Arc::new(Inner { desk, shared, access, decider, limits }))
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    fn decider(&self) -> &Decider {
+        &self.0.decider
     }
 
     fn desk(&self) -> &Desk {
@@ -60,61 +82,84 @@ impl App {
     }
 }
 
-/// Everything that is served.
+/// Everything that is served, and its description.
 pub(crate) fn router(app: App) -> Router {
-    let operator = Router::new()
-        .route("/v1/rollout", get(rollout::show))
-        .route("/v1/rollout/explanation", get(rollout::explanation))
-        .route("/v1/rollout/{command}", post(rollout::command))
-        .route("/v1/status", get(rollout::status))
-        .route("/v1/clients", get(rollout::clients))
-        .route("/v1/sunset", get(rollout::sunset))
-        .route("/v1/nodes", get(rollout::nodes))
-        .route("/v1/audit", get(rollout::audit))
-        .route("/v1/events", get(events::stream))
-        .route("/v1/policies", get(policy::history))
-        .route(
-            "/v1/module",
-            post(module::replace).layer(DefaultBodyLimit::max(MODULE_BYTES_MAX as usize)),
-        );
-    let edges = Router::new()
-        .route("/v1/policy", get(policy::get).put(policy::put))
-        .route("/v1/totals", post(reports::totals))
-        .route("/v1/outcomes", post(reports::outcomes));
-    let machines = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics));
-    Router::new()
-        .merge(operator)
-        .merge(edges)
-        .merge(machines)
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(problem::redirect_whole))
-        .layer(from_fn_with_state(app.clone(), only_this_machines_names))
+        .layer(from_fn_with_state(app.clone(), only_this_machine))
+        .layer(from_fn_with_state(app.clone(), limits::guard))
         .with_state(app)
 }
 
-/// While something is open to this machine without a token, a web page must not reach it
-/// by a name of its own that leads here.
-async fn only_this_machines_names(
-    State(app): State<App>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let host = request.uri().host().or_else(|| request.headers().get(HOST)?.to_str().ok());
-    if app.access().is_open() && !host.is_some_and(is_loopback) {
-        let host = host.unwrap_or_default();
-        let detail = format!(
+/// The OpenAPI description of every route.
+pub(crate) fn description() -> String {
+    let (_, document) = routes().split_for_parts();
+    let document = openapi::complete(document);
+    // Strings and numbers alone: it can always be written.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Each route once: a route that is not described cannot be added here.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::skeleton())
+        .routes(routes!(policy::get, policy::put))
+        .routes(routes!(policy::history))
+        .routes(routes!(rollout::status))
+        .routes(routes!(rollout::show))
+        .routes(routes!(rollout::explanation))
+        .routes(routes!(rollout::command))
+        .routes(routes!(rollout::clients))
+        .routes(routes!(rollout::sunset))
+        .routes(routes!(rollout::nodes))
+        .routes(routes!(rollout::audit))
+        .routes(routes!(events::stream))
+        .routes(routes!(reports::totals))
+        .routes(routes!(reports::outcomes))
+        .routes(routes!(ofrep::one))
+        .routes(routes!(ofrep::all))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(module::replace))
+        .routes(routes!(health::description))
+}
+
+/// While something is open to this machine without a token, a web page must not reach it:
+/// neither by a name of its own that leads here, nor by sending what it may send anywhere.
+async fn only_this_machine(State(app): State<App>, request: Request, next: Next) -> Response {
+    let foreign = if app.access().is_open() { from_elsewhere(&request) } else { None };
+    match foreign {
+        Some(detail) => Answered::new(403, detail).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Why a request is not of this machine.
+fn from_elsewhere(request: &Request) -> Option<String> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = request.uri().authority().map(|host| host.as_str()).or_else(|| header(HOST));
+    let host = host.unwrap_or_default();
+    if !is_loopback(host) {
+        return Some(format!(
             "host `{host}` is no name of this machine's loopback: ask 127.0.0.1 or localhost, or \
              start with --tokens"
-        );
-        return Answered::new(403, detail).into_response();
+        ));
     }
-    next.run(request).await
+    // Browsers tell of the page's origin with everything that could change something.
+    let origin = request.headers().get(ORIGIN).filter(|_| request.method() != Method::GET)?;
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    let own = origin.split_once("://").is_some_and(|(_, own)| own == host);
+    (!own).then(|| format!("a page of `{origin}` may not do this: start with --tokens"))
 }
+
+/// Names that no page can have: nobody can register them. The second is what the Envoy
+/// filter calls its control server unless it is told otherwise.
+const OUR_NAMES: [&str; 2] = ["localhost", "crossfade"];
 
 /// Whether a `Host` header, with or without its port, names the loopback.
 fn is_loopback(host: &str) -> bool {
@@ -123,7 +168,8 @@ fn is_loopback(host: &str) -> bool {
         None => host.split(':').next().unwrap_or_default(),
     };
     let ip = name.parse::<std::net::IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    let ours = OUR_NAMES.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+    ours || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -132,9 +178,17 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_ours() {
-        let ours = ["localhost", "LOCALHOST:7400", "127.0.0.1:1", "127.1.2.3", "[::1]:7400"];
+        let ours =
+            ["localhost", "LOCALHOST:7400", "crossfade", "127.0.0.1:1", "127.1.2.3", "[::1]:7400"];
         assert!(ours.iter().all(|host| is_loopback(host)));
-        let others = ["", "evil.example", "localhost.evil.example", "10.0.0.1", "[fe80::1]:1"];
+        let others = [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "crossfade.dev",
+            "10.0.0.1",
+            "[fe80::1]:1",
+        ];
         assert!(others.iter().all(|host| !is_loopback(host)));
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
 
+pub(crate) mod http;
 #[path = "../../nested_cargo.rs"]
 mod nested_cargo;
 pub(crate) mod process;

@@ -123,7 +123,8 @@ fn read_request(
             let traffic = traffic()?;
             all(&|fields| {
                 let (key, attributes) = read_subject(fields)?;
-                Some(Request::Route { key, attributes, traffic: traffic.clone() })
+                let count = flip(fields.get("count").map(|node| node.flag()))?.unwrap_or(true);
+                Some(Request::Route { key, attributes, traffic: traffic.clone(), count })
             })
         }
         "get_migration_stats" => {

@@ -24,8 +24,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Events that are fetched at once.
 const ROWS_MAX: usize = 256;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// Events after this id; without it, those that happen from now on.
     after: Option<u64>,
@@ -47,7 +48,18 @@ struct Shown {
     due: tokio::time::Interval,
 }
 
-/// `GET /v1/events`
+/// Events as they happen.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "History",
+    operation_id = "follow_events",
+    params(Wanted, ("last-event-id" = Option<u64>, Header, description = "The last event that was seen")),
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "Server-sent events, until the client goes", body = String, content_type = "text/event-stream"),
+    )
+)]
 pub(super) async fn stream(
     _: Reader,
     State(app): State<App>,

@@ -10,21 +10,36 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Edge, Json, Operator, Query, Reader};
+use super::asking::{Edge, Json, Operator, Query, Reader, whole};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
+use crate::serve::openapi::documents;
 
 /// The longest a poll is held.
 const WAIT_S_MAX: u64 = 60;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Poll {
     /// Seconds to wait for another policy.
+    #[param(maximum = 60)]
     wait: Option<u64>,
 }
 
-/// `GET /v1/policy`
+/// The policy in force.
+#[utoipa::path(
+    get,
+    path = "/v1/policy",
+    tag = "Policy",
+    operation_id = "get_policy",
+    params(Poll, ("if-none-match" = Option<String>, Header, description = "The `ETag` that is known")),
+    extensions(("x-crossfade-role" = json!("edge"))),
+    responses(
+        (status = 200, description = "The policy in force; `ETag` is its revision", body = documents::Policy),
+        (status = 304, description = "The policy of `If-None-Match` is in force"),
+    )
+)]
 pub(super) async fn get(
     _: Edge,
     State(app): State<App>,
@@ -58,17 +73,34 @@ pub(super) async fn get(
     Ok((headers, kind, policy.body.clone()).into_response())
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewPolicy {
     /// The plan document.
+    #[schema(value_type = Object)]
     document: Value,
     /// Why, for the audit log.
     #[serde(default)]
     reason: String,
 }
 
-/// `PUT /v1/policy`
+/// Puts another policy in force.
+#[utoipa::path(
+    put,
+    path = "/v1/policy",
+    tag = "Policy",
+    operation_id = "put_policy",
+    params(("if-match" = String, Header, description = "The `ETag` of the policy that this one replaces")),
+    request_body = NewPolicy,
+    extensions(("x-crossfade-role" = json!("operate"))),
+    responses(
+        (status = 200, description = "The policy now in force", body = documents::Policy),
+        (status = 409, description = "A rollout is running", body = documents::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "Another revision is in force", body = documents::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The document has problems", body = documents::Problem, content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = documents::Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn put(
     operator: Operator,
     State(app): State<App>,
@@ -120,21 +152,37 @@ fn replaced(headers: &HeaderMap) -> Result<u64, Answered> {
     revision.map_err(|_| Answered::new(400, format!("if-match: `{tag}` is no entity tag of ours")))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Past {
+    /// The newest revision that is wanted.
+    #[serde(default, deserialize_with = "whole")]
     up_to: Option<u64>,
-    limit: Option<usize>,
+    /// How many at most; 20 unless it is said, and 1,000 at most.
+    #[serde(default, deserialize_with = "whole")]
+    limit: Option<u64>,
 }
 
-/// `GET /v1/policies`
+/// Past policies.
+#[utoipa::path(
+    get,
+    path = "/v1/policies",
+    tag = "Policy",
+    operation_id = "get_policies",
+    params(Past),
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "Policies, the newest first", body = documents::Policies),
+    )
+)]
 pub(super) async fn history(
     _: Reader,
     State(app): State<App>,
     Query(past): Query<Past>,
 ) -> Result<Response, Answered> {
     let up_to = past.up_to.unwrap_or(u64::MAX);
-    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20).min(1_000) };
+    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20).min(1_000) as usize };
     match app.desk().ask(Work::Read(query)).await {
         Ok(Answer::Rows(Rows::Policies(rows))) => {
             Ok(axum::Json(json!({ "policies": rows })).into_response())

@@ -43,11 +43,19 @@ impl Answered {
         self
     }
 
-    fn header(mut self, name: HeaderName, value: &str) -> Answered {
+    /// With a header.
+    pub(super) fn header(mut self, name: HeaderName, value: &str) -> Answered {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
         }
         self
+    }
+}
+
+impl Answered {
+    /// As the last answer on its connection: what else was sent is not read.
+    pub(super) fn close(self) -> Answered {
+        self.header(header::CONNECTION, "close")
     }
 }
 

@@ -7,24 +7,41 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Body, Json, Reporter};
+use super::asking::{AnyReporter, Body, Json, Reporter};
 use super::problem::Answered;
 use crate::serve::access::Holder;
 use crate::serve::controller::nodes;
 use crate::serve::job::{Answer, Report, Work};
+use crate::serve::openapi::documents;
 
 /// Reports in one body; each takes an answer.
 const LINES_MAX: usize = 10_000;
 
-/// `POST /v1/totals`: a line for each node, and an answer for each line.
+/// Takes in what nodes have counted.
+#[utoipa::path(
+    post,
+    path = "/v1/totals",
+    tag = "Reports",
+    operation_id = "post_totals",
+    request_body(content = String, content_type = "application/x-ndjson", description = "A line of totals for each node, as in docs/protocol.md"),
+    extensions(("x-crossfade-role" = json!("report"))),
+    responses(
+        (status = 200, description = "Every line was taken in", body = String, content_type = "application/x-ndjson"),
+        (status = 400, description = "A line was not taken in; its answer says why. The others were", body = String, content_type = "application/x-ndjson"),
+    )
+)]
 pub(super) async fn totals(
     Reporter(holder): Reporter,
     State(app): State<App>,
-    Body(body): Body,
+    body: Body,
 ) -> Result<Response, Answered> {
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines =
+        body.bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let reports: Vec<_> =
         lines.take(LINES_MAX + 1).map(|line| read(line, holder.as_ref())).collect();
+    if reports.is_empty() {
+        return Err(Answered::new(400, "no line: send one of totals for each node"));
+    }
     if reports.len() > LINES_MAX {
         return Err(Answered::new(413, format!("more than {LINES_MAX} lines in one body")));
     }
@@ -71,26 +88,31 @@ fn status_of(line: &str) -> StatusCode {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outcomes {
     /// As in `report_outcomes`.
+    #[schema(value_type = Vec<documents::Outcome>)]
     outcomes: Value,
 }
 
-/// `POST /v1/outcomes`: for services that know how requests went and have no edge.
+/// Takes in how requests went, from services that have no edge.
+#[utoipa::path(
+    post,
+    path = "/v1/outcomes",
+    tag = "Reports",
+    operation_id = "post_outcomes",
+    request_body = Outcomes,
+    extensions(("x-crossfade-role" = json!("report"))),
+    responses(
+        (status = 200, description = "They were taken in", body = documents::Nothing),
+    )
+)]
 pub(super) async fn outcomes(
-    Reporter(holder): Reporter,
+    _: AnyReporter,
     State(app): State<App>,
     Json(body): Json<Outcomes>,
 ) -> Result<Response, Answered> {
-    if let Some(holder) = holder.filter(Holder::is_bound) {
-        let detail = format!(
-            "the token `{}` reports for one node only, and outcomes name none: send totals",
-            holder.name
-        );
-        return Err(Answered::new(403, detail));
-    }
     let work = Work::Act {
         message: json!({ "type": "report_outcomes", "outcomes": body.outcomes }),
         answer: Some("report_outcomes_ok"),

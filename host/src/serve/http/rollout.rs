@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Json, Operator, Query, Reader};
+use super::asking::{Json, Operator, Query, Reader, whole};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
+use crate::serve::openapi::documents;
 
 async fn reply(app: &App, message: Value, answer: &'static str) -> Result<Response, Answered> {
     match app.desk().ask(Work::Ask { message, answer }).await {
@@ -31,18 +32,38 @@ fn shown(answer: Answer) -> Response {
     }
 }
 
-/// `GET /v1/rollout`
+/// How the rollout stands.
+#[utoipa::path(
+    get,
+    path = "/v1/rollout",
+    tag = "Rollout",
+    operation_id = "get_rollout",
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "How the rollout stands", body = documents::Rollout),
+    )
+)]
 pub(super) async fn show(_: Reader, State(app): State<App>) -> Result<Response, Answered> {
     reply(&app, json!({ "type": "get_rollout" }), "rollout").await
 }
 
-/// `GET /v1/rollout/explanation`
+/// What happened and why, in sentences.
+#[utoipa::path(
+    get,
+    path = "/v1/rollout/explanation",
+    tag = "Rollout",
+    operation_id = "explain_rollout",
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "What happened and why, in sentences", body = documents::Explanation),
+    )
+)]
 pub(super) async fn explanation(_: Reader, State(app): State<App>) -> Result<Response, Answered> {
     let message = json!({ "type": "explain_rollout" });
     reply(&app, message, "rollout_explanation").await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Command {
     /// Why, for the audit log.
@@ -52,7 +73,20 @@ pub(super) struct Command {
     full: Option<bool>,
 }
 
-/// `POST /v1/rollout/{command}`
+/// Tells the rollout what to do.
+#[utoipa::path(
+    post,
+    path = "/v1/rollout/{command}",
+    tag = "Rollout",
+    operation_id = "command_rollout",
+    params(("command" = inline(documents::RolloutCommand), Path, description = "What to do")),
+    request_body = Command,
+    extensions(("x-crossfade-role" = json!("operate"))),
+    responses(
+        (status = 200, description = "How the rollout stands now", body = documents::Rollout),
+        (status = 409, description = "Not in this phase: nothing was changed", body = documents::Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn command(
     operator: Operator,
     State(app): State<App>,
@@ -88,20 +122,47 @@ pub(super) async fn command(
     done.map(shown).map_err(Answered::from)
 }
 
-/// `GET /v1/status`
+/// Everything that a person wants to see at once.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    tag = "Rollout",
+    operation_id = "get_status",
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "Everything that a person wants to see at once", body = documents::Status),
+    )
+)]
 pub(super) async fn status(_: Reader, State(app): State<App>) -> Result<Response, Answered> {
     let status = app.desk().ask(Work::Status).await;
     status.map(shown).map_err(Answered::from)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Clients {
+    /// Only those last served by this version.
+    #[param(min_length = 1, max_length = 128)]
     version: Option<String>,
+    /// How many at most; 100 unless it is said, and 10,000 at most.
+    #[serde(default, deserialize_with = "whole")]
     limit: Option<u64>,
 }
 
-/// `GET /v1/clients`
+/// Who is on which version, the busiest first.
+#[utoipa::path(
+    get,
+    path = "/v1/clients",
+    tag = "Clients",
+    operation_id = "get_clients",
+    params(Clients),
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "The busiest clients", body = documents::Clients),
+        (status = 404, description = "The plan has no such version", body = documents::Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn clients(
     _: Reader,
     State(app): State<App>,
@@ -114,13 +175,27 @@ pub(super) async fn clients(
     reply(&app, message, "clients").await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Sunset {
+    /// For how long the old version must have served nobody.
+    #[param(maximum = 316_224_000_000_u64)]
     window_ms: Option<u64>,
 }
 
-/// `GET /v1/sunset`
+/// Whether the old version can go, and what stands in the way.
+#[utoipa::path(
+    get,
+    path = "/v1/sunset",
+    tag = "Clients",
+    operation_id = "get_sunset",
+    params(Sunset),
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "Whether the old version can go", body = documents::Sunset),
+    )
+)]
 pub(super) async fn sunset(
     _: Reader,
     State(app): State<App>,
@@ -130,26 +205,52 @@ pub(super) async fn sunset(
     reply(&app, message, "sunset").await
 }
 
-/// `GET /v1/nodes`
+/// Who has reported, and when.
+#[utoipa::path(
+    get,
+    path = "/v1/nodes",
+    tag = "Reports",
+    operation_id = "get_nodes",
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "Who has reported", body = documents::Nodes),
+    )
+)]
 pub(super) async fn nodes(_: Reader, State(app): State<App>) -> Result<Response, Answered> {
     let nodes = app.desk().ask(Work::Nodes).await;
     nodes.map(shown).map_err(Answered::from)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Audit {
+    /// Entries after this one.
+    #[serde(default, deserialize_with = "whole")]
     after: Option<u64>,
-    limit: Option<usize>,
+    /// How many at most; 1,000 unless it is said, and 10,000 at most.
+    #[serde(default, deserialize_with = "whole")]
+    limit: Option<u64>,
 }
 
-/// `GET /v1/audit`
+/// Who did what, when and why.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    tag = "History",
+    operation_id = "get_audit",
+    params(Audit),
+    extensions(("x-crossfade-role" = json!("read"))),
+    responses(
+        (status = 200, description = "Who did what, oldest first", body = documents::AuditLog),
+    )
+)]
 pub(super) async fn audit(
     _: Reader,
     State(app): State<App>,
     Query(asked): Query<Audit>,
 ) -> Result<Response, Answered> {
-    let limit = asked.limit.unwrap_or(1_000).min(10_000);
+    let limit = asked.limit.unwrap_or(1_000).min(10_000) as usize;
     let query = StoreQuery::Audit { after: asked.after.unwrap_or(0), limit };
     let rows = app.desk().ask(Work::Read(query)).await;
     rows.map(shown).map_err(Answered::from)
