@@ -9,6 +9,7 @@
 //! [`Store`] has two implementations: [`sqlite`](self::sqlite) on one machine, NATS
 //! JetStream for a fleet.
 
+pub(crate) mod nats;
 pub(crate) mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
