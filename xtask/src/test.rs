@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{conformance, test_edge, test_web, wasm_target};
+use crate::{conformance, test_edge, test_fleet, test_web, wasm_target};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,7 +29,7 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
@@ -37,6 +37,7 @@ const STAGES: [Stage; 9] = [
     Stage { name: "golden", about: "Python computes the same buckets", run: golden },
     Stage { name: "web", about: "the façade and the vectors in Node", run: web },
     Stage { name: "edge", about: "the filter in Envoy, the Worker in workerd", run: edge },
+    Stage { name: "fleet", about: "the store of a fleet, on NATS servers", run: fleet },
     Stage {
         name: "conformance",
         about: "every build of the engine gives the same bytes",
@@ -87,6 +88,8 @@ fn format() -> Result<(), TaskError> {
 fn lints() -> Result<(), TaskError> {
     Run::cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]).show()?;
     Run::cargo(&["clippy", "--all-targets", "--package=xtask", "--", "-D", "warnings"]).show()?;
+    let fleet = ["clippy", "--lib", "--tests", "--package=crossfade", "--features=test-nats"];
+    Run::cargo(&[fleet.as_slice(), &["--", "-D", "warnings"]].concat()).show()?;
     let edge = ["--package=crossfade-envoy", "--package=crossfade-edge-tests"];
     let args = [&["clippy", "--all-targets"], edge.as_slice(), &["--", "-D", "warnings"]].concat();
     Run::cargo(&args).show()?;
@@ -126,6 +129,10 @@ fn web() -> Result<(), TaskError> {
 
 fn edge() -> Result<(), TaskError> {
     test_edge::run(&test_edge::Args {})
+}
+
+fn fleet() -> Result<(), TaskError> {
+    test_fleet::run(&test_fleet::Args {})
 }
 
 fn conformance() -> Result<(), TaskError> {
