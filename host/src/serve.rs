@@ -16,6 +16,7 @@ mod clock;
 mod controller;
 pub(crate) mod data;
 mod engine;
+pub(crate) mod fleet;
 mod http;
 mod job;
 mod metrics;

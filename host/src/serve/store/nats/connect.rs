@@ -1,7 +1,7 @@
 //! Reaching the servers: the address, who we are, and whether they are new enough.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
@@ -149,17 +149,6 @@ impl Login {
             _ => Err("it holds neither one line `USER:PASSWORD` nor a NATS user's JWT and seed"
                 .to_owned()),
         }
-    }
-
-    /// Reads a credentials file.
-    ///
-    /// # Errors
-    /// It cannot be read, or holds no credentials.
-    pub(crate) fn read(path: &Path) -> Result<Login, String> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|error| format!("cannot read {shown}: {error}"))?;
-        Login::parse(&text).map_err(|why| format!("credentials {shown}: {why}"))
     }
 }
 

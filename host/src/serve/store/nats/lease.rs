@@ -71,8 +71,16 @@ impl Lease {
         let (done, stopped) = std::sync::mpsc::channel();
         let (looked, first_look) = watch::channel(false);
         let us = Holder { owner: owner.to_owned(), address: address.to_owned() };
-        let keeper =
-            Keeper { view: Arc::clone(&view), context, stream, key, us, revision: None, looked };
+        let keeper = Keeper {
+            view: Arc::clone(&view),
+            context,
+            stream,
+            key,
+            us,
+            revision: None,
+            looked,
+            failing: false,
+        };
         runtime.spawn(async move {
             keeper.keep(stopping).await;
             // Whoever waits for it may have stopped waiting.
@@ -114,6 +122,8 @@ struct Keeper {
     /// Revision of the key when it is ours.
     revision: Option<u64>,
     looked: watch::Sender<bool>,
+    /// Whether it was said that the servers do not answer.
+    failing: bool,
 }
 
 impl Keeper {
@@ -140,9 +150,12 @@ impl Keeper {
             None => match self.holder().await {
                 // A renewal whose answer was lost.
                 Ok((revision, Some(holder))) if holder == self.us => revision,
-                Ok((_, Some(holder))) => return self.lost(Some(holder.address)),
+                Ok((_, Some(holder))) => {
+                    self.failing = false;
+                    return self.lost(Some(holder.address));
+                }
                 Ok((revision, None)) => revision,
-                Err(why) => return warn!("the lease cannot be read: {why}"),
+                Err(why) => return self.fail(&why),
             },
         };
         match self.put(true, after).await {
@@ -159,7 +172,15 @@ impl Keeper {
                 Err(_) => self.revision = None,
             },
             // It may have arrived; the next turn finds out.
-            Err(kind) => warn!("the lease cannot be renewed: {kind}"),
+            Err(kind) => return self.fail(&kind),
+        }
+        self.failing = false;
+    }
+
+    /// Says so once, however often it is tried.
+    fn fail(&mut self, why: &dyn std::fmt::Display) {
+        if !std::mem::replace(&mut self.failing, true) {
+            warn!("nobody can lead just now: {why}");
         }
     }
 
