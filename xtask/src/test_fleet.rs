@@ -15,7 +15,10 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     let path = fleet_tools::nats_server_path().display().to_string();
     // Compiled where they are asked for alone: a test that needs a server is none that
     // `cargo test` may fail at.
-    let which = ["--package=crossfade", "--features=test-nats", "--lib", "--", "serve::"];
-    let args = [&["test"], which.as_slice(), &["--test-threads=2"]].concat();
-    Run::cargo(&args).env("CROSSFADE_NATS_SERVER", &path).show()
+    for which in [["--lib", "--", "serve::store::nats"].as_slice(), &["--test=fleet", "--"]] {
+        let test = ["test", "--package=crossfade", "--features=test-nats"];
+        let args = [&test, which, &["--test-threads=2"]].concat();
+        Run::cargo(&args).env("CROSSFADE_NATS_SERVER", &path).show()?;
+    }
+    Ok(())
 }

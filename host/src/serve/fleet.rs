@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+use tokio::runtime::Handle;
+
 use crate::exit::{Exit, Failure};
 
+use super::FleetOptions;
 use super::store::nats::connect::{Address, Login};
+use super::store::nats::{Nats, NatsOptions};
 
 pub(crate) use super::store::PolicyRow;
 pub(crate) use super::store::nats::connect::Access;
@@ -42,4 +47,30 @@ pub(crate) fn access(
         return Err(Failure::new(Exit::Io, text));
     }
     Ok(Access { address, login, ca: ca.map(Path::to_path_buf) })
+}
+
+/// Opens the store of a controller. The API is the plan's, or the one that is named.
+///
+/// # Errors
+/// Neither tells the API, or what the store says.
+pub(super) fn open(
+    options: &FleetOptions,
+    plan: Option<&Value>,
+    address: String,
+    runtime: Handle,
+) -> Result<Nats, Failure> {
+    let of_plan = plan.and_then(|plan| plan.get("api")).and_then(Value::as_str);
+    let api = match (of_plan, options.api.as_deref()) {
+        (Some(plan), Some(named)) if plan != named => {
+            let text = format!("the plan is of the API `{plan}`, and --api says `{named}`");
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        (of_plan, named) => of_plan.or(named),
+    };
+    let Some(api) = api else {
+        let text = "a fleet holds several migrations: say which with --api NAME, or name its plan";
+        return Err(Failure::new(Exit::Usage, text));
+    };
+    let options = NatsOptions { access: options.access.clone(), api: api.to_owned(), address };
+    Nats::open(options, runtime).map_err(|error| super::store_failure(&error))
 }

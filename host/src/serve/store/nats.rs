@@ -142,10 +142,7 @@ impl Nats {
     fn led(&mut self) -> Result<(), StoreError> {
         match self.try_lead()? {
             Lead::Ours => Ok(()),
-            Lead::Others { .. } => {
-                self.end = None;
-                Err(StoreError::Superseded)
-            }
+            Lead::Others { .. } => Err(StoreError::Superseded),
         }
     }
 
@@ -310,7 +307,9 @@ impl Store for Nats {
         };
         let lead = lease.lead();
         if lead != Lead::Ours {
+            // Others may write from now on: what we know of the end may be old.
             self.incoming = None;
+            self.end = None;
         }
         Ok(lead)
     }

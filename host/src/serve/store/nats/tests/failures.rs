@@ -39,6 +39,8 @@ fn a_leader_that_slept_past_its_lease_writes_nothing() {
     assert!(matches!(error, StoreError::Superseded), "{error}");
     let others = Lead::Others { address: Some("http://b".to_owned()) };
     until("who leads", || (old.try_lead().unwrap() == others).then_some(()));
+    new.commit(&Commit { policy: Some(policy(4)), ..Commit::default() }).unwrap();
+    until("the policy", || (old.policy().unwrap() == Some(policy(4))).then_some(()));
     assert_eq!(new.load().unwrap().calls, [calls("a\n"), calls("b\n")]);
 }
 
