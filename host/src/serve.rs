@@ -115,7 +115,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
         Some(fleet) => {
             let advertise = advertise(fleet, &listener)?;
             let handle = runtime.handle().clone();
-            Box::new(fleet::open(fleet, plan.as_ref(), advertise, handle)?)
+            Box::new(fleet::open(fleet, &options.data, plan.as_ref(), advertise, handle)?)
         }
     };
     let access = access(&options)?;

@@ -1,5 +1,7 @@
 //! What commands need of a fleet on NATS: the way in.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -49,12 +51,14 @@ pub(crate) fn access(
     Ok(Access { address, login, ca: ca.map(Path::to_path_buf) })
 }
 
-/// Opens the store of a controller. The API is the plan's, or the one that is named.
+/// Opens the store of a controller, and makes its data directory, which then holds its
+/// secrets alone. The API is the plan's, or the one that is named.
 ///
 /// # Errors
 /// Neither tells the API, or what the store says.
 pub(super) fn open(
     options: &FleetOptions,
+    data: &Path,
     plan: Option<&Value>,
     address: String,
     runtime: Handle,
@@ -71,6 +75,10 @@ pub(super) fn open(
         let text = "a fleet holds several migrations: say which with --api NAME, or name its plan";
         return Err(Failure::new(Exit::Usage, text));
     };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error| {
+        Failure::new(Exit::Io, format!("cannot make {}: {error}", data.display()))
+    })?;
     let options = NatsOptions { access: options.access.clone(), api: api.to_owned(), address };
     Nats::open(options, runtime).map_err(|error| super::store_failure(&error))
 }

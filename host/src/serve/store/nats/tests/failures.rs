@@ -44,6 +44,36 @@ fn a_leader_that_slept_past_its_lease_writes_nothing() {
     assert_eq!(new.load().unwrap().calls, [calls("a\n"), calls("b\n")]);
 }
 
+#[test]
+fn a_leader_that_is_cut_off_gives_up_by_itself_and_takes_part_again() {
+    let servers = Servers::one();
+    let (near, far) = (runtime(), runtime());
+    let network = servers::Network::to(&servers);
+    let options = options(&network.url(), "users", "http://a");
+    let mut old = Nats::open(options, far.handle().clone()).unwrap();
+    lead(&mut old);
+    old.load().unwrap();
+    old.commit(&commit(1, "a\n")).unwrap();
+    let mut new = open(&servers, &near, "users", "http://b");
+
+    network.cut(true);
+    // It may have arrived, for all that it knows.
+    assert!(old.commit(&commit(2, "b\n")).is_err());
+    let alone = Lead::Others { address: None };
+    until("the end of the lead", || (old.try_lead().unwrap() == alone).then_some(()));
+    lead(&mut new);
+    assert_eq!(new.load().unwrap().calls, [calls("a\n")]);
+    new.commit(&Commit { policy: Some(policy(1)), ..commit(3, "c\n") }).unwrap();
+
+    network.cut(false);
+    let others = Lead::Others { address: Some("http://b".to_owned()) };
+    until("who leads", || (old.try_lead().unwrap() == others).then_some(()));
+    until("the policy", || (old.policy().unwrap() == Some(policy(1))).then_some(()));
+    drop(new);
+    lead(&mut old);
+    assert_eq!(old.load().unwrap().calls, [calls("a\n"), calls("c\n")]);
+}
+
 /// A leader that commits numbers, and begins again after every failure.
 struct Counter {
     store: Nats,

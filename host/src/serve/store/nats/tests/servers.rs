@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it.
@@ -139,6 +141,55 @@ impl Servers {
             _ => format!("nats://{user}:secret-{user}@{}", hosts.join(",")),
         }
     }
+}
+
+/// A network between somebody and the first server, that can be cut: what is sent goes
+/// nowhere, and nobody is told.
+pub(super) struct Network {
+    port: u16,
+    cut: Arc<AtomicBool>,
+}
+
+impl Network {
+    pub(super) fn to(servers: &Servers) -> Network {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (port, to) = (listener.local_addr().unwrap().port(), servers.ports[0]);
+        let cut = Arc::new(AtomicBool::new(false));
+        let is_cut = Arc::clone(&cut);
+        std::thread::spawn(move || {
+            for near in listener.incoming() {
+                let (near, far) = (near.unwrap(), TcpStream::connect(("127.0.0.1", to)));
+                // The server may be gone: then so is this connection.
+                let Ok(far) = far else { continue };
+                carry(near.try_clone().unwrap(), far.try_clone().unwrap(), Arc::clone(&is_cut));
+                carry(far, near, Arc::clone(&is_cut));
+            }
+        });
+        Network { port, cut }
+    }
+
+    pub(super) fn cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::Relaxed);
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+/// Until either side ends. What arrives during a cut is lost.
+fn carry(mut from: TcpStream, mut to: TcpStream, cut: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            // A stream with a hole in it is none: it stays silent for good.
+            let lost = cut.load(Ordering::Relaxed);
+            if lost || to.write_all(&bytes[..count]).is_err() {
+                while lost && matches!(from.read(&mut bytes), Ok(1..)) {}
+                break;
+            }
+        }
+    });
 }
 
 fn shipped() -> PathBuf {
