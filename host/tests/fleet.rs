@@ -2,6 +2,7 @@
 //!
 //! Compiled with the feature `test-nats`: `cargo xtask test-fleet`.
 #![cfg(feature = "test-nats")]
+#![allow(clippy::unwrap_used, reason = "tests may")]
 
 #[path = "../src/serve/store/nats/tests/servers.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]

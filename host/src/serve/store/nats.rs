@@ -146,6 +146,20 @@ impl Nats {
         }
     }
 
+    /// Whether nodes can be told its policy: that goes in one message.
+    fn fits(&self, commit: &Commit) -> Result<(), StoreError> {
+        let Some(policy) = &commit.policy else { return Ok(()) };
+        let bytes = serde_json::to_vec(policy).map_err(|error| self.failed(error))?.len();
+        let most = self.client.server_info().max_payload.saturating_sub(log::HEADERS_BYTES);
+        match bytes <= most {
+            true => Ok(()),
+            false => Err(self.failed(format!(
+                "a policy of {bytes} bytes is over the {most} that fit in a message: raise \
+                 `max_payload` of all servers"
+            ))),
+        }
+    }
+
     fn take_over(&mut self) -> Result<Saved, StoreError> {
         let who = format!("{} {}", self.owner, self.options.address);
         let Taken { first, entries } = self.runtime.block_on(self.log.take_over(&who))?;
@@ -327,6 +341,7 @@ impl Store for Nats {
         // What was given by `incoming` is in this commit, or was of no use.
         let position = self.incoming.as_ref().map_or(end.position, Incoming::position);
         let end = end.after(commit, position).map_err(|why| self.failed(why))?;
+        self.fits(commit)?;
         let entry = CommitHead::of(commit, position).entry(&commit.calls);
         let entry = entry.map_err(|error| self.failed(error))?;
         self.runtime.block_on(self.log.append(&entry))?;

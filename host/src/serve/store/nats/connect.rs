@@ -174,6 +174,8 @@ impl Access {
                 })?;
             }
         }
+        // A thousand nodes that lost one server must not all come at once.
+        let spread_ms = getrandom::u64().unwrap_or_default() % 250;
         if let Some(ca) = &self.ca {
             options = options.add_root_certificates(ca.clone());
         }
@@ -183,7 +185,9 @@ impl Access {
             .ping_interval(PROBE)
             .connection_timeout(Duration::from_secs(2))
             .request_timeout(Some(ANSWER))
-            .reconnect_delay_callback(|tries| Duration::from_millis((50 * tries as u64).min(1000)))
+            .reconnect_delay_callback(move |tries| {
+                Duration::from_millis((50 * tries as u64).min(1000) + spread_ms)
+            })
             .event_callback(|event| async move { report(&event) }))
     }
 

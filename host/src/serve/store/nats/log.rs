@@ -7,6 +7,7 @@
 //! under way can be, and what the new one has read is all there is.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
@@ -14,6 +15,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::StoreError;
@@ -26,11 +28,19 @@ const WINDOW: usize = 8;
 /// Messages asked for at once when the log is read.
 const READ_AHEAD: usize = 64;
 
-/// How often a leader begins again because somebody wrote while it read.
-const TRIES: usize = 10;
+/// How long a leader tries to begin while somebody else writes, or while the stream has no
+/// leader of its own: a new one is not to be reached at once from every server.
+const BEGIN: Duration = Duration::from_secs(5);
+
+/// How long to wait in between.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Most that one message holds, whatever the server takes: a message that is asked for by
+/// way of the stream's leader comes back as text, a third longer.
+const MESSAGE_BYTES_MAX: usize = 512 << 10;
 
 /// Room that a server's `max_payload` has to leave for headers.
-const HEADERS_BYTES: usize = 1024;
+pub(super) const HEADERS_BYTES: usize = 1024;
 
 /// See the [module](self).
 pub(super) struct Log {
@@ -47,7 +57,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(access: Access, context: Context, stream: Stream, subject: String) -> Log {
         let payload = context.client().server_info().max_payload;
-        let message_bytes_max = payload.saturating_sub(HEADERS_BYTES);
+        let message_bytes_max = payload.saturating_sub(HEADERS_BYTES).min(MESSAGE_BYTES_MAX);
         Log { access, context, stream, subject, message_bytes_max, tail: None }
     }
 
@@ -56,7 +66,8 @@ impl Log {
     pub(super) async fn take_over(&mut self, who: &str) -> Result<Taken, StoreError> {
         self.tail = None;
         let mut reader = Reader::default();
-        for _ in 0..TRIES {
+        let deadline = Instant::now() + BEGIN;
+        loop {
             let info = self.stream.get_info().await.map_err(|error| self.access.failed(error))?;
             let state = info.state;
             reader.read(self, state.first_sequence, state.last_sequence).await?;
@@ -65,12 +76,14 @@ impl Log {
                     self.tail = Some(state.last_sequence + 1);
                     return reader.whole(self);
                 }
-                // What another wrote since has to be read first.
-                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {}
+                // Another wrote since, which has to be read first; or nobody was there to
+                // hear it. Either way it is not in the log.
+                Err(error) if Instant::now() < deadline && is_refusal(error.kind()) => {
+                    tokio::time::sleep(AGAIN).await;
+                }
                 Err(error) => return Err(self.access.failed(error)),
             }
         }
-        Err(self.access.failed("another `crossfade serve` keeps writing"))
     }
 
     /// Keeps an entry, whole or not at all; the sequence that it begins at.
@@ -120,6 +133,10 @@ impl Log {
             Err(error) => Err(self.access.failed(error)),
         }
     }
+}
+
+fn is_refusal(kind: PublishErrorKind) -> bool {
+    matches!(kind, PublishErrorKind::WrongLastSequence | PublishErrorKind::StreamNotFound)
 }
 
 /// What was found in the log.

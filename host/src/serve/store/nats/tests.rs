@@ -154,6 +154,21 @@ fn streams_that_do_not_fit_each_other_are_refused() {
 }
 
 #[test]
+fn what_no_message_can_hold_is_cut_but_for_a_policy() {
+    let (servers, runtime) = (Servers::one(), runtime());
+    let mut store = leader(&servers, &runtime, "users");
+    store.load().unwrap();
+    let large = "x".repeat(3 << 20);
+    store.commit(&commit(1, &large)).unwrap();
+    let document = serde_json::json!({ "api": &large[..1 << 20] });
+    let wide = PolicyRow { document, ..policy(1) };
+    let said = store.commit(&Commit { policy: Some(wide), ..commit(2, "b\n") }).unwrap_err();
+    assert!(said.to_string().contains("raise `max_payload`"), "{said}");
+    assert_eq!(store.load().unwrap().calls, [calls(&large)]);
+    store.commit(&commit(3, "c\n")).unwrap();
+}
+
+#[test]
 fn totals_reach_the_leader_and_again_the_next_one_until_a_commit_held_them() {
     let (servers, runtime) = (Servers::one(), runtime());
     let mut first = leader(&servers, &runtime, "users");
