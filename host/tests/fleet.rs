@@ -162,3 +162,55 @@ fn nodes_hear_the_policy_and_are_counted() {
     assert_eq!(nodes["nodes"][0]["node"], "eu-1", "{nodes}");
     assert_eq!(nodes["nodes"][0]["revision"], revision, "{nodes}");
 }
+
+/// A share nobody put before, into force by whoever leads; `None` when that failed, or may
+/// not have happened. The revision otherwise.
+fn try_share(server: &Server, percentage: f64) -> Option<u64> {
+    let caller = server.caller();
+    let there = caller.get("/v1/policy").filter(|there| there.status == 200)?;
+    let mut document = there.body["document"].clone();
+    document["canary_percentage"] = percentage.into();
+    let body = json!({ "document": document, "reason": "a test" });
+    let said = caller.put("/v1/policy", &there.etag?, &body)?;
+    (said.status == 200).then(|| said.body["revision"].as_u64().unwrap())
+}
+
+#[test]
+fn every_policy_that_was_acknowledged_outlives_the_death_of_serves_and_servers() {
+    let mut fleet = Fleet::new(Servers::three());
+    let mut serves: Vec<Option<Server>> =
+        ["a", "b", "c"].iter().map(|name| Some(fleet.serve(name))).collect();
+    let mut kept: Vec<(u64, f64)> = Vec::new();
+    let mut hundredths = 0;
+    for round in 0..6 {
+        let enough = kept.len() + 5;
+        let leader = until("so many policies", || {
+            let leader = serves.iter().position(|serve| serve.as_ref().is_some_and(leads))?;
+            hundredths += 1;
+            let share = f64::from(hundredths) / 100.0;
+            let revision = try_share(serves[leader].as_ref()?, share)?;
+            kept.push((revision, share));
+            (kept.len() >= enough).then_some(leader)
+        });
+        if round == 3 {
+            fleet.servers.kill(0);
+        } else {
+            serves[leader].take().unwrap().kill();
+            serves[leader] = Some(fleet.serve(["a", "b", "c"][leader]));
+        }
+    }
+    fleet.servers.start(0);
+    let leader = until("a leader", || serves.iter().flatten().find(|serve| leads(serve)));
+    let said = leader.get("/v1/policies?limit=1000");
+    let rows = said.body["policies"].as_array().unwrap();
+    let revisions: Vec<u64> =
+        rows.iter().rev().map(|row| row["revision"].as_u64().unwrap()).collect();
+    assert!(revisions.is_sorted_by(|one, next| one < next), "{revisions:?}");
+    for (revision, share) in kept {
+        let row = rows.iter().find(|row| row["revision"] == revision).unwrap();
+        assert_eq!(row["document"]["canary_percentage"].as_f64(), Some(share), "{row}");
+    }
+    let acts = leader.get("/v1/audit?limit=1000").body;
+    let ids = acts["audit"].as_array().unwrap().iter().map(|act| act["id"].as_u64().unwrap());
+    assert!(ids.eq(1..=acts["audit"].as_array().unwrap().len() as u64), "{acts}");
+}
