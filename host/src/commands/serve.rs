@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
 
-    /// Who may do what: lines of NAME ROLE[,ROLE] TOKEN, with the roles read, report,
+    /// Who may do what: lines of NAME ROLE,… TOKEN, with the roles read, report,
     /// report:NODE and operate. CROSSFADE_TOKENS may hold the same.
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
