@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(300);
 const TRUST: Duration = Duration::from_millis(2300);
 
 /// How long giving it back may take when we end.
-const GIVE_BACK: Duration = Duration::from_secs(1);
+const GIVE_BACK: Duration = Duration::from_secs(3);
 
 /// What stands in the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -98,6 +98,9 @@ impl Streams {
         let lease = Config {
             max_messages_per_subject: 1,
             max_age: LEASE,
+            // Outlives a server, not all of them: by then it has run out anyway. A disk
+            // that is slow to flush must not cost anybody the lead.
+            storage: StorageType::Memory,
             description: about("which `crossfade serve` leads"),
             ..bucket(names::LEASE_STREAM, names::LEASE_SUBJECTS)
         };
