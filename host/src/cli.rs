@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::builder::Styles;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::commands::Command;
 use crate::exit::{self, Exit};
@@ -128,7 +130,9 @@ fn log_to_stderr(level: LevelFilter) {
         .with_ansi(colours)
         // A full disk under stderr must not end the program.
         .log_internal_errors(false)
-        .finish();
+        .finish()
+        // What it says of connections the store says itself, in its own words.
+        .with(Targets::new().with_default(level).with_target("async_nats", LevelFilter::OFF));
     // Fails only when there is one already, in a test that runs commands by itself.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

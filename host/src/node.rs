@@ -4,6 +4,7 @@
 //! this one, which owns the engine and stdout. What arrives is served in the order in
 //! which it arrived, so that a reload falls between two blocks and drops nothing.
 
+pub(crate) mod fleet;
 mod lines;
 mod reload;
 
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,8 +25,10 @@ use crate::exit::{Exit, Failure};
 use crate::module::{Module, ModuleError};
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
 use crate::policy::{self, Policy};
+use crate::serve::fleet::{Member, PolicyRow};
 use crate::signals;
 
+use fleet::{Fleet, Join};
 use lines::LineReader;
 use reload::Source;
 
@@ -74,8 +78,16 @@ pub struct NodeOptions {
     pub seed: Option<u64>,
     /// What the node is called; `None` for the host's name.
     pub node_id: Option<String>,
+    /// The fleet it takes part in.
+    pub(crate) join: Option<Join>,
     /// The engine's limits.
     pub plugin: PluginOptions,
+}
+
+impl NodeOptions {
+    fn name(&self) -> String {
+        self.node_id.clone().unwrap_or_else(host_name)
+    }
 }
 
 /// What the main loop waits for.
@@ -88,6 +100,8 @@ enum Event {
     ReadFailed(io::Error),
     /// A module to go on with, or why there is none.
     Reload(Result<Module, ModuleError>),
+    /// The fleet's policy has changed.
+    Policy(Arc<PolicyRow>),
 }
 
 /// Serves stdin until it ends.
@@ -118,6 +132,10 @@ pub fn run(options: NodeOptions) -> Result<Exit, Failure> {
     source
         .keep_loading(reload_requests, move |module| deliver.send(Event::Reload(module)).is_ok())
         .map_err(|error| internal("cannot start a thread", &error))?;
+    let fleet = match &options.join {
+        Some(join) => Some(take_part(join, &options, events.clone())?),
+        None => None,
+    };
     let stdin = own(io::stdin().as_fd(), "stdin")?;
     thread::Builder::new()
         .name("stdin".into())
@@ -125,12 +143,24 @@ pub fn run(options: NodeOptions) -> Result<Exit, Failure> {
         .map_err(|error| internal("cannot start a thread", &error))?;
 
     let out = own(io::stdout().as_fd(), "stdout")?;
-    match (Node { plugin, out, clock: options.clock, next_tick: Instant::now() })
-        .serve(&inbox, &spares)
-    {
+    let mut node = Node { plugin, out, clock: options.clock, next_tick: Instant::now(), fleet };
+    match node.serve(&inbox, &spares).and_then(|()| node.leave()) {
         Ok(()) | Err(Stop::ReaderGone) => Ok(Exit::Ok),
         Err(Stop::Failed(failure)) => Err(failure),
     }
+}
+
+fn take_part(
+    join: &Join,
+    options: &NodeOptions,
+    events: SyncSender<Event>,
+) -> Result<Fleet, Failure> {
+    let name = options.name();
+    let deliver = move |policy| events.send(Event::Policy(policy)).is_ok();
+    let member = Member::join(&join.access, &join.api, &name, deliver)
+        .map_err(|why| Failure::new(Exit::Data, format!("cannot take part in the fleet: {why}")))?;
+    info!("node {name} takes part in the fleet of `{}`", join.api);
+    Ok(Fleet::new(member))
 }
 
 fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
@@ -170,7 +200,7 @@ fn start(options: &NodeOptions, module: Module) -> Result<Plugin, Failure> {
     };
     let document = InitDocument {
         clock: options.clock,
-        node: options.node_id.clone().unwrap_or_else(host_name),
+        node: options.name(),
         epoch,
         policy: policy.as_ref().map(|policy| policy.value().clone()),
     };
@@ -254,6 +284,7 @@ struct Node {
     out: File,
     clock: Clock,
     next_tick: Instant,
+    fleet: Option<Fleet>,
 }
 
 impl Node {
@@ -277,6 +308,11 @@ impl Node {
                     let _ = spares.send(block);
                 }
                 Ok(Event::Reload(module)) => self.reload(module),
+                Ok(Event::Policy(policy)) => {
+                    if let Some(fleet) = &mut self.fleet {
+                        fleet.adopt(&policy, &mut self.plugin, self.clock.now_ms())?;
+                    }
+                }
                 Ok(Event::End) => return self.tick(),
                 Ok(Event::ReadFailed(error)) => {
                     let failure = Failure::new(Exit::Io, format!("cannot read stdin: {error}"));
@@ -289,6 +325,16 @@ impl Node {
             if self.clock == Clock::Virtual || Instant::now() >= self.next_tick {
                 self.tick()?;
             }
+            if let Some(fleet) = &mut self.fleet {
+                fleet.report_if_due(&mut self.plugin)?;
+            }
+        }
+    }
+
+    fn leave(&mut self) -> Result<(), Stop> {
+        match self.fleet.take() {
+            Some(fleet) => Ok(fleet.leave(&mut self.plugin)?),
+            None => Ok(()),
         }
     }
 

@@ -17,6 +17,7 @@ mod controller;
 pub(crate) mod data;
 mod decider;
 mod engine;
+pub(crate) mod fleet;
 mod http;
 mod job;
 mod listen;
@@ -53,7 +54,7 @@ use job::{Desk, JOBS_MAX, Work};
 use listen::tls::{Tls, TlsError};
 use shared::Shared;
 use store::sqlite::Sqlite;
-use store::{Lead, StoreError};
+use store::{Lead, Store, StoreError};
 
 /// How long answers that are under way may take when the server ends.
 const GRACE: Duration = Duration::from_secs(2);
@@ -67,6 +68,8 @@ pub(crate) struct ServeOptions {
     pub(crate) data: PathBuf,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// The fleet whose store is used in the place of the data directory's.
+    pub(crate) fleet: Option<FleetOptions>,
     /// The token file.
     pub(crate) tokens: Option<PathBuf>,
     /// The certificate's file and its key's.
@@ -79,6 +82,17 @@ pub(crate) struct ServeOptions {
     pub(crate) start_rollout: bool,
     /// The engine's limits.
     pub(crate) plugin: PluginOptions,
+}
+
+/// A store on NATS.
+#[derive(Debug)]
+pub(crate) struct FleetOptions {
+    /// Its servers.
+    pub(crate) access: fleet::Access,
+    /// The API, when no plan tells.
+    pub(crate) api: Option<String>,
+    /// Where others reach this process; `None` for the address it listens on.
+    pub(crate) advertise: Option<String>,
 }
 
 /// Serves until it is told to stop.
@@ -102,14 +116,26 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
     };
     // Before the store is touched: a second start on one address must not begin anything.
     let listener = bind(options.listen)?;
-    let store = Sqlite::open(&options.data).map_err(|error| store_failure(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+        .map_err(|error| internal("cannot start the runtime", &error))?;
+    let store: Box<dyn Store> = match &options.fleet {
+        None => Box::new(Sqlite::open(&options.data).map_err(|error| store_failure(&error))?),
+        Some(fleet) => {
+            let advertise = advertise(fleet, &listener)?;
+            let handle = runtime.handle().clone();
+            Box::new(fleet::open(fleet, &options.data, plan.as_ref(), advertise, handle)?)
+        }
+    };
     let access = access(&options)?;
     let tls = tls(&options)?;
     let shared = Shared::new();
     let decider = Decider::start(candidate.module.clone(), options.plugin.clone(), shared.policy())
         .map_err(|error| internal("cannot start a thread", &error))?;
     let setup = Setup {
-        store: Box::new(store),
+        store,
         candidate,
         candidate_is_given: options.module.is_some(),
         plugin: options.plugin.clone(),
@@ -128,16 +154,13 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
         .name("controller".into())
         .spawn(move || controller.run(&inbox))
         .map_err(|error| internal("cannot start a thread", &error))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(2)
-        .build()
-        .map_err(|error| internal("cannot start the runtime", &error))?;
     let limits = Limits::new(options.rate);
     let app = App::new(desk.clone(), shared, access, decider, Arc::clone(&limits));
     let ended = runtime.block_on(listen(listener, desk, app, tls, limits));
+    // First: a fleet's store gives the lead back, and needs the runtime for it.
+    let controller = thread.join();
     runtime.shutdown_timeout(GRACE);
-    if thread.join().is_err() {
+    if controller.is_err() {
         return Err(Failure::new(Exit::Internal, "the controller's thread panicked"));
     }
     ended
@@ -157,6 +180,23 @@ fn bind(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {
     listen().map_err(|error: std::io::Error| {
         Failure::new(Exit::Io, format!("cannot listen on {address}: {error}"))
     })
+}
+
+/// What others are told, when they ask who leads.
+fn advertise(fleet: &FleetOptions, listener: &std::net::TcpListener) -> Result<String, Failure> {
+    if let Some(address) = &fleet.advertise {
+        return Ok(address.trim_end_matches('/').to_owned());
+    }
+    let address = listener.local_addr().map_err(|error| internal("no address", &error))?;
+    if address.ip().is_unspecified() {
+        let text = format!(
+            "others cannot be sent to {address}: say where this server is reached with \
+             --advertise http://HOST:{}",
+            address.port()
+        );
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    Ok(format!("http://{address}"))
 }
 
 async fn listen(

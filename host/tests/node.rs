@@ -244,6 +244,37 @@ fn the_seed_is_said_and_taken() {
     assert_ne!(seeds[0], seeds[1], "a drawn seed is never the same");
 }
 
+/// Whoever mistypes a fleet's address is told what is wrong with it, never its password.
+#[test]
+fn a_fleet_that_cannot_be_joined_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let creds = dir.path().join("eu-1.creds");
+    fs::write(&creds, "secret without a user").unwrap();
+    let creds = creds.to_str().unwrap();
+    let fleet = ["--api", "users", "--join", "nats://127.0.0.1:4222"];
+    let join = |address: &'static str| ["--api", "users", "--join", address];
+    for (arguments, code, message) in [
+        (&join("http://h")[..], 64, "--join: it does not begin with `nats://` or `tls://`"),
+        (&join("nats://eu-1:secret@h:99999"), 64, "`h:99999` is no `HOST:PORT`"),
+        (&join("nats://eu-1:secret@h?replica=1"), 64, "`replica=1` is no option of it"),
+        (&["--join", "nats://h"], 64, "--api"),
+        (&["--api", "users"], 64, "--join"),
+        (&[&fleet[..], &["--clock", "virtual"]].concat(), 64, "goes with --clock wall"),
+        (&[&fleet[..], &["--store-creds", creds]].concat(), 65, "neither one line `USER:PASSWORD`"),
+        (
+            &[&fleet[..], &["--store-creds", "/nonexistent"]].concat(),
+            74,
+            "cannot read /nonexistent",
+        ),
+        (&[&fleet[..], &["--store-ca", "/nonexistent"]].concat(), 74, "there is no such file"),
+    ] {
+        let output = run(crossfade(&[&["node"], arguments].concat()), b"");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(message) && !said.contains("secret"), "{arguments:?}: {said}");
+    }
+}
+
 /// Each wrong start has its exit code, and one line that says why.
 #[test]
 fn a_start_that_cannot_be_says_why() {

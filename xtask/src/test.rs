@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{conformance, test_edge, test_serve, test_web, wasm_target};
+use crate::{conformance, test_edge, test_fleet, test_serve, test_web, wasm_target};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,7 +29,7 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 10] = [
+const STAGES: [Stage; 11] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
@@ -38,6 +38,7 @@ const STAGES: [Stage; 10] = [
     Stage { name: "web", about: "the façade and the vectors in Node", run: web },
     Stage { name: "edge", about: "the filter in Envoy, the Worker in workerd", run: edge },
     Stage { name: "serve", about: "the control plane, asked by other people's tools", run: serve },
+    Stage { name: "fleet", about: "the store of a fleet, on NATS servers", run: fleet },
     Stage {
         name: "conformance",
         about: "every build of the engine gives the same bytes",
@@ -88,6 +89,8 @@ fn format() -> Result<(), TaskError> {
 fn lints() -> Result<(), TaskError> {
     Run::cargo(&["clippy", "--all-targets", "--", "-D", "warnings"]).show()?;
     Run::cargo(&["clippy", "--all-targets", "--package=xtask", "--", "-D", "warnings"]).show()?;
+    let fleet = ["clippy", "--lib", "--tests", "--package=crossfade", "--features=test-nats"];
+    Run::cargo(&[fleet.as_slice(), &["--", "-D", "warnings"]].concat()).show()?;
     let edge = ["--package=crossfade-envoy", "--package=crossfade-edge-tests"];
     let args = [&["clippy", "--all-targets"], edge.as_slice(), &["--", "-D", "warnings"]].concat();
     Run::cargo(&args).show()?;
@@ -131,6 +134,10 @@ fn edge() -> Result<(), TaskError> {
 
 fn serve() -> Result<(), TaskError> {
     test_serve::run(&test_serve::Args {})
+}
+
+fn fleet() -> Result<(), TaskError> {
+    test_fleet::run(&test_fleet::Args {})
 }
 
 fn conformance() -> Result<(), TaskError> {

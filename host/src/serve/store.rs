@@ -6,9 +6,10 @@
 //! loaded again. Beside the calls stand the same facts in a form that people can read:
 //! policies, events, and who did what and why.
 //!
-//! [`Store`] has two implementations: [`sqlite`](self::sqlite) on one machine, NATS
-//! JetStream for a fleet.
+//! [`Store`] has two implementations: [`sqlite`] on one machine, [`nats`]
+//! for a fleet.
 
+pub(crate) mod nats;
 pub(crate) mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;

@@ -19,33 +19,33 @@ pub(crate) fn play<S: Store + Debug>(mut open: impl FnMut(&str) -> S) {
     a_large_checkpoint_comes_back_as_it_was(|| open("large"));
 }
 
-fn calls(lines: &str) -> Calls {
+pub(crate) fn calls(lines: &str) -> Calls {
     let mut calls = Calls::default();
     calls.push(Call::Handle { lines: lines.as_bytes(), now_ms: 5 });
     calls.push(Call::Tick { now_ms: 6 });
     calls
 }
 
-fn policy(revision: u64) -> PolicyRow {
+pub(crate) fn policy(revision: u64) -> PolicyRow {
     let (who, why) = ("alice".to_owned(), "more memory".to_owned());
     PolicyRow { revision, at_ms: 10 * revision, who, why, document: json!({ "api": "é" }) }
 }
 
-fn event(id: u64) -> EventRow {
+pub(crate) fn event(id: u64) -> EventRow {
     let body = RawValue::from_string(format!(r#"{{"type":"event","n":{id}}}"#)).unwrap();
     EventRow { id, at_ms: id, body }
 }
 
-fn act(id: u64) -> AuditRow {
+pub(crate) fn act(id: u64) -> AuditRow {
     let (who, what) = ("bob".to_owned(), "pause".to_owned());
     AuditRow { id, at_ms: id, who, what, why: "lunch\n\"quoted\"".to_owned(), revision: 1 }
 }
 
-fn commit(at_ms: u64, lines: &str) -> Commit {
+pub(crate) fn commit(at_ms: u64, lines: &str) -> Commit {
     Commit { at_ms, calls: calls(lines), ..Commit::default() }
 }
 
-fn state(bytes: usize) -> Checkpoint {
+pub(crate) fn state(bytes: usize) -> Checkpoint {
     let snapshot = (0..bytes).map(|place| (place * 31 % 251) as u8).collect();
     Checkpoint { snapshot, engine: "e5".to_owned(), module: Some(vec![0, 1]), at_ms: 7 }
 }

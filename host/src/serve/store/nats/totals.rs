@@ -1,0 +1,160 @@
+//! Totals of nodes, by way of a stream.
+//!
+//! One message is one line, under a subject that names the node and its epoch. A user's
+//! permissions are on subjects, so a line that names another node than its subject does
+//! is not taken. Of each node and epoch the stream keeps the newest line alone.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use super::names::Names;
+
+/// Lines held ready for the controller. Beyond, the stream itself keeps them.
+const READY: usize = 4096;
+
+/// Lines under way at once when totals are handed on.
+const WINDOW: usize = 256;
+
+/// How long to wait before reading is begun again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What a line says about whose it is.
+#[derive(Deserialize)]
+struct Whose {
+    node: String,
+    epoch: String,
+}
+
+/// The subject that a line belongs under; `None` if it names no node or no epoch.
+pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
+    let Whose { node, epoch } = serde_json::from_slice(line).ok()?;
+    Some(names.totals_of(&node, &epoch))
+}
+
+/// Publishes lines, and returns when the servers have all of them.
+pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> Result<(), String> {
+    let lines = totals.split(|byte| *byte == b'\n').enumerate();
+    let mut messages = Vec::new();
+    for (index, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
+        let subject = subject_of(names, line)
+            .ok_or_else(|| format!("line {} of the totals names no node and epoch", index + 1))?;
+        messages.push((subject, Bytes::copy_from_slice(line)));
+    }
+    for window in messages.chunks(WINDOW) {
+        let mut under_way = Vec::with_capacity(window.len());
+        for (subject, line) in window {
+            let message = PublishMessage::build().payload(line.clone());
+            let sent = context.send_publish(subject.clone(), message).await;
+            under_way.push(sent.map_err(|error| error.to_string())?);
+        }
+        for ack in under_way {
+            ack.await.map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the stream ahead of the controller. Dropping it ends that.
+pub(super) struct Incoming {
+    ready: mpsc::Receiver<(u64, Bytes)>,
+    /// A line that no longer fitted.
+    held: Option<(u64, Bytes)>,
+    /// Up to where lines were given.
+    position: u64,
+    task: JoinHandle<()>,
+}
+
+impl Incoming {
+    /// Begins after this position.
+    pub(super) fn begin(
+        runtime: &Handle,
+        stream: Stream,
+        names: &Names,
+        position: u64,
+    ) -> Incoming {
+        let (deliver, ready) = mpsc::channel(READY);
+        let reader = Reader { stream, names: names.clone(), position, deliver };
+        Incoming { ready, held: None, position, task: runtime.spawn(reader.run()) }
+    }
+
+    /// What has arrived, at most so many bytes of it, but one line at least if there is one.
+    pub(super) fn take(&mut self, bytes_max: usize) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        let mut bytes = 0;
+        while let Some((seq, line)) = self.held.take().or_else(|| self.ready.try_recv().ok()) {
+            if !lines.is_empty() && bytes + line.len() > bytes_max {
+                self.held = Some((seq, line));
+                break;
+            }
+            bytes += line.len();
+            self.position = seq;
+            lines.push(line.to_vec());
+        }
+        lines
+    }
+
+    /// Up to where lines were given.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Reader {
+    stream: Stream,
+    names: Names,
+    position: u64,
+    deliver: mpsc::Sender<(u64, Bytes)>,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        while !self.deliver.is_closed() {
+            if let Err(why) = self.read().await {
+                debug!("totals cannot be read just now: {why}");
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), String> {
+        let config = OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.position + 1 },
+            ..OrderedConfig::default()
+        };
+        let consumer = self.stream.create_consumer(config).await;
+        let messages = consumer.map_err(|error| error.to_string())?.messages().await;
+        let mut messages = messages.map_err(|error| error.to_string())?;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| error.to_string())?;
+            let seq = message.info().map_err(|error| error.to_string())?.stream_sequence;
+            let subject = message.subject.as_str();
+            self.position = seq;
+            if subject_of(&self.names, &message.payload).as_deref() != Some(subject) {
+                warn!("totals under {subject} name another node, or none: they are not taken");
+                continue;
+            }
+            if self.deliver.send((seq, message.payload.clone())).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
