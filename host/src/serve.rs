@@ -8,8 +8,6 @@
 //! *Does not:* decide or judge anything: the engine does. It never stands in the way of a
 //! client's request: edges decide on the last policy they have.
 
-#![expect(dead_code, reason = "its last parts come one by one")]
-
 mod access;
 mod calls;
 mod clock;
@@ -132,7 +130,8 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
     let access = access(&options)?;
     let tls = tls(&options)?;
     let shared = Shared::new();
-    let decider = Decider::start(candidate.module.clone(), options.plugin.clone(), shared.policy())
+    let module = candidate.module.clone();
+    let decider = Decider::start(module, options.plugin.clone(), shared.policy(), shared.engine())
         .map_err(|error| internal("cannot start a thread", &error))?;
     let setup = Setup {
         store,

@@ -39,6 +39,9 @@ fn an_engine_that_fails_on_trial_makes_room_for_the_one_before_and_nothing_is_lo
     let poison = json!({ "outcomes": [{ "version": "v1", "ok": true, "user_id": "poison" }] });
     assert_eq!(server.post("/v1/outcomes", &poison).status, 200, "the old engine served it");
     server.logged("takes over again");
+    let flag = json!({ "context": { "targetingKey": "user123" } });
+    let said = server.post("/ofrep/v1/evaluate/flags/users", &flag);
+    assert_eq!((said.status, &said.body["value"]), (200, &json!("v1")), "{said:?}");
     let engine = server.get("/v1/status").body["engine"].clone();
     assert_eq!((&engine["module"], &engine["on_trial"]), (&json!("built-in"), &json!(false)));
     assert_eq!(engine["calls_lost"], 0);

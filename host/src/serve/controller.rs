@@ -228,6 +228,7 @@ impl Controller {
             trial_until: None,
         };
         self.shared.begin_events(saved.last_event);
+        self.shared.use_engine(running.engine.module());
         if fresh {
             let checkpoint = running.engine.checkpoint(now_ms)?;
             self.setup.store.checkpoint(&checkpoint)?;
@@ -327,6 +328,7 @@ impl Controller {
         }
         if let Some(why) = running.engine.fell_back() {
             running.trial_until = None;
+            self.shared.use_engine(running.engine.module());
             batch.note(BY_ITSELF, "module_failed", &format!("{why}; the engine before runs again"));
         }
         let idle = running.kept_at.elapsed() < KEEP_EVERY;

@@ -23,6 +23,8 @@ const QUESTIONS_MAX: usize = 4_096;
 
 type Policies = watch::Receiver<Option<Arc<Published>>>;
 
+type Engines = watch::Receiver<Option<Module>>;
+
 /// Who asks which version serves them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Subject {
@@ -76,18 +78,12 @@ struct Question {
     reply: oneshot::Sender<Result<Decided, Undecided>>,
 }
 
-enum Asked {
-    Decide(Question),
-    /// Another module from here on.
-    Module(Module),
-}
-
 /// Asks the deciding thread, which ends with the last of these.
 #[derive(Debug, Clone)]
-pub(crate) struct Decider(SyncSender<Asked>);
+pub(crate) struct Decider(SyncSender<Question>);
 
 impl Decider {
-    /// Starts the thread.
+    /// Starts the thread. It decides with `module` until the controller runs another.
     ///
     /// # Errors
     /// There is no thread to be had.
@@ -95,9 +91,10 @@ impl Decider {
         module: Module,
         options: PluginOptions,
         policies: Policies,
+        engines: Engines,
     ) -> std::io::Result<Decider> {
         let (asked, inbox) = sync_channel(QUESTIONS_MAX);
-        let deciding = Deciding { module, before: None, options, policies, running: None };
+        let deciding = Deciding { module, before: None, options, policies, engines, running: None };
         thread::Builder::new().name("decider".into()).spawn(move || deciding.run(&inbox))?;
         Ok(Decider(asked))
     }
@@ -109,17 +106,11 @@ impl Decider {
     pub(crate) async fn decide(&self, subject: Subject) -> Result<Decided, Undecided> {
         let gone = || Undecided::Failed("the server is ending".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.0.try_send(Asked::Decide(Question { subject, reply })).map_err(|why| match why {
+        self.0.try_send(Question { subject, reply }).map_err(|why| match why {
             TrySendError::Full(_) => Undecided::Busy,
             TrySendError::Disconnected(_) => gone(),
         })?;
         answer.await.unwrap_or_else(|_| Err(gone()))
-    }
-
-    /// Has another module decide from here on. What waits is decided by the old one.
-    pub(crate) fn use_module(&self, module: Module) {
-        // It waits for a place; the thread always makes one. An error is the end.
-        let _ = self.0.send(Asked::Module(module));
     }
 }
 
@@ -129,6 +120,7 @@ struct Deciding {
     before: Option<Module>,
     options: PluginOptions,
     policies: Policies,
+    engines: Engines,
     running: Option<Running>,
 }
 
@@ -141,26 +133,30 @@ struct Running {
 }
 
 impl Deciding {
-    fn run(mut self, inbox: &Receiver<Asked>) {
-        while let Ok(asked) = inbox.recv() {
-            match asked {
-                Asked::Module(module) => {
-                    self.before = Some(std::mem::replace(&mut self.module, module));
-                    self.running = None;
-                }
-                Asked::Decide(Question { subject, reply }) => {
-                    let mut decided = self.decide(&subject);
-                    while let Err(Undecided::Failed(why)) = &decided {
-                        error!("cannot decide: {why}");
-                        self.running = None;
-                        let Some(before) = self.before.take() else { break };
-                        self.module = before;
-                        decided = self.decide(&subject);
-                    }
-                    // Whoever asked may have gone.
-                    let _ = reply.send(decided);
-                }
+    fn run(mut self, inbox: &Receiver<Question>) {
+        while let Ok(Question { subject, reply }) = inbox.recv() {
+            self.follow();
+            let mut decided = self.decide(&subject);
+            while let Err(Undecided::Failed(why)) = &decided {
+                error!("cannot decide: {why}");
+                self.running = None;
+                let Some(before) = self.before.take() else { break };
+                self.module = before;
+                decided = self.decide(&subject);
             }
+            // Whoever asked may have gone.
+            let _ = reply.send(decided);
+        }
+    }
+
+    /// Takes up the module that the controller runs, if that is another one now.
+    fn follow(&mut self) {
+        if !self.engines.has_changed().unwrap_or(false) {
+            return;
+        }
+        if let Some(module) = self.engines.borrow_and_update().clone() {
+            self.before = Some(std::mem::replace(&mut self.module, module));
+            self.running = None;
         }
     }
 
@@ -277,7 +273,8 @@ mod tests {
 
     fn decider(policies: &watch::Sender<Option<Arc<Published>>>) -> Decider {
         let module = Module::builtin().unwrap();
-        Decider::start(module, PluginOptions::default(), policies.subscribe()).unwrap()
+        let engines = watch::channel(None).1;
+        Decider::start(module, PluginOptions::default(), policies.subscribe(), engines).unwrap()
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::calls::{Call, Calls};
 use super::job::{Candidate, Refusal};
 use super::store::{Checkpoint, Saved};
+use crate::module::Module;
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
 
 /// What the engine is called among the nodes whose totals it takes in.
@@ -309,6 +310,11 @@ impl Engine {
             self.candidate = before;
         }
         Some(why)
+    }
+
+    /// The module that runs.
+    pub(crate) fn module(&self) -> &Module {
+        &self.candidate.module
     }
 
     /// The module's name, its digest, and how often it had to be replaced.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::store::{EventRow, Lead, PolicyRow};
+use crate::module::Module;
 
 /// Events kept in memory; older ones are read from the store.
 const EVENTS_MAX: usize = 1_024;
@@ -71,6 +72,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Shared {
     policy: watch::Sender<Option<Arc<Published>>>,
+    engine: watch::Sender<Option<Module>>,
     state: watch::Sender<State>,
     last_event: watch::Sender<u64>,
     events: Mutex<VecDeque<EventRow>>,
@@ -108,6 +110,7 @@ impl Shared {
     pub(crate) fn new() -> Arc<Shared> {
         Arc::new(Shared {
             policy: watch::Sender::new(None),
+            engine: watch::Sender::new(None),
             state: watch::Sender::new(State::Starting),
             last_event: watch::Sender::new(0),
             events: Mutex::new(VecDeque::new()),
@@ -129,6 +132,16 @@ impl Shared {
     /// The policy in force; changes wake whoever waits.
     pub(crate) fn policy(&self) -> watch::Receiver<Option<Arc<Published>>> {
         self.policy.subscribe()
+    }
+
+    /// Says which module runs now.
+    pub(crate) fn use_engine(&self, module: &Module) {
+        self.engine.send_replace(Some(module.clone()));
+    }
+
+    /// The module that runs, once one does; changes wake whoever waits.
+    pub(crate) fn engine(&self) -> watch::Receiver<Option<Module>> {
+        self.engine.subscribe()
     }
 
     /// Says how things stand.

@@ -94,7 +94,7 @@ impl Batch {
                 Ok(rows) => Ok(Answer::Rows(rows)),
                 Err(error) => Err(Refusal::Unavailable(error.to_string())),
             },
-            Work::Swap(candidate, note) => self.swap(running, candidate, note),
+            Work::Swap(candidate, note) => self.swap(running, candidate, note, shared),
             Work::Stop => Ok(Answer::Done),
         };
         self.answers.push((reply, answer));
@@ -182,11 +182,13 @@ impl Batch {
         running: &mut Running,
         candidate: Candidate,
         note: Note,
+        shared: &Shared,
     ) -> Result<Answer, Refusal> {
         let name = candidate.module.name().to_owned();
         let digest = candidate.digest.clone();
         let refused = |error| Refusal::Engine { code: 22, text: format!("module {name}: {error}") };
         running.engine.swap(candidate).map_err(refused)?;
+        shared.use_engine(running.engine.module());
         running.trial_until = Some(Instant::now() + TRIAL);
         let why = format!("{} (sha256 {digest})", note.why);
         self.note(&note.who, note.what, why.trim_start());

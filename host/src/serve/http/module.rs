@@ -49,15 +49,9 @@ pub(super) async fn replace(
         Ok(Err(unfit)) => return Err(Answered::new(422, unfit.to_string())),
         Err(error) => return Err(Answered::new(500, error.to_string())),
     };
-    let engine = candidate.module.clone();
     let note = Note { who: operator.name, what: "module", why: why.reason };
     match app.desk().ask(Work::Swap(candidate, note)).await {
-        Ok(Answer::Document(about)) => {
-            let decider = app.decider().clone();
-            // It may have to wait for the thread.
-            tokio::task::spawn_blocking(move || decider.use_module(engine));
-            Ok(axum::Json(about).into_response())
-        }
+        Ok(Answer::Document(about)) => Ok(axum::Json(about).into_response()),
         Ok(_) => Err(Answered::new(500, "no answer to a new module")),
         Err(refusal) => Err(refusal.into()),
     }

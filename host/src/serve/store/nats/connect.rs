@@ -75,11 +75,6 @@ impl fmt::Debug for Access {
 }
 
 impl Address {
-    /// Whether this is the address of a store on NATS at all.
-    pub(crate) fn is_one(text: &str) -> bool {
-        text.starts_with("nats://") || text.starts_with("tls://")
-    }
-
     /// Reads an address, or says what is wrong with it.
     ///
     /// # Errors
