@@ -4,7 +4,10 @@ use super::*;
 
 /// Stops everything that runs on a runtime of one worker thread, as SIGSTOP would stop a
 /// process, until it is dropped.
-struct Frozen(Option<std::sync::mpsc::Sender<()>>);
+struct Frozen(
+    #[expect(dead_code, reason = "what is frozen wakes when this is dropped")]
+    Option<std::sync::mpsc::Sender<()>>,
+);
 
 impl Frozen {
     fn freeze(runtime: &Runtime) -> Frozen {
