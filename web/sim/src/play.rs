@@ -20,7 +20,7 @@ pub use rows::{COLUMNS, ROW_MS, Row};
 use rows::Rows;
 
 /// How long a tick of a play lasts, in milliseconds.
-pub const PLAY_TICK_MS: u64 = 1_000;
+pub const PLAY_TICK_MS: u64 = 5_000;
 
 /// An engine that also decides for a bare key.
 pub trait Router: Engine {

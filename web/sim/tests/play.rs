@@ -171,7 +171,7 @@ fn an_operator_is_obeyed_at_the_moment_given() {
     let order = |at_ms, command: &str| Order { at_ms, command: command.to_owned(), full: false };
     script.commands = vec![
         order(60_000, "pause_rollout"),
-        order(61_000, "pause_rollout"),
+        order(65_000, "pause_rollout"),
         order(90_000, "abort_rollout"),
     ];
     let (mut engine, mut play) = (native(&script), Play::new(&script, Asking::Always));
@@ -184,7 +184,7 @@ fn an_operator_is_obeyed_at_the_moment_given() {
     assert_eq!(events.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), names);
     assert_eq!(
         events.iter().map(|(at, _)| *at).collect::<Vec<_>>(),
-        [0, 60_000, 61_000, 90_000, 90_000]
+        [0, 60_000, 65_000, 90_000, 90_000]
     );
     assert_eq!(play.outcome().end, PlayEnd::Aborted);
 }
