@@ -136,7 +136,7 @@ impl Simulation {
     /// time reached. The evidence is looked at in every `look_every`th row.
     #[wasm_bindgen(js_name = runTo)]
     pub fn run_to(&mut self, ms: f64, requests_max: f64, look_every: u32) -> Result<f64, JsValue> {
-        let stop_at = self.play.outcome().requests + requests_max as u64;
+        let stop_at = self.play.outcome().requests.saturating_add(requests_max as u64);
         while (self.play.now_ms() as f64) < ms && self.play.outcome().requests < stop_at {
             self.ticks = self.ticks.wrapping_add(1);
             let shown = self.ticks.is_multiple_of(look_every.max(1));

@@ -99,6 +99,7 @@ pub struct Town {
     pub(crate) on: [u32; 2],
     callers: Vec<u32>,
     sticky: bool,
+    latencies_told: bool,
     pub(crate) tick: Tick,
     /// Successes of the tick by place among the latencies, v1's and v2's.
     pub(crate) well: [Vec<u32>; 2],
@@ -124,6 +125,7 @@ impl Town {
             on: [0; 2],
             callers: Vec::new(),
             sticky,
+            latencies_told: true,
             tick: Tick::default(),
             well: Default::default(),
         }
@@ -132,6 +134,11 @@ impl Town {
     /// Time since the beginning, in milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.tick.to_ms
+    }
+
+    /// Whether it is told how long requests took, from now on.
+    pub(crate) fn tell_latencies(&mut self, told: bool) {
+        self.latencies_told = told;
     }
 
     /// The policy may decide otherwise from now on.
@@ -237,7 +244,7 @@ impl Town {
         let latency = &self.sky.latency[on as usize];
         let place = latency.draw(low);
         if is_first && self.sticky {
-            let latency_ms = latency.ms.get(place).copied();
+            let latency_ms = latency.ms.get(place).copied().filter(|_| self.latencies_told);
             self.tick.singles.push(Single { on, client, failed: false, latency_ms });
         } else {
             self.well[on as usize][place] += 1;
@@ -249,6 +256,10 @@ impl Town {
         for side in 0..2 {
             let told = &mut self.tick.successes[side];
             told.clear();
+            if !self.latencies_told {
+                told.push((None, self.well[side].iter().map(|count| u64::from(*count)).sum()));
+                continue;
+            }
             let ms = &self.sky.latency[side].ms;
             let counts = self.well[side].iter().enumerate().filter(|(_, count)| **count > 0);
             told.extend(counts.map(|(at, count)| (ms.get(at).copied(), u64::from(*count))));

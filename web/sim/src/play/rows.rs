@@ -87,7 +87,11 @@ impl Rows {
         }
         let nothing = Value::Null;
         let reply = reply.unwrap_or(&nothing);
-        let evidence = &reply["evidence"];
+        // What was found before v2 was taken back is no evidence about what comes after.
+        let is_over = ["rolled_back", "aborted", "undone", "completed"]
+            .iter()
+            .any(|phase| reply["phase"] == *phase);
+        let evidence = if is_over { &nothing } else { &reply["evidence"] };
         let failures = &evidence["failures"];
         let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
         let [v1_p50, v1_p99] = self.latency.quantiles(0);
