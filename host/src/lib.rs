@@ -30,6 +30,7 @@ mod import;
 pub mod module;
 pub mod node;
 mod output;
+mod page;
 pub mod plugin;
 pub mod policy;
 mod question;

@@ -6,7 +6,7 @@ use crossfade_core::Engine as Core;
 use crossfade_core::guest::Guest;
 use crossfade_core::protocol::abi::RouteWord;
 use crossfade_sim::{
-    Asking, COLUMNS, Engine, Play, RehearsalError, Router, START_MS, Script, ScriptError,
+    Asking, COLUMNS, Engine, Play, ROW_MS, RehearsalError, Router, START_MS, Script, ScriptError,
     init_document, scenarios,
 };
 use wasm_bindgen::prelude::*;
@@ -91,6 +91,8 @@ struct Moment {
 
 /// Moments that are kept; when there are more, every other one goes.
 const MOMENTS_MAX: usize = 40;
+/// How often the evidence is looked at on the way to another moment.
+const LOOKS: f64 = 400.0;
 /// Between the first moments.
 const MOMENT_EVERY_MS: u64 = 60_000;
 
@@ -165,7 +167,9 @@ impl Simulation {
             }
             self.play = moment.play.clone();
         }
-        self.run_to(ms, f64::MAX, 1)
+        // As many looks at the evidence as a chart shows: looking costs more than playing.
+        let rows = ((ms - self.now_ms()) / ROW_MS as f64).max(0.0);
+        self.run_to(ms, f64::MAX, ((rows / LOOKS) as u32).max(1))
     }
 
     /// Puts another script in the place of this one, which may differ only in what is

@@ -91,7 +91,8 @@ export class Clients {
     if (move === undefined || this.squares.length === 0) return;
     event.preventDefault();
     event.stopPropagation();
-    this.select(Math.min(this.squares.length - 1, Math.max(0, (this.selected < 0 ? 0 : this.selected) + (this.selected < 0 ? 0 : move))));
+    const from = this.selected < 0 && Number.isFinite(move) ? -move : this.selected;
+    this.select(Math.min(this.squares.length - 1, Math.max(0, from + move)));
   }
 
   private paint(c: CanvasRenderingContext2D, { w, h: height }: { w: number; h: number }): void {

@@ -48,14 +48,14 @@ export class Editor {
     const scenario = card("scenario", "What if…");
     const plan = card("plan", "The plan");
     const traffic = card("traffic", "The traffic");
-    const list = (name: string) => h("ul", { class: "problems", role: "alert", "aria-label": `Problems of ${name}` });
-    this.problems = { plan: list("the plan"), traffic: list("the traffic"), faults: list("the faults") };
+    this.problems = { plan: h("ul"), traffic: h("ul"), faults: h("ul") };
+    const told = (list: HTMLElement) => h("div", { class: "problems", role: "alert" }, list);
     this.faults = new Faults({ ...actions, changed: (faults, live) => this.faultsChanged(faults, live) });
-    scenario.body.append(this.presets, this.about, this.problems.faults, this.faults.root);
+    scenario.body.append(this.presets, this.about, told(this.problems.faults), this.faults.root);
     this.plan = h("div");
-    plan.body.append(this.problems.plan, this.plan);
+    plan.body.append(told(this.problems.plan), this.plan);
     this.traffic = h("div");
-    traffic.body.append(this.problems.traffic, this.traffic);
+    traffic.body.append(told(this.problems.traffic), this.traffic);
     this.roots = [scenario.root, plan.root, traffic.root];
     this.show(script);
   }

@@ -24,6 +24,8 @@ import { Verdict } from "./verdict.ts";
 const INITIAL_SPEED = 100;
 /** Charts are drawn at most so often; half as often when drawing them takes long. */
 const CHARTS_EVERY_MS = 66;
+/** A tick of the simulation. */
+const TICK_MS = 5_000;
 const CHARTS_COST_MAX_MS = 8;
 
 class Page {
@@ -65,7 +67,7 @@ class Page {
     this.editor = new Editor(this.script, {
       restart: (script, play) => this.begin(script, play, 0),
       amend: (script) => this.amend(script),
-      now: () => this.at,
+      now: () => this.moment(),
       begun: () => this.begun(),
     });
     this.worker = this.spawn();
@@ -80,7 +82,19 @@ class Page {
       h("div", { class: "verdict-row" }, this.verdict.root, this.operator.root), this.notice,
       h("div", { class: "pair" }, this.flow.root, this.clients.root),
       this.healthPlace, this.log.root);
-    const side = h("aside", { "aria-label": "Scenario" }, this.editor.roots[0]!, this.sunset.root, this.behave.root, this.editor.roots[1]!, this.editor.roots[2]!);
+    const side = h("aside", { "aria-label": "Scenario" }, this.behave.root, this.editor.roots[1]!, this.editor.roots[2]!);
+    // On a phone what can be tried stands right after the verdict, and so in the order of
+    // the keyboard, too.
+    const narrow = matchMedia("(max-width: 760px)");
+    const [scenario] = this.editor.roots as [HTMLElement];
+    const place = () => {
+      if (narrow.matches) {
+        this.notice.after(scenario);
+        this.healthPlace.before(this.sunset.root);
+      } else side.prepend(scenario, this.sunset.root);
+    };
+    narrow.addEventListener("change", place);
+    place();
     this.scrub.addEventListener("input", () => this.seek(Number(this.scrub.value)));
     this.app.replaceChildren(this.bar.root, h("div", { class: "columns" }, main, side), this.help);
   }
@@ -121,7 +135,7 @@ class Page {
     this.send({ type: "start", run: this.run + 1, script: JSON.stringify(script), at, play, speed: this.bar.speed });
   }
 
-  private begun1(run: number): void {
+  private adopt(run: number): void {
     if (!this.pending) return;
     this.run = run;
     this.script = this.pending.script;
@@ -151,13 +165,12 @@ class Page {
         void this.open();
         break;
       case "frame":
-        if (reply.frame.run > this.run) this.begun1(reply.frame.run);
+        if (reply.frame.run > this.run) this.adopt(reply.frame.run);
         if (reply.frame.run === this.run) this.take(reply.frame);
         break;
       case "refused":
-        this.pending = undefined;
+        this.refused(reply.problems.map((p) => `${p.path}: ${p.message}`).join("; "));
         this.editor.refuse(reply.problems);
-        this.say(`The change was not taken: ${reply.problems.map((p) => `${p.path}: ${p.message}`).join("; ")}. The run before goes on.`);
         break;
       case "client":
         this.clients.show(reply.place, reply.card);
@@ -169,6 +182,13 @@ class Page {
         document.documentElement.dataset.digest = `${reply.digest}@${reply.now}`;
         break;
     }
+  }
+
+  private refused(problems: string): void {
+    this.pending = undefined;
+    if (this.run > 0) return this.say(`The change was not taken: ${problems}. The run before goes on.`);
+    this.say(`The run of this link cannot be played: ${problems}. Here is the usual run instead.`);
+    this.begin(defaultScript(), false, 0);
   }
 
   private take(frame: Frame): void {
@@ -252,20 +272,27 @@ class Page {
 
   /** A command is an entry of the script: a link and the scrubber replay it. */
   private order(command: string, full?: boolean): void {
-    const commands = this.script.commands.filter((order) => order.at_ms <= this.at);
-    commands.push({ at_ms: Math.ceil(this.at / 5_000) * 5_000, command, ...(full ? { full } : {}) });
+    const commands = [...this.script.commands, { at_ms: this.moment(), command, ...(full ? { full } : {}) }];
     this.amend({ ...this.script, commands });
     if (!this.frame?.playing) this.send({ type: "step", ms: 5_000 });
   }
 
+  /** The end of the tick that is shown: the next moment at which anything can change. */
+  private moment(): number {
+    return Math.ceil(this.at / TICK_MS) * TICK_MS;
+  }
+
   /** From now on it goes otherwise: what was known of the future is forgotten. */
   private amend(script: Script): void {
-    this.script = { ...script, commands: script.commands.filter((order) => order.at_ms <= this.at + 5_000) };
-    this.send({ type: "amend", script: JSON.stringify(this.script) });
-    this.store?.truncate(this.at);
-    this.log.truncate(this.at);
+    const at = this.moment();
+    this.script = { ...script, commands: script.commands.filter((order) => order.at_ms <= at) };
+    // Frames that are under way are of another future.
+    this.run += 1;
+    this.send({ type: "amend", run: this.run, script: JSON.stringify(this.script), at });
+    this.store?.truncate(at);
+    this.log.truncate(at);
     this.health?.mark(this.log.all);
-    this.furthest = this.at;
+    this.furthest = at;
     this.behave.changed(this.script);
   }
 
@@ -285,7 +312,7 @@ class Page {
   /** The engine is gone: say so, and offer to go on from the beginning. */
   private broken(message: string, detail: string): void {
     this.notice.hidden = false;
-    const again = h("button", { type: "button", class: "quiet", onclick: () => this.revive() }, "Start again");
+    const again = h("button", { type: "button", class: "quiet", onclick: () => this.revive() }, "Load it again");
     this.notice.replaceChildren(h("p", {}, h("strong", {}, message), ` ${detail}`), again);
     document.body.dataset.state = "broken";
   }

@@ -59,8 +59,10 @@ export function themeButton(): HTMLButtonElement {
   const button = h("button", { type: "button", class: "quiet" }, icon("M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1Zm0 1.500v11a5.500 5.500 0 0 1 0-11Z"), label);
   const apply = () => {
     document.documentElement.dataset.theme = choice;
-    text(label, { auto: "Auto", light: "Light", dark: "Dark" }[choice]);
-    button.setAttribute("aria-label", `Colours: ${choice === "auto" ? "as the system" : choice}. Change`);
+    const name = { auto: "Auto", light: "Light", dark: "Dark" }[choice];
+    text(label, name);
+    button.setAttribute("aria-label", `Colours: ${name}`);
+    button.title = choice === "auto" ? "Colours: those of the system" : `Colours: ${choice}`;
     changed();
   };
   button.addEventListener("click", () => {

@@ -138,7 +138,7 @@ export type Request =
   | { type: "speed"; value: number }
   | { type: "seek"; ms: number }
   | { type: "step"; ms: number }
-  | { type: "amend"; script: string }
+  | { type: "amend"; run: number; script: string; at: number }
   | { type: "client"; place: number }
   | { type: "digest"; id: number };
 

@@ -150,7 +150,16 @@ function answer(message: Request) {
       frame(true);
       break;
     case "amend":
+      // The page saw less than was played: what it did not see is played anew.
+      if (simulation.nowMs > message.at) simulation.seek(message.at);
+      simulation.takeRows();
+      simulation.takeEvents();
       simulation.amend(message.script);
+      ({ run } = message);
+      shown = Math.min(shown, simulation.nowMs);
+      stopAt = Infinity;
+      ended = false;
+      frame(true);
       break;
     case "client":
       post({ type: "client", place: message.place, card: simulation.client(message.place) ?? null });
