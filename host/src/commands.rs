@@ -19,6 +19,7 @@ mod serve;
 mod simulate;
 mod status;
 mod sunset;
+mod simulate;
 mod ui;
 
 use clap::Subcommand;
@@ -67,6 +68,7 @@ pub(crate) enum Command {
     Audit(audit::Args),
     Nodes(nodes::Args),
     Policy(policy::Args),
+    Simulate(Box<simulate::Args>),
     Ui(ui::Args),
     Completions(completions::Args),
 }
@@ -98,6 +100,7 @@ impl Command {
             Command::Audit(args) => args.run(),
             Command::Nodes(args) => args.run(),
             Command::Policy(args) => args.run(),
+            Command::Simulate(args) => args.run(),
             Command::Ui(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
@@ -129,6 +132,7 @@ impl Command {
             | Command::Audit(_)
             | Command::Nodes(_)
             | Command::Policy(_)
+            | Command::Simulate(_)
             | Command::Ui(_)
             | Command::Completions(_) => LevelFilter::WARN,
         }

@@ -39,6 +39,7 @@ pub mod replay;
 mod runtime;
 mod serve;
 pub mod signals;
+mod simulate;
 mod tables;
 mod units;
 pub mod yaml;

@@ -31,10 +31,15 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/", get(async |headers: HeaderMap| file("index.html", &headers)))
         .route("/index.html", get(async |headers: HeaderMap| file("index.html", &headers)))
         .route("/icon.svg", get(async |headers: HeaderMap| file("icon.svg", &headers)))
-        .route("/placeholder.css", get(async |headers: HeaderMap| file("placeholder.css", &headers)))
+        .route(
+            "/placeholder.css",
+            get(async |headers: HeaderMap| file("placeholder.css", &headers)),
+        )
         .route(
             "/assets/{name}",
             get(async |Path(name): Path<String>, headers: HeaderMap| {
+                // A name may hold an encoded slash, and lead anywhere.
+                let name = if name.contains('/') { "" } else { &name };
                 file(&format!("assets/{name}"), &headers)
             }),
         )

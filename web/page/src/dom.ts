@@ -52,6 +52,18 @@ export function icon(path: string): SVGElement {
   return svg;
 }
 
+const CONTROLS = "button, input, select, textarea, summary";
+
+/** Renders anew what is in a box, and leaves the focus on the control in the same place. */
+export function keepingFocus(box: HTMLElement, render: () => void): void {
+  const controls = () => [...box.querySelectorAll<HTMLElement>(CONTROLS)];
+  const place = controls().indexOf(document.activeElement as HTMLElement);
+  render();
+  if (place < 0) return;
+  const now = controls();
+  now[Math.min(place, now.length - 1)]?.focus({ preventScroll: true });
+}
+
 /** A canvas that fills its box, sharp on every screen; `draw` is called when its size or
  *  the colours change. */
 export function canvas(box: HTMLElement, draw: () => void): { element: HTMLCanvasElement; size: () => { w: number; h: number }; context: CanvasRenderingContext2D } {

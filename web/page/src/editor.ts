@@ -2,7 +2,7 @@
 // a new run; a fault that is changed during a run is a change from now on, so that a link
 // and the scrubber replay it.
 
-import { card, h, icon, text } from "./dom.ts";
+import { card, h, icon, keepingFocus, text } from "./dom.ts";
 import { Faults } from "./faults.ts";
 import type { NamedScenario, Plan, Problem, Script, Step, Traffic } from "./types.ts";
 
@@ -83,8 +83,8 @@ export class Editor {
     this.script = script;
     this.refuse([]);
     this.faults.show(script);
-    this.showPlan();
-    this.showTraffic();
+    keepingFocus(this.plan, () => this.showPlan());
+    keepingFocus(this.traffic, () => this.showTraffic());
     this.mark();
   }
 

@@ -1,6 +1,6 @@
 // The list of faults, each a row with its size and time.
 
-import { h, icon } from "./dom.ts";
+import { h, icon, keepingFocus } from "./dom.ts";
 import { clock } from "./format.ts";
 import { SEGMENTS } from "./defaults.ts";
 import type { Fault, Script } from "./types.ts";
@@ -32,6 +32,10 @@ export class Faults {
   constructor(private actions: Actions) {}
 
   show(script: Script): void {
+    keepingFocus(this.root, () => this.render(script));
+  }
+
+  private render(script: Script): void {
     this.script = script;
     const add = h("select", { class: "add", "aria-label": "Add a fault" }, h("option", { value: "" }, "Add a fault…"), ...Object.entries(KINDS).map(([kind, { name }]) => h("option", { value: kind }, name)));
     add.addEventListener("change", () => this.add(add.value as Fault["kind"]));

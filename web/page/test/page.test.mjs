@@ -113,6 +113,10 @@ test('a link holds the whole run and its moment', async (t) => {
   await page.getByLabel('Seed').press('Tab');
   await page.getByLabel('Requests a second').fill('90');
   await page.getByLabel('Requests a second').press('Tab');
+  await until(page, () => document.querySelector('#requests .note').textContent.startsWith('90 '));
+  // A change does not take the focus away.
+  assert.equal(await page.evaluate(() => document.activeElement.closest('label').textContent.trim()), 'Clients');
+  await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press('.');
   await page.keyboard.press('.');
   await at(page, '00:02:00');
@@ -165,6 +169,7 @@ test('a plan of one\'s own is played', async (t) => {
   await until(page, () => document.querySelectorAll('.rail li').length === 5);
   await page.getByLabel('Rule').selectOption('partner/v1');
   await until(page, () => document.querySelector('#plan details textarea').value.includes('"partner"'));
+  await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press('.');
   await at(page, '00:01:00');
   const { script } = await scriptOf(page);

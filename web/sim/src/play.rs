@@ -22,6 +22,9 @@ use rows::Rows;
 /// How long a tick of a play lasts, in milliseconds.
 pub const PLAY_TICK_MS: u64 = 5_000;
 
+/// How long v1 was reported on before a play begins, in milliseconds.
+const HISTORY_MS: u64 = 3_600_000;
+
 /// An engine that also decides for a bare key.
 pub trait Router: Engine {
     /// As `crossfade_route` does.
@@ -165,7 +168,10 @@ impl Play {
     ) -> Result<(), RehearsalError<G::Error>> {
         if !self.started {
             self.started = true;
-            self.tell(b"{\"type\":\"gradual_rollout\"}\n", engine)?;
+            let mut lines = self.history(script);
+            lines.push_str("{\"type\":\"gradual_rollout\"}\n");
+            self.digest.0.update(lines.as_bytes());
+            self.tell(lines.as_bytes(), engine)?;
         }
         self.command(script, engine)?;
         let mut asked = Asked {
@@ -192,6 +198,18 @@ impl Play {
             self.rows.end(reply.as_ref(), self.town.on, self.now_ms(), shown);
         }
         Ok(())
+    }
+
+    /// A report of what v1 did before: a migration begins with an API that is in use, and
+    /// v2's latency is compared with what is known of it.
+    fn history(&self, script: &Script) -> String {
+        let outcome = |(latency_ms, count): (f64, u64)| json!({ "version": self.versions[0], "ok": true, "count": count, "latency_ms": latency_ms });
+        let cells = crate::town::before(script, HISTORY_MS).into_iter();
+        let outcomes: Vec<Value> = cells.filter(|(_, count)| *count > 0).map(outcome).collect();
+        match outcomes.is_empty() {
+            true => String::new(),
+            false => format!("{}\n", json!({ "type": "report_outcomes", "outcomes": outcomes })),
+        }
     }
 
     /// The engine's `rollout` reply: where things stand, and the numbers behind it.

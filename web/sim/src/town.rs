@@ -331,6 +331,15 @@ impl Town {
     }
 }
 
+/// What v1 served in the time before the beginning, as it is to be expected: latencies,
+/// and how many requests took as long. Empty where no latency is told.
+pub(crate) fn before(script: &Script, ms: u64) -> Vec<(f64, u64)> {
+    let traffic = &script.traffic;
+    let well = traffic.rps * ms as f64 / 1_000.0 * (1.0 - traffic.failure_percent / 100.0);
+    let cells = sky::usual(traffic.median_ms);
+    cells.into_iter().map(|(ms, part)| (ms, libm::round(well * part) as u64)).collect()
+}
+
 /// When a fault of v2's own began, if one has.
 pub(crate) fn regression_ms(script: &Script, begun: &[u64]) -> Option<u64> {
     use crate::script::Kind;

@@ -185,7 +185,7 @@ impl Quantiles {
         if count == 0 {
             return;
         }
-        let place = libm::round(libm::log(ms.max(1.0)) / libm::log(GROWTH)) as usize;
+        let place = (libm::log(ms.max(1.0)) / libm::log(GROWTH)) as usize;
         self.now[side][place.min(BUCKETS - 1)] += count;
     }
 
@@ -217,7 +217,7 @@ impl Quantiles {
                 let upto = below + f64::from(*count);
                 if *count > 0 && upto >= wanted {
                     // Between the borders of the bucket, as evenly as logarithms go.
-                    let inside = (wanted - below) / f64::from(*count) - 0.5;
+                    let inside = (wanted - below) / f64::from(*count);
                     return libm::exp((place as f64 + inside) * libm::log(GROWTH));
                 }
                 below = upto;

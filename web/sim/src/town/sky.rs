@@ -29,10 +29,19 @@ pub(super) struct Latencies {
     alias: Alias,
 }
 
+/// Latencies with this median and their probabilities; none without a median.
+///
+/// They lie between the powers of 1.1 at which the buckets of the engine's histogram
+/// begin. On these borders the last digit that is told would choose the bucket.
+pub(super) fn usual(median_ms: f64) -> Vec<(f64, f64)> {
+    let half = 1.1f64.sqrt();
+    let cells = Latency::new(median_ms / half, SIGMA).map(Latency::cells).unwrap_or_default();
+    cells.into_iter().map(|(ms, part)| (ms * half, part)).collect()
+}
+
 impl Latencies {
     fn new(median_ms: f64) -> Latencies {
-        let Ok(latency) = Latency::new(median_ms, SIGMA) else { return Latencies::default() };
-        let (ms, parts): (Vec<f64>, Vec<f64>) = latency.cells().into_iter().unzip();
+        let (ms, parts): (Vec<f64>, Vec<f64>) = usual(median_ms).into_iter().unzip();
         Latencies { ms, alias: Alias::new(&parts) }
     }
 
