@@ -68,7 +68,7 @@ export class Editor {
 
   private preset(scenario: NamedScenario): void {
     this.script = { ...this.script, faults: structuredClone(scenario.faults) as unknown as Script["faults"], commands: [] };
-    this.actions.restart(this.script, true);
+    this.restart(this.script, true);
   }
 
   private mark(): void {
@@ -96,17 +96,24 @@ export class Editor {
     }
   }
 
+  /** Until the engine has agreed, what was typed is what the next change is made to: two
+   *  numbers may be right only together. */
+  private restart(script: Script, play: boolean): void {
+    this.script = script;
+    this.actions.restart(script, play);
+  }
+
   private faultsChanged(faults: Script["faults"], live: boolean): void {
     this.script = { ...this.script, faults };
     this.mark();
     if (live) this.actions.amend(this.script);
-    else this.actions.restart(this.script, false);
+    else this.restart(this.script, false);
   }
 
   private planChanged(change: (plan: Plan) => void): void {
     const plan = structuredClone(this.script.plan);
     change(plan);
-    this.actions.restart({ ...this.script, plan, commands: [] }, false);
+    this.restart({ ...this.script, plan, commands: [] }, false);
   }
 
   private showPlan(): void {
@@ -189,7 +196,7 @@ export class Editor {
         this.refuse([{ path: "plan.rollout.steps", message: "is missing: there are no steps to play" }]);
         return;
       }
-      this.actions.restart({ ...this.script, plan, commands: [] }, false);
+      this.restart({ ...this.script, plan, commands: [] }, false);
     } catch (error) {
       this.refuse([{ path: "plan", message: `is not JSON: ${error instanceof Error ? error.message : String(error)}` }]);
     }
@@ -200,7 +207,7 @@ export class Editor {
     const change = (act: (traffic: Traffic) => void) => {
       const next = structuredClone(traffic);
       act(next);
-      this.actions.restart({ ...this.script, traffic: next, commands: [] }, false);
+      this.restart({ ...this.script, traffic: next, commands: [] }, false);
     };
     const mixes: [keyof Traffic["mix"], string][] = [["whales", "Whales"], ["bursty", "Bursty"], ["nightly", "Nightly jobs"], ["monthly", "Monthly jobs"], ["sleepers", "Sleepers"], ["arrivals", "New arrivals"]];
     const mix = h("div", { class: "fields" }, ...mixes.map(([name, label]) => number(label, traffic.mix[name], { min: 0, max: 90, step: 0.1, unit: "%" }, (n) => change((t) => { t.mix[name] = n ?? 0; }))));
@@ -210,7 +217,7 @@ export class Editor {
       number("Fail today", traffic.failure_percent, { min: 0, max: 50, step: 0.1, unit: "%" }, (n) => change((t) => { t.failure_percent = n ?? 0; })),
       number("Median latency", traffic.median_ms, { min: 0, max: 60_000, unit: "ms" }, (n) => change((t) => { t.median_ms = n ?? 0; })),
       number("Swing of the day", traffic.daily_percent, { min: 0, max: 90, unit: "%" }, (n) => change((t) => { t.daily_percent = n ?? 0; })),
-      number("Seed", seed, { min: 0, max: 4_294_967_295, step: 1 }, (n) => this.actions.restart({ ...this.script, seed: Math.max(0, Math.floor(n ?? 0)), commands: [] }, false)));
+      number("Seed", seed, { min: 0, max: 4_294_967_295, step: 1 }, (n) => this.restart({ ...this.script, seed: Math.max(0, Math.floor(n ?? 0)), commands: [] }, false)));
     const open = this.traffic.querySelector("details")?.open ?? false;
     this.traffic.replaceChildren(fields, h("details", { open }, h("summary", {}, "Who the clients are"), mix, h("p", { class: "note" }, "The rest call steadily.")));
   }

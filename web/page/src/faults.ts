@@ -54,6 +54,11 @@ export class Faults {
     return began === undefined ? undefined : began + (fault.from_ms ?? 0);
   }
 
+  private isOver(fault: Fault): boolean {
+    const begins = this.begins(fault);
+    return fault.lasts_ms !== undefined && begins !== undefined && begins + fault.lasts_ms <= this.actions.now();
+  }
+
   private add(kind: Fault["kind"]): void {
     if (!KINDS[kind]) return;
     const now = this.actions.now();
@@ -71,6 +76,8 @@ export class Faults {
     if (!fault) return faults;
     const now = this.actions.now();
     const begins = this.begins(fault);
+    // What is over stays as it was: the run up to now happened with it.
+    if (this.isOver(fault)) return faults;
     if (now > 0 && begins !== undefined && begins < now) fault.lasts_ms = now - begins;
     else faults.splice(at, 1);
     return faults;
@@ -102,12 +109,12 @@ export class Faults {
 
   private row(fault: Fault, at: number): HTMLElement {
     const kind = KINDS[fault.kind];
-    const ended = fault.lasts_ms !== undefined && (this.begins(fault) ?? Infinity) + fault.lasts_ms <= this.actions.now();
-    const size = h("input", { type: "number", value: String(fault.size), min: 0, max: kind.max, step: "any", "aria-label": `${kind.name}: how much, in ${kind.unit === "×" ? "times" : "percent"}` });
+    const ended = this.isOver(fault);
+    const size = h("input", { type: "number", disabled: ended, value: String(fault.size), min: 0, max: kind.max, step: "any", "aria-label": `${kind.name}: how much, in ${kind.unit === "×" ? "times" : "percent"}` });
     size.addEventListener("change", () => this.alter(at, (f) => { f.size = Number(size.value); }));
-    const segment = h("select", { "aria-label": "Segment" }, ...SEGMENTS.map((name) => h("option", { value: name, selected: name === fault.segment }, name)));
+    const segment = h("select", { "aria-label": "Segment", disabled: ended }, ...SEGMENTS.map((name) => h("option", { value: name, selected: name === fault.segment }, name)));
     segment.addEventListener("change", () => this.alter(at, (f) => { f.segment = segment.value; }));
-    const drop = h("button", { type: "button", class: "quiet square", "aria-label": `Remove: ${kind.name}`, onclick: () => this.changed(this.drop(at), this.actions.now() > 0) }, icon(CROSS));
+    const drop = h("button", { type: "button", class: "quiet square", "aria-label": `Remove: ${kind.name}`, disabled: ended, onclick: () => this.changed(this.drop(at), this.actions.now() > 0) }, icon(CROSS));
     return h("li", { class: ended ? "ended" : "" },
       h("span", { class: "what" }, kind.name, h("small", {}, ended ? "over" : when(fault))),
       fault.kind === "segment_broken" ? segment : null,

@@ -37,7 +37,9 @@ class Page {
   private status: Status | undefined;
   private furthest = 0;
   private at = 0;
-  private pending: { script: Script; play: boolean; at: number } | undefined;
+  /** The number of the run that was asked for last, and scripts that were asked for. */
+  private asked = 0;
+  private pending = new Map<number, Script>();
 
   private bar: Bar;
   private verdict = new Verdict();
@@ -131,15 +133,17 @@ class Page {
 
   /** Asks for a new run; the present one goes on until the engine has agreed. */
   private begin(script: Script, play: boolean, at: number): void {
-    this.pending = { script, play, at };
-    this.send({ type: "start", run: this.run + 1, script: JSON.stringify(script), at, play, speed: this.bar.speed });
+    this.asked += 1;
+    this.pending.set(this.asked, script);
+    this.send({ type: "start", run: this.asked, script: JSON.stringify(script), at, play, speed: this.bar.speed });
   }
 
   private adopt(run: number): void {
-    if (!this.pending) return;
+    const script = this.pending.get(run);
+    if (!script) return;
+    this.pending.delete(run);
     this.run = run;
-    this.script = this.pending.script;
-    this.pending = undefined;
+    this.script = script;
     this.furthest = 0;
     this.frame = undefined;
     this.store?.clear();
@@ -148,7 +152,8 @@ class Page {
     const both = names(this.script.plan);
     this.verdict.reset(this.script.plan, both);
     this.health?.reset(this.script.plan, both);
-    this.editor.show(this.script);
+    // Another change is under way already: it is shown when its turn comes.
+    if (run === this.asked) this.editor.show(this.script);
     this.behave.changed(this.script);
     this.notice.hidden = this.notice.dataset.lasting !== "yes";
     delete this.notice.dataset.lasting;
@@ -169,6 +174,7 @@ class Page {
         if (reply.frame.run === this.run) this.take(reply.frame);
         break;
       case "refused":
+        this.pending.delete(reply.run);
         this.refused(reply.problems.map((p) => `${p.path}: ${p.message}`).join("; "));
         this.editor.refuse(reply.problems);
         break;
@@ -185,7 +191,6 @@ class Page {
   }
 
   private refused(problems: string): void {
-    this.pending = undefined;
     if (this.run > 0) return this.say(`The change was not taken: ${problems}. The run before goes on.`);
     this.say(`The run of this link cannot be played: ${problems}. Here is the usual run instead.`);
     this.begin(defaultScript(), false, 0);
@@ -285,9 +290,12 @@ class Page {
   /** From now on it goes otherwise: what was known of the future is forgotten. */
   private amend(script: Script): void {
     const at = this.moment();
-    this.script = { ...script, commands: script.commands.filter((order) => order.at_ms <= at) };
+    const commands = script.commands.filter((order) => order.at_ms <= at);
+    // A plan that was typed and refused is none of this run's.
+    this.script = { ...this.script, faults: script.faults, commands };
     // Frames that are under way are of another future.
-    this.run += 1;
+    this.asked += 1;
+    this.run = this.asked;
     this.send({ type: "amend", run: this.run, script: JSON.stringify(this.script), at });
     this.store?.truncate(at);
     this.log.truncate(at);
@@ -322,6 +330,7 @@ class Page {
     this.notice.hidden = true;
     delete document.body.dataset.state;
     this.run = 0;
+    this.pending.clear();
     this.worker = this.spawn();
   }
 

@@ -106,7 +106,7 @@ test('a fault that is added during a run is there from that moment on, in links,
   await page.getByRole('button', { name: 'Remove: Both fail' }).click();
   await until(page, () => document.querySelector('.faults .ended'));
   await until(page, () => document.querySelector('.clock').textContent > '00:15:00');
-  await page.keyboard.press('Space');
+  await page.getByRole('group', { name: 'Playing' }).getByRole('button', { name: 'Pause' }).click();
   await until(page, () => document.querySelector('.reached').textContent === 'paused');
   const there = await digest(page);
   const { script } = await scriptOf(page);
