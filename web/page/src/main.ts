@@ -243,7 +243,7 @@ class Page {
   private rate(store: Store): number {
     if (store.length === 0) return this.script.traffic.rps;
     const row = store.at(this.at);
-    const seconds = Math.min(60, store.column("to_ms")[row]! / 1000);
+    const seconds = store.span(row, 60_000) / 1000;
     return (store.sum("v1_requests", row, 60_000) + store.sum("v2_requests", row, 60_000)) / Math.max(5, seconds);
   }
 

@@ -103,6 +103,14 @@ export class Store {
     return Math.min(low, this.length - 1);
   }
 
+  /** How long the rows last that `sum` adds up: a row may be longer than what is asked. */
+  span(row: number, ms: number): number {
+    const to = this.column("to_ms");
+    let at = row;
+    while (at >= 0 && (to[at] as number) > (to[row] as number) - ms) at -= 1;
+    return (to[row] as number) - (at >= 0 ? (to[at] as number) : 0);
+  }
+
   /** Sums of a column over the rows of the last `ms` before a row. */
   sum(name: string, row: number, ms: number): number {
     const to = this.column("to_ms");

@@ -176,6 +176,22 @@ fn rows_have_the_numbers_of_the_engines_own_evidence() {
     assert!(taken.event["evidence"]["failures"]["log_e_worse"].as_f64().unwrap() > 5.0);
 }
 
+/// However seldom the evidence is looked at, no request is missing from the rows.
+#[test]
+fn rows_add_up_to_everything_that_was_served() {
+    let script = faulty("bad-canary", 2);
+    for look_every in [1, 7] {
+        let (mut engine, mut play) = (native(&script), Play::new(&script, Asking::Always));
+        for tick in 1..=70 {
+            play.step(&script, &mut engine, tick % look_every == 0).unwrap();
+        }
+        let rows = play.take_rows();
+        let served: f64 = rows.chunks(COLUMNS.len()).map(|row| row[1] + row[3]).sum();
+        assert_eq!(served, play.outcome().requests as f64, "{look_every}");
+        assert_eq!(rows.len() / COLUMNS.len(), 70 / look_every as usize);
+    }
+}
+
 #[test]
 fn an_operator_is_obeyed_at_the_moment_given() {
     let mut script = script(4);

@@ -1,4 +1,4 @@
-//! Five seconds of a play as numbers, for charts.
+//! Five seconds of a play, or a few times as much, as numbers for charts.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::town::Town;
 use crate::world::Served;
 
-/// How long a row lasts, in milliseconds.
+/// How long a row lasts at least, in milliseconds.
 pub const ROW_MS: u64 = 5_000;
 
 /// What the numbers of a row are. Times are milliseconds, `NaN` is "not known". `v1` and
@@ -76,15 +76,15 @@ impl Rows {
         }
     }
 
-    /// Ends the row. Without `shown` it is only forgotten.
+    /// Ends the row; without `shown` it becomes a part of the next one that is.
     pub(super) fn end(&mut self, reply: Option<&Value>, on: [u32; 2], to_ms: u64, shown: bool) {
-        let [old, new] = std::mem::take(&mut self.served);
-        let harmed_clients = std::mem::take(&mut self.harmed_clients);
-        let reported = std::mem::take(&mut self.reported);
         self.latency.end_row();
         if !shown {
             return;
         }
+        let [old, new] = std::mem::take(&mut self.served);
+        let harmed_clients = std::mem::take(&mut self.harmed_clients);
+        let reported = std::mem::take(&mut self.reported);
         let nothing = Value::Null;
         let reply = reply.unwrap_or(&nothing);
         // What was found before v2 was taken back is no evidence about what comes after.
