@@ -1,6 +1,6 @@
 //! Builds `crossfade.wasm` so that plain `cargo run`, `cargo test` and
 //! `cargo install --path host` need no other tool, and tells `src/module.rs` where
-//! it lies (`CROSSFADE_BUILTIN`).
+//! it lies (`CROSSFADE_BUILTIN`). Chooses the page's files (`CROSSFADE_PAGE_DIR`).
 //!
 //! `CROSSFADE_MODULE_WASM=FILE` embeds a module that was built elsewhere instead.
 
@@ -22,6 +22,10 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=nested_cargo.rs");
     println!("cargo::rerun-if-env-changed={PREBUILT}");
+    if let Err(why) = page() {
+        println!("cargo::error={why}");
+        return ExitCode::FAILURE;
+    }
     match module() {
         Ok(path) => {
             println!("cargo::rustc-env=CROSSFADE_BUILTIN={}", path.display());
@@ -32,6 +36,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Which files `src/page.rs` serves: the page, where `cargo xtask page` has built it.
+fn page() -> Result<(), String> {
+    let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let built = host.join("../web/page/dist");
+    // The folder is always there: what is not cannot be watched.
+    println!("cargo::rerun-if-changed={}", built.display());
+    let folder = match built.join("index.html").is_file() {
+        true => built,
+        false => host.join("placeholder"),
+    };
+    println!("cargo::rustc-env=CROSSFADE_PAGE_DIR={}", folder.display());
+    Ok(())
 }
 
 fn module() -> Result<PathBuf, String> {

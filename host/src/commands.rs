@@ -16,8 +16,11 @@ mod policy;
 mod replay;
 mod rollout;
 mod serve;
+mod simulate;
 mod status;
 mod sunset;
+mod simulate;
+mod ui;
 
 use clap::Subcommand;
 use tracing::level_filters::LevelFilter;
@@ -65,6 +68,8 @@ pub(crate) enum Command {
     Audit(audit::Args),
     Nodes(nodes::Args),
     Policy(policy::Args),
+    Simulate(Box<simulate::Args>),
+    Ui(ui::Args),
     Completions(completions::Args),
 }
 
@@ -95,6 +100,8 @@ impl Command {
             Command::Audit(args) => args.run(),
             Command::Nodes(args) => args.run(),
             Command::Policy(args) => args.run(),
+            Command::Simulate(args) => args.run(),
+            Command::Ui(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }
@@ -125,6 +132,8 @@ impl Command {
             | Command::Audit(_)
             | Command::Nodes(_)
             | Command::Policy(_)
+            | Command::Simulate(_)
+            | Command::Ui(_)
             | Command::Completions(_) => LevelFilter::WARN,
         }
     }

@@ -26,6 +26,7 @@ use crate::module::Module;
 use crate::plugin::PluginError;
 
 use player::Player;
+pub(crate) use player::{Guest, on_all_processors};
 use search::{Found, PLAYS_PER_RUN, Search};
 use stage::Stage;
 
@@ -223,7 +224,7 @@ fn seeds(seed: u64, runs: u32) -> Vec<u64> {
 }
 
 /// A bar on standard error, or nothing when that is no terminal.
-fn bar(plays: usize) -> ProgressBar {
+pub(crate) fn bar(plays: usize) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -235,7 +236,7 @@ fn bar(plays: usize) -> ProgressBar {
     bar
 }
 
-fn read_rps(text: &str) -> Result<f64, String> {
+pub(crate) fn read_rps(text: &str) -> Result<f64, String> {
     let rps = text.parse::<f64>().ok().filter(|rps| rps.is_finite());
     match rps {
         Some(rps) if rps > 0.0 && rps <= 1e6 => Ok(rps),
@@ -244,7 +245,7 @@ fn read_rps(text: &str) -> Result<f64, String> {
     }
 }
 
-fn read_failure_ratio(text: &str) -> Result<f64, String> {
+pub(crate) fn read_failure_ratio(text: &str) -> Result<f64, String> {
     let Some(percent) = text.strip_suffix('%') else {
         return Err(match text.parse::<f64>() {
             Ok(0.0) | Err(_) => "a percentage ends in %: 0.2%".into(),
@@ -267,7 +268,7 @@ fn read_failure_ratio(text: &str) -> Result<f64, String> {
     }
 }
 
-fn read_latency(text: &str) -> Result<f64, String> {
+pub(crate) fn read_latency(text: &str) -> Result<f64, String> {
     let ms = text.parse::<f64>().ok().filter(|ms| *ms > 0.0 && *ms <= 180_000.0);
     ms.ok_or_else(|| "not milliseconds above 0, up to 180000".into())
 }

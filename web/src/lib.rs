@@ -1,12 +1,14 @@
 //! The engine as a JavaScript class, for browser pages and Node.
 //!
 //! *Does:* carry strings, bytes and objects across the border between JavaScript
-//! and the linked engine, and turn refusals into thrown errors.
+//! and the linked engine, turn refusals into thrown errors, and play scripts of the
+//! simulated world with that engine ([`simulation`]).
 //!
 //! *Does not:* decide anything, read a clock, draw randomness, or know the engine
 //! beyond its messages: what [`Engine::state`] shows was asked for like any client asks.
 
 mod border;
+pub mod simulation;
 
 use crossfade_core::Engine as Core;
 use crossfade_core::guest::{Guest, time_ms};

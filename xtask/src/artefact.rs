@@ -1,4 +1,4 @@
-//! Building one wasm module and learning where cargo put it.
+//! Building one module or program and learning where cargo put it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,23 @@ pub(crate) fn wasm(target_name: &str, args: &[&str]) -> Result<PathBuf, TaskErro
     let command = build.shown().to_owned();
     say(&format!("$ {command}"));
     among(&build.output()?, target_name).ok_or(TaskError::NoModule { command })
+}
+
+/// Runs `cargo build` with these arguments and gives the path of the program of this name.
+pub(crate) fn program(target_name: &str, args: &[&str]) -> Result<PathBuf, TaskError> {
+    let messages = ["--message-format=json-render-diagnostics"];
+    let build = Run::cargo(&[&["build"], args, messages.as_slice()].concat());
+    let command = build.shown().to_owned();
+    say(&format!("$ {command}"));
+    executable(&build.output()?, target_name).ok_or(TaskError::NoProgram { command })
+}
+
+fn executable(messages: &str, target_name: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == target_name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
 /// Copies a module to a place within the repository, and says how large it is.
@@ -52,5 +69,16 @@ mod tests {
         );
         assert_eq!(among(messages, "crossfade_web"), Some(PathBuf::from("/t/x.wasm")));
         assert_eq!(among("", "crossfade_web"), None);
+    }
+
+    #[test]
+    fn a_program_is_found_and_a_library_of_its_name_is_not() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"crossfade"},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"crossfade"},"executable":"/t/crossfade"}"#,
+        );
+        assert_eq!(executable(messages, "crossfade"), Some(PathBuf::from("/t/crossfade")));
+        assert_eq!(executable(messages, "other"), None);
     }
 }

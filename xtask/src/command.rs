@@ -42,8 +42,15 @@ pub(crate) enum TaskError {
     WrongShare { name: String, share: f64 },
     #[error("`{command}` named no .wasm file among its artefacts")]
     NoModule { command: String },
+    #[error("`{command}` named no program among its artefacts")]
+    NoProgram { command: String },
     #[error("cannot generate the JavaScript for {module}: {why}")]
     Glue { module: String, why: String },
+    #[error(
+        "no Chromium is there to test the page with: install one (on Debian \
+         chromium-headless-shell), or name it with CHROMIUM=/path/to/chromium"
+    )]
+    NoChromium { source: Option<Box<TaskError>> },
     #[error("there is no stage `{name}`; the stages are: {known}")]
     NoStage { name: String, known: String },
     #[error("stage `{stage}` failed. To run only this stage again: cargo xtask test {stage}")]

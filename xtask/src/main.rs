@@ -17,9 +17,11 @@ mod edge_tools;
 mod fleet_tools;
 mod http;
 mod operating_characteristics;
+mod page;
 mod test;
 mod test_edge;
 mod test_fleet;
+mod test_page;
 mod test_serve;
 mod test_web;
 mod wasm_target;
@@ -55,10 +57,12 @@ enum Task {
     EdgeTools(edge_tools::Args),
     FleetTools(fleet_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
+    Page(page::Args),
     Test(test::Args),
     TestEdge(test_edge::Args),
     TestServe(test_serve::Args),
     TestFleet(test_fleet::Args),
+    TestPage(test_page::Args),
     TestWeb(test_web::Args),
     Web(web::Args),
 }
@@ -73,10 +77,12 @@ fn main() -> ExitCode {
         Task::EdgeTools(args) => edge_tools::run(&args),
         Task::FleetTools(args) => fleet_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
+        Task::Page(args) => page::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
         Task::TestServe(args) => test_serve::run(&args),
         Task::TestFleet(args) => test_fleet::run(&args),
+        Task::TestPage(args) => test_page::run(&args),
         Task::TestWeb(args) => test_web::run(&args),
         Task::Web(args) => web::run(&args),
     };

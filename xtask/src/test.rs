@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{conformance, test_edge, test_fleet, test_serve, test_web, wasm_target};
+use crate::{conformance, test_edge, test_fleet, test_page, test_serve, test_web, wasm_target};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,13 +29,14 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
     Stage { name: "validity", about: "8,000 healthy rollouts of four hours", run: validity },
     Stage { name: "golden", about: "Python computes the same buckets", run: golden },
     Stage { name: "web", about: "the façade and the vectors in Node", run: web },
+    Stage { name: "page", about: "the page in Chromium", run: page },
     Stage { name: "edge", about: "the filter in Envoy, the Worker in workerd", run: edge },
     Stage { name: "serve", about: "the control plane, asked by other people's tools", run: serve },
     Stage { name: "fleet", about: "the store of a fleet, on NATS servers", run: fleet },
@@ -126,6 +127,10 @@ fn golden() -> Result<(), TaskError> {
 
 fn web() -> Result<(), TaskError> {
     test_web::run(&test_web::Args {})
+}
+
+fn page() -> Result<(), TaskError> {
+    test_page::run(&test_page::Args {})
 }
 
 fn edge() -> Result<(), TaskError> {

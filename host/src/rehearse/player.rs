@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crossfade_sim::{Engine, Rehearsal, RehearsalError, Story};
+use crossfade_protocol::abi::RouteWord;
+use crossfade_sim::{Engine, Rehearsal, RehearsalError, Router, Story};
 
 use crate::module::Module;
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
@@ -21,7 +22,8 @@ pub(super) struct Player {
 }
 
 /// A plugin as the simulated world speaks to it.
-struct Guest(Plugin);
+#[derive(Debug)]
+pub(crate) struct Guest(pub(crate) Plugin);
 
 impl Engine for Guest {
     type Error = PluginError;
@@ -34,6 +36,12 @@ impl Engine for Guest {
     fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), PluginError> {
         out.extend_from_slice(self.0.tick(now_ms)?);
         Ok(())
+    }
+}
+
+impl Router for Guest {
+    fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, PluginError> {
+        self.0.route(key, draw)
     }
 }
 
@@ -64,31 +72,46 @@ impl Player {
         seeds: &[u64],
         played: &(dyn Fn() + Sync),
     ) -> Result<Vec<Story>, RehearsalError<PluginError>> {
-        let next = AtomicUsize::new(0);
-        let stories = Mutex::new(Vec::with_capacity(seeds.len()));
-        let work = || {
-            loop {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                let Some(seed) = seeds.get(place) else { break };
-                let story = self.play(rehearsal, *seed);
-                let has_failed = story.is_err();
-                stories.lock().unwrap_or_else(PoisonError::into_inner).push((place, story));
-                if has_failed {
-                    // Nobody takes up another; plays of lower places are under way or done.
-                    next.store(seeds.len(), Ordering::Relaxed);
-                }
-                played();
-            }
-        };
-        let threads = thread::available_parallelism().map_or(1, |threads| threads.get());
-        thread::scope(|scope| {
-            for _ in 1..threads.min(THREADS_MAX).min(seeds.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        let mut stories = stories.into_inner().unwrap_or_else(PoisonError::into_inner);
-        stories.sort_by_key(|(place, _)| *place);
-        stories.into_iter().map(|(_, story)| story).collect()
+        on_all_processors(seeds.len(), |place| self.play(rehearsal, seeds[place]), played)
     }
+}
+
+/// Does so many pieces of work on all processors, and gives what comes of them in their
+/// order, whichever is done first. `done` is called after each.
+///
+/// # Errors
+/// The first failure by order.
+pub(crate) fn on_all_processors<T: Send, E: Send>(
+    count: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+    done: &(dyn Fn() + Sync),
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(count));
+    let go_on = || {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            if place >= count {
+                break;
+            }
+            let result = work(place);
+            let has_failed = result.is_err();
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+            if has_failed {
+                // Nobody takes up another; those of lower places are under way or done.
+                next.store(count, Ordering::Relaxed);
+            }
+            done();
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get());
+    thread::scope(|scope| {
+        for _ in 1..threads.min(THREADS_MAX).min(count) {
+            scope.spawn(go_on);
+        }
+        go_on();
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
 }

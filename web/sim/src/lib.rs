@@ -30,18 +30,28 @@
 mod chance;
 mod engine;
 mod fault;
+mod play;
 mod rehearsal;
 mod report;
 mod scenario;
+mod scenarios;
+mod script;
 mod spells;
+mod town;
 mod traffic;
 mod world;
 
 pub use chance::Chance;
 pub use engine::{Engine, Happened, happened};
 pub use fault::{Burst, Fault, Laid, PodBlips, Retries, Side};
+pub use play::{
+    COLUMNS, Outcome, PLAY_TICK_MS, Phase, Play, PlayEnd, ROW_MS, Router, Row, Told, init_document,
+};
 pub use rehearsal::{End, Rehearsal, RehearsalError, Step, Story, WALL_CLOCK};
 pub use report::Reporter;
 pub use scenario::{Scenario, TICK_MS};
+pub use scenarios::{Named, scenarios};
+pub use script::{Demand, Kind, Mix, Order, SEGMENTS, START_MS, Script, ScriptError, Wrong};
+pub use town::{Asking, ClientCard, Habit, Town};
 pub use traffic::{Latency, Traffic, TrafficError};
 pub use world::{Served, Tick, World};

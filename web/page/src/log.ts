@@ -1,0 +1,76 @@
+// What was decided, when and why. A click goes there.
+
+import { card, h } from "./dom.ts";
+import { clock } from "./format.ts";
+import type { Told } from "./types.ts";
+
+const SIGNS: Record<string, string> = {
+  step_started: "→", step_passed: "✓", held: "❚❚", timed_out: "◷", approval_needed: "?", frozen: "✱", paused: "❚❚", resumed: "▶",
+  promoted: "»", rollback_started: "▼", rolled_back: "▼", stepped_back: "▼", aborted: "✕", undone: "↶", completed: "■", watch_started: "◉",
+  retried: "↻", guard_tripped: "!", refused: "!",
+};
+
+const WORDS: Record<string, string> = {
+  step_started: "Step", step_passed: "Passed", held: "Held", timed_out: "Timed out", approval_needed: "Approval", frozen: "Frozen", paused: "Paused",
+  resumed: "Resumed", promoted: "Promoted", rollback_started: "Rollback", rolled_back: "Back on v1", stepped_back: "Stepped back", aborted: "Aborted",
+  undone: "Undone", completed: "Completed", watch_started: "Watching", retried: "Retried", guard_tripped: "Guard", refused: "Refused",
+};
+
+export class Log {
+  readonly root: HTMLElement;
+  private list = h("ol", { class: "log" });
+  private empty = h("p", { class: "empty" }, "Nothing was decided yet. The first step begins when you press play.");
+  private events: Told[] = [];
+
+  constructor(private seek: (ms: number) => void, private old: () => string) {
+    const { root, body } = card("decisions", "Decisions", "click one to go there");
+    this.root = root;
+    body.append(this.empty, h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Decisions, oldest first" }, this.list));
+  }
+
+  get all(): Told[] {
+    return this.events;
+  }
+
+  reset(): void {
+    this.events = [];
+    this.list.replaceChildren();
+    this.empty.hidden = false;
+  }
+
+  /** Takes up events that are not known yet; they come in order. */
+  add(events: Told[]): boolean {
+    const last = this.events.at(-1);
+    // After a step back in time the same events come again.
+    const fresh = events.filter((told) => !last || told.at_ms > last.at_ms || (told.at_ms === last.at_ms && !this.events.some((known) => known.at_ms === told.at_ms && known.event.sentence === told.event.sentence)));
+    if (fresh.length === 0) return false;
+    this.empty.hidden = true;
+    for (const told of fresh) {
+      this.events.push(told);
+      this.list.append(this.entry(told));
+    }
+    const scroll = this.list.parentElement;
+    if (scroll && !scroll.matches(":focus-within")) scroll.scrollTop = scroll.scrollHeight;
+    return true;
+  }
+
+  /** Forgets what comes after a moment: it will go otherwise now. */
+  truncate(ms: number): void {
+    const kept = this.events.filter((told) => told.at_ms <= ms);
+    this.reset();
+    this.add(kept);
+  }
+
+  /** The event before or after a moment. */
+  near(ms: number, forward: boolean): Told | undefined {
+    return forward ? this.events.find((told) => told.at_ms > ms + 500) : this.events.findLast((told) => told.at_ms < ms - 500);
+  }
+
+  private entry(told: Told): HTMLLIElement {
+    const { event, sentence } = told.event;
+    const kind = event === "rolled_back" ? `Back on ${this.old()}` : (WORDS[event] ?? event);
+    return h("li", { class: event === "rollback_started" || event === "aborted" ? "back" : "" },
+      h("button", { type: "button", onclick: () => this.seek(told.at_ms) },
+        h("time", { class: "num" }, clock(told.at_ms)), h("b", {}, h("span", { "aria-hidden": "true" }, SIGNS[event] ?? "·"), ` ${kind}`), h("span", {}, sentence)));
+  }
+}

@@ -1,0 +1,238 @@
+// What the page is to whoever uses it: keys, links, problems, colours, sizes, motion.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { axe, linkOf, open, phase, scriptOf, setSpeed, until, url } from './browser.mjs';
+
+const SIZES = [[1440, 900], [1024, 800], [390, 844]];
+const shots = process.env.PAGE_SHOTS;
+if (shots) mkdirSync(shots, { recursive: true });
+
+const at = (page, time) => until(page, (time) => document.querySelector('.clock').textContent >= time, time);
+const paused = (page) => until(page, () => document.querySelector('.reached').textContent === 'paused');
+
+/** Everything that sticks out of the window, or whose text is cut off. */
+const clipped = () => {
+  const found = [];
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > width) found.push(`the page is ${document.documentElement.scrollWidth} wide`);
+  for (const element of document.querySelectorAll('h1, h2, h3, p, button, label, dd, dt, li, th, td, input, select, small, time')) {
+    if (element.closest('.offscreen, [hidden], dialog:not([open]), details:not([open]) > :not(summary)') || element.classList.contains('offscreen') || element.classList.contains('skip')) continue;
+    const box = element.getBoundingClientRect();
+    if (box.width === 0) continue;
+    const name = `${element.tagName.toLowerCase()}.${element.className} "${element.textContent.slice(0, 40)}"`;
+    if (box.right > width + 1 || box.left < -1) found.push(`${name} sticks out: ${Math.round(box.left)} to ${Math.round(box.right)}`);
+    const inside = element.closest('.card')?.getBoundingClientRect();
+    if (inside && !element.closest('.scroll') && box.right > inside.right + 1) found.push(`${name} leaves its card`);
+    const style = getComputedStyle(element);
+    if (element.scrollWidth > element.clientWidth + 1 && style.overflowX !== 'visible' && style.display !== 'inline' && element.clientWidth > 0) found.push(`${name} is cut off`);
+  }
+  return found;
+};
+
+/** Pairs of cards and controls that cover each other. */
+const overlapping = () => {
+  const found = [];
+  const sets = [[...document.querySelectorAll('.card')], [...document.querySelectorAll('.bar > *, .operator')].filter((e) => getComputedStyle(e).position !== 'fixed')];
+  for (const set of sets) {
+    const boxes = set.map((element) => ({ element, box: element.getBoundingClientRect() })).filter(({ box }) => box.width > 0);
+    boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b) => {
+      const across = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
+      const down = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
+      if (across > 1 && down > 1) found.push(`${a.element.className} and ${b.element.className}`);
+    }));
+  }
+  return found;
+};
+
+for (const dark of [false, true]) {
+  for (const [width, height] of SIZES) {
+    test(`at ${width} px, ${dark ? 'dark' : 'light'}: accessible, nothing cut off, nothing covered`, async (t) => {
+      const page = await open(t, { width, height, dark, still: true });
+      await page.getByRole('button', { name: 'Only iOS broken' }).click();
+      await setSpeed(page, 300);
+      await phase(page, 'rolled_back');
+      await paused(page);
+      assert.deepEqual(await axe(page), []);
+      assert.deepEqual(await page.evaluate(clipped), []);
+      assert.deepEqual(await page.evaluate(overlapping), []);
+      if (shots) await page.screenshot({ path: `${shots}/${width}-${dark ? 'dark' : 'light'}.png` });
+      await page.evaluate(() => document.querySelectorAll('details').forEach((details) => { details.open = true; }));
+      assert.deepEqual(await page.evaluate(clipped), []);
+      assert.deepEqual(await axe(page), []);
+    });
+  }
+}
+
+test('everything can be done with the keyboard', async (t) => {
+  const page = await open(t, { still: true });
+  assert.equal(await page.locator('.reached').textContent(), 'paused');
+  await page.keyboard.press('.');
+  await at(page, '00:01:00');
+  await page.keyboard.press('.');
+  await at(page, '00:02:00');
+  await page.keyboard.press('Space');
+  await setSpeed(page, 300);
+  await page.locator('body').click({ position: { x: 2, y: 400 } });
+  await at(page, '00:12:00');
+  await page.keyboard.press('Space');
+  await paused(page);
+  await page.keyboard.press(',');
+  await until(page, () => document.querySelector('.clock').textContent === '00:10:00');
+  await page.keyboard.press(',');
+  await until(page, () => document.querySelector('.clock').textContent === '00:00:00');
+  await page.keyboard.press(';');
+  await until(page, () => document.querySelector('.clock').textContent === '00:10:00');
+  await page.keyboard.press('?');
+  await page.locator('dialog[open]').waitFor();
+  assert.deepEqual(await axe(page), []);
+  await page.keyboard.press('Escape');
+  await page.locator('.squares').focus();
+  await page.keyboard.press('End');
+  await until(page, () => /bucket 9,/.test(document.querySelector('#client-detail').textContent));
+  await page.keyboard.press('Home');
+  await until(page, () => /bucket \d+ /.test(document.querySelector('#client-detail').textContent));
+  await page.locator('.log button').first().focus();
+  await page.keyboard.press('Enter');
+  await until(page, () => document.querySelector('.clock').textContent === '00:00:00');
+});
+
+test('with reduced motion nothing moves until it is asked to', async (t) => {
+  const page = await open(t, { still: true });
+  await page.waitForTimeout(700);
+  assert.equal(await page.locator('.clock').textContent(), '00:00:00');
+  const moving = await page.evaluate(() => document.getAnimations().length);
+  assert.equal(moving, 0);
+});
+
+test('a link holds the whole run and its moment', async (t) => {
+  const page = await open(t, { still: true });
+  await page.getByLabel('Seed').fill('4711');
+  await page.getByLabel('Seed').press('Tab');
+  await page.getByLabel('Requests a second').fill('90');
+  await page.getByLabel('Requests a second').press('Tab');
+  await until(page, () => document.querySelector('#requests .note').textContent.startsWith('90 '));
+  // A change does not take the focus away.
+  assert.equal(await page.evaluate(() => document.activeElement.closest('label').textContent.trim()), 'Clients');
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press('.');
+  await page.keyboard.press('.');
+  await at(page, '00:02:00');
+  const shared = await scriptOf(page);
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url());
+  assert.deepEqual([shared.script.seed, shared.script.traffic.rps, shared.at], [4711, 90, 120_000]);
+  const other = await open(t, { hash: new URL(page.url()).hash });
+  await until(other, () => document.querySelector('.clock').textContent === '00:02:00');
+  assert.equal(await other.getByLabel('Seed').inputValue(), '4711');
+  assert.deepEqual(await scriptOf(other), shared);
+});
+
+test('a link that cannot be read is said, and the usual run shown', async (t) => {
+  for (const hash of ['#s=AAAA', '#s=%%%']) {
+    const page = await open(t, { hash });
+    assert.match(await page.locator('.notice').textContent(), /This link cannot be read/);
+    await until(page, () => document.querySelector('.headline').textContent.startsWith('Step 1 of 5'));
+  }
+});
+
+test('a link with a plan that is wrong names every problem', async (t) => {
+  const plan = { api: 'a', versions: { from: 'v1', to: 'v2' }, key: { header: 'x' }, rollout: { steps: [{ percentage: 120, duration_minutes: 1 }] } };
+  const page = await open(t, { hash: await linkOf({ script: { plan, traffic: { rps: 0 } } }) }).catch((error) => error);
+  assert.ok(!(page instanceof Error), String(page));
+  await until(page, () => /rollout.steps\[0\].percentage: 120 is not a percentage/.test(document.querySelector('.notice').textContent));
+  assert.match(await page.locator('.notice').textContent(), /traffic.rps: 0 is not a number/);
+});
+
+test('a wrong number is named, and the run before goes on', async (t) => {
+  const page = await open(t);
+  await at(page, '00:00:30');
+  const field = page.getByLabel('Percent of step 1');
+  await field.fill('50');
+  await field.press('Tab');
+  await until(page, () => /rollout.steps\[1\].*10 % comes after 50 %/.test(document.querySelector('#plan .problems').textContent));
+  assert.match(await page.locator('.notice').textContent(), /The run before goes on/);
+  const before = await page.locator('.clock').textContent();
+  await until(page, (before) => document.querySelector('.clock').textContent > before, before);
+  await page.locator('#plan summary').click();
+  await page.getByLabel('The plan document as JSON').fill('{');
+  await page.getByRole('button', { name: 'Use this plan' }).click();
+  await until(page, () => /is not JSON/.test(document.querySelector('#plan .problems').textContent));
+});
+
+test('a plan of one\'s own is played', async (t) => {
+  const page = await open(t, { still: true });
+  await page.getByLabel('Remove step 1').click();
+  await until(page, () => document.querySelectorAll('.rail li').length === 4);
+  await page.getByRole('button', { name: 'Add a step' }).click();
+  await until(page, () => document.querySelectorAll('.rail li').length === 5);
+  await page.getByLabel('Rule').selectOption('partner/v1');
+  await until(page, () => document.querySelector('#plan details textarea').value.includes('"partner"'));
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press('.');
+  await at(page, '00:01:00');
+  const { script } = await scriptOf(page);
+  assert.equal(script.plan.rules[0].to, 'v1');
+});
+
+test('the plan is played many times, and what to expect is told', async (t) => {
+  const plan = { api: 'a', versions: { from: 'v1', to: 'v2' }, key: { header: 'x' }, rollout: { steps: [{ percentage: 50, duration_minutes: 2 }] } };
+  const script = { plan, seed: 1, traffic: { rps: 50, clients: 400, failure_percent: 2, median_ms: 0 }, faults: [{ kind: 'v2_errors', size: 4, from_step: 1 }] };
+  const page = await open(t, { hash: await linkOf({ script, at: 0 }) });
+  await page.getByRole('button', { name: 'Play it 500 times' }).click();
+  await until(page, () => document.querySelector('#behave .findings')?.textContent.includes('250 healthy and 250 worse runs'));
+  await page.getByRole('button', { name: 'Play it 500 times' }).waitFor();
+  const sentence = await page.locator('#behave .sentence').textContent();
+  assert.match(sentence, /^Rolls back a healthy v2 in \d[\d.]* % of runs; finds the fault of this scenario in \d[\d.]* %, after \d+ (s|min) \(median\), with \d+ clients affected\.$/);
+  assert.deepEqual(await axe(page), []);
+  // A run of the many can be watched: it is this seed.
+  await page.getByRole('button', { name: 'Watch the slowest find' }).click();
+  await phase(page, 'rolled_back');
+});
+
+test('the colours can be chosen, and are kept', async (t) => {
+  const page = await open(t, { still: true });
+  const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const before = await background();
+  await page.getByRole('button', { name: /^Colours/ }).click();
+  await page.getByRole('button', { name: /^Colours/ }).click();
+  assert.notEqual(await background(), before);
+  await page.reload();
+  await page.locator('.preset').first().waitFor();
+  assert.notEqual(await background(), before);
+});
+
+test('an engine that cannot be loaded is said', async (t) => {
+  const page = await open(t, { still: true });
+  const context = page.context();
+  const other = await context.newPage();
+  await other.route('**/*.wasm', (route) => route.fulfill({ status: 200, contentType: 'application/wasm', body: 'no' }));
+  await other.goto(await url());
+  await other.locator('.notice').waitFor();
+  assert.match(await other.locator('.notice').textContent(), /The engine could not be loaded/);
+  assert.equal(await other.getByRole('button', { name: 'Load it again' }).count(), 1);
+});
+
+test('thirty simulated days leave the memory as it was', async (t) => {
+  const script = { plan: { api: 'a', versions: ['v1', 'v2'], key: { header: 'x' }, rollout: { steps: [{ percentage: 10, duration_minutes: 10_000 }, { percentage: 100, duration_minutes: 60_000 }] } }, seed: 3, traffic: { rps: 0.2, clients: 300, median_ms: 0 } };
+  const page = await open(t, { still: true, hash: await linkOf({ script, at: 0 }) });
+  const cdp = await page.context().newCDPSession(page);
+  const heap = async () => {
+    await cdp.send('HeapProfiler.collectGarbage');
+    return (await cdp.send('Runtime.getHeapUsage')).usedSize;
+  };
+  await setSpeed(page, 400);
+  const day = 86_400_000;
+  await page.locator('.scrub input').evaluate((input, to) => { input.max = String(to); }, 31 * day);
+  const go = async (days) => {
+    await page.locator('.scrub input').evaluate((input, to) => { input.max = String(31 * 86_400_000); input.value = String(to); input.dispatchEvent(new Event('input')); }, days * day);
+    await until(page, (days) => document.querySelector('.clock').textContent.startsWith(`${days} d`), days);
+  };
+  await go(10);
+  const before = await heap();
+  await go(20);
+  await go(30);
+  const after = await heap();
+  assert.ok(after < before * 1.3 + 2e6, `${before} bytes after ten days, ${after} after thirty`);
+});
