@@ -61,7 +61,10 @@ impl From<LogLevel> for LevelFilter {
 
 /// The commands by what one wants of them, in the order in which one does.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Before it runs", &["check", "explain", "replay", "gate", "import", "export"]),
+    (
+        "Before it runs",
+        &["check", "explain", "simulate", "ui", "replay", "gate", "import", "export"],
+    ),
     ("Running", &["serve", "node", "data"]),
     ("A rollout", &["status", "start", "pause", "resume", "promote", "abort", "retry", "undo"]),
     ("Its surroundings", &["policy", "clients", "sunset", "events", "audit", "nodes"]),

@@ -19,7 +19,6 @@ mod serve;
 mod simulate;
 mod status;
 mod sunset;
-mod simulate;
 mod ui;
 
 use clap::Subcommand;

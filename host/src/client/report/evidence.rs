@@ -93,9 +93,8 @@ impl Failures {
             None => format!("at least {low}"),
         };
         let ratio = times(ratio);
-        let text = format!(
-            "Altogether {new} fails {ratio} times as often ({between}; {sure} sure at any time)"
-        );
+        let text =
+            format!("Altogether {new} fails {ratio} times as often ({between}; {sure} sure)");
         page.paragraph(Line::default().and("  "), Tone::Plain, &text);
     }
 }

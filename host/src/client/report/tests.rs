@@ -138,7 +138,7 @@ fn a_step_shows_its_time_its_counts_and_what_is_missing() {
             "  ●    1 %  30 min to 4 h  10 min in, 20 min to go\n",
             "  v1                   9,920          20     0.2 %\n",
             "  v2                     100           0       0 %\n",
-            "  Altogether v2 fails 0.00 times as often (0.00 to 37.9; 99.75 % sure at any time)\n",
+            "  Altogether v2 fails 0.00 times as often (0.00 to 37.9; 99.75 % sure)\n",
             "  v2 fails more  ",
             "  v2 fails no more  ",
             "  v2 is slower  ",
