@@ -75,7 +75,7 @@ impl Drop for Serve {
 
 #[test]
 fn envoy_follows_a_rollout_and_its_counts_survive_a_control_plane_that_is_killed() {
-    let folder = folder("serve");
+    let folder = folder("serve_files");
     let plan = json!({
         "api": "users", "versions": VERSIONS, "key": { "header": "x-user-id" },
         "rollout": { "steps": [
