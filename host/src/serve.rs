@@ -22,6 +22,7 @@ mod listen;
 mod metrics;
 mod module;
 mod openapi;
+mod privacy;
 mod shared;
 mod store;
 
@@ -50,6 +51,7 @@ use http::App;
 use http::limits::Limits;
 use job::{Desk, JOBS_MAX, Work};
 use listen::tls::{Tls, TlsError};
+use privacy::Identities;
 use shared::Shared;
 use store::sqlite::Sqlite;
 use store::{Lead, Store, StoreError};
@@ -128,6 +130,10 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
         }
     };
     let access = access(&options)?;
+    let identities = Identities::load(&options.data).map_err(|error| {
+        let path = options.data.join(privacy::KEY_FILE);
+        Failure::new(Exit::Io, format!("cannot use {}: {error}", path.display()))
+    })?;
     let tls = tls(&options)?;
     let shared = Shared::new();
     let module = candidate.module.clone();
@@ -154,7 +160,7 @@ pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
         .spawn(move || controller.run(&inbox))
         .map_err(|error| internal("cannot start a thread", &error))?;
     let limits = Limits::new(options.rate);
-    let app = App::new(desk.clone(), shared, access, decider, Arc::clone(&limits));
+    let app = App::new(desk.clone(), shared, access, decider, Arc::clone(&limits), identities);
     let ended = runtime.block_on(listen(listener, desk, app, tls, limits));
     // First: a fleet's store gives the lead back, and needs the runtime for it.
     let controller = thread.join();
@@ -211,11 +217,17 @@ async fn listen(
     // Before anybody can know that it runs: without this, SIGHUP would end it.
     let hangups = signal(SignalKind::hangup()).map_err(cannot)?;
     tokio::spawn(reload(hangups, tls.clone()));
+    // Before anybody is told that it listens: from then on it may be asked to end.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     info!("listening on {scheme}://{address}");
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let server = tokio::spawn(listen::serve(listener, http::router(app), tls, limits, stopped));
-    let exit = told_to_stop().await.map_err(cannot)?;
+    let exit = tokio::select! {
+        _ = interrupt.recv() => Exit::Interrupted,
+        _ = terminate.recv() => Exit::Terminated,
+    };
     info!("ending: what is in hand is kept first");
     stop.send_replace(true);
     // The thread answers once everything is kept.
@@ -250,15 +262,6 @@ fn tls(options: &ServeOptions) -> Result<Option<Arc<Tls>>, Failure> {
         Ok(tls) => Ok(Some(Arc::new(tls))),
         Err(error @ TlsError::Read { .. }) => Err(Failure::new(Exit::Io, error)),
         Err(error) => Err(Failure::new(Exit::Data, error)),
-    }
-}
-
-async fn told_to_stop() -> std::io::Result<Exit> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok(Exit::Interrupted),
-        _ = terminate.recv() => Ok(Exit::Terminated),
     }
 }
 

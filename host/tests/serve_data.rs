@@ -118,3 +118,36 @@ fn what_cannot_be_checked_or_imported_is_named_and_nothing_is_made_of_it() {
         assert!(code == Some(74) && error.contains("nothing has been stored here"), "{error}");
     }
 }
+
+/// Every file in the directory that holds these bytes.
+fn files_with(directory: &Path, bytes: &[u8]) -> usize {
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let holds = |path: &std::path::PathBuf| {
+        let content = std::fs::read(path).unwrap();
+        content.windows(bytes.len()).any(|window| window == bytes)
+    };
+    files.filter(holds).count()
+}
+
+#[test]
+fn under_hashed_privacy_nobodys_name_is_on_the_disk() {
+    for (privacy, kept) in [("plain", true), ("hashed", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("plan.yaml");
+        std::fs::write(&file, format!("{PLAN}privacy: {privacy}\n")).unwrap();
+        let data = directory.path().join("data");
+        let server = Server::start(&data, Some(&file), &["--log-level", "trace"]);
+        let body =
+            json!({ "outcomes": [{ "version": "v2", "ok": false, "user_id": "ann-of-york" }] });
+        assert_eq!(server.post("/v1/outcomes", &body).status, 200);
+        let stats = server.get("/v1/status").body["migration"].clone();
+        assert_eq!(stats["outcomes"]["v2"]["failures"], 1);
+        server.kill();
+        assert_eq!(files_with(&data, b"ann-of-york") > 0, kept, "{privacy}: calls");
+        // An orderly end writes a checkpoint.
+        assert_eq!(Server::start(&data, None, &[]).end().code(), Some(143));
+        if !kept {
+            assert_eq!(files_with(&data, b"ann-of-york"), 0, "{privacy}: a checkpoint");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -187,11 +187,7 @@ impl Access {
     /// The file cannot be read or written.
     pub(crate) fn on_loopback(data: &Path) -> std::io::Result<Access> {
         let path = data.join(TOKEN_FILE);
-        let token = match fs::read_to_string(&path) {
-            Ok(token) => token.trim().to_owned(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => draw(&path)?,
-            Err(error) => return Err(error),
-        };
+        let token = secret(&path)?;
         let holder = Holder {
             name: "operator".to_owned(),
             roles: vec![Role::Operate],
@@ -240,8 +236,20 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// A token of 256 random bits, in a file for nobody but us.
-fn draw(path: &PathBuf) -> std::io::Result<String> {
+/// The secret in this file, drawn if it is not there.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn secret(path: &Path) -> std::io::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(secret) => Ok(secret.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => draw(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// A secret of 256 random bits, in a file for nobody but us.
+fn draw(path: &Path) -> std::io::Result<String> {
     use std::fmt::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut bytes = [0; 32];

@@ -29,6 +29,7 @@ use super::access::Access;
 use super::decider::Decider;
 use super::job::Desk;
 use super::openapi;
+use super::privacy::Identities;
 use super::shared::Shared;
 
 use limits::Limits;
@@ -47,6 +48,7 @@ struct Inner {
     access: Access,
     decider: Decider,
     limits: Arc<Limits>,
+    identities: Identities,
 }
 
 impl App {
@@ -57,8 +59,13 @@ impl App {
         access: Access,
         decider: Decider,
         limits: Arc<Limits>,
+        identities: Identities,
     ) -> App {
-        App(Arc::new(Inner { desk, shared, access, decider, limits }))
+        App(Arc::new(Inner { desk, shared, access, decider, limits, identities }))
+    }
+
+    fn identities(&self) -> &Identities {
+        &self.0.identities
     }
 
     fn limits(&self) -> &Limits {

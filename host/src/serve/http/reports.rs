@@ -111,8 +111,10 @@ pub(super) struct Outcomes {
 pub(super) async fn outcomes(
     _: AnyReporter,
     State(app): State<App>,
-    Json(body): Json<Outcomes>,
+    Json(mut body): Json<Outcomes>,
 ) -> Result<Response, Answered> {
+    let policy = app.shared().policy().borrow().clone();
+    app.identities().hide(policy.as_deref(), &mut body.outcomes);
     let work = Work::Act {
         message: json!({ "type": "report_outcomes", "outcomes": body.outcomes }),
         answer: Some("report_outcomes_ok"),
