@@ -32,6 +32,8 @@ const COLUMNS = ["to_ms", "v1_requests", "v1_failures", "v2_requests", "v2_failu
 const ROWS = 1_000;
 const NODES_SHOWN = 20;
 const NODES_EVERY_MS = 5_000;
+/** A plan that could not be read is asked for again. */
+const AGAIN_MS = 2_000;
 /** After these phases, evidence is about what has been. */
 const OVER = ["rolled_back", "aborted", "undone", "completed"];
 
@@ -50,8 +52,10 @@ export class Live {
   private learning: Promise<void> | undefined;
   private both: [string, string] = ["v1", "v2"];
   private before: Document["migration"]["outcomes"] | undefined;
-  /** The server's time at which charts begin, and when it last spoke by this clock. */
+  /** The server's time at which charts begin, its time since then, and when it told that
+   *  by this clock. */
   private base = 0;
+  private now = 0;
   private heard = NaN;
   private trouble = "";
   private entries = 0;
@@ -65,10 +69,12 @@ export class Live {
   private sunset = new Sunset();
   private pill = pill();
   private api = h("span", { class: "sub" }, "");
-  private state = h("span", { class: "state", role: "status" }, "Connecting …");
+  private state = h("span", { class: "state" }, "Connecting …");
+  /** Only what changes seldom is spoken. */
+  private spoken = h("span", { class: "offscreen", role: "status" });
   private token = h("button", { type: "button", class: "quiet", onclick: () => this.sign() }, "");
   private bar = h("header", { class: "bar" },
-    h("div", { class: "name" }, h("strong", {}, "Crossfade"), this.api), this.pill.root, this.state,
+    h("div", { class: "name" }, h("strong", {}, "Crossfade"), this.api), this.pill.root, this.state, this.spoken,
     h("div", { class: "tools" }, this.token, h("a", { class: "quiet", href: "?rehearse" }, "Rehearse"), themeButton()));
   private versions = card("versions", "Versions", "as reported by all nodes together");
   private nodes = card("nodes", "Nodes");
@@ -113,11 +119,13 @@ export class Live {
     if (!document.querySelector("dialog")) this.sign();
   }
 
-  /** How old what is shown is, where that matters. */
+  /** The server's time; without a connection how old what is shown is. A status that did
+   *  not change is not sent, and as good as new. */
   private age(): void {
-    if (!this.trouble) return;
-    const old = Number.isNaN(this.heard) ? "" : ` · as it was ${duration(performance.now() - this.heard)} ago`;
-    text(this.state, this.trouble + old);
+    const passed = performance.now() - this.heard;
+    if (this.trouble) text(this.state, this.trouble + (Number.isNaN(passed) ? "" : ` · shown as it was ${duration(passed)} ago`));
+    else if (this.base) text(this.state, `Live · ${this.time(this.now + passed)}`);
+    text(this.spoken, this.trouble || (this.base ? "Live" : ""));
   }
 
   private take(told: Document): void {
@@ -131,7 +139,8 @@ export class Live {
       return;
     }
     const now = told.now_ms - this.base;
-    text(this.state, `Live · ${this.time(now)}`);
+    this.now = now;
+    this.age();
     this.store.add(this.row(told, now));
     this.before = migration.outcomes;
     this.verdict.update(rollout, this.store.last("healthy"), this.log.all);
@@ -150,7 +159,9 @@ export class Live {
       const { document: plan } = (await response.json()) as { document: Plan };
       this.plan = { ...plan, rollout: { ...plan.rollout, steps: told.plan } };
     } catch (error) {
-      return this.lost(error instanceof Error ? error.message : String(error));
+      this.lost(error instanceof Error ? error.message : String(error));
+      setTimeout(() => this.stream.connect(), AGAIN_MS);
+      return;
     }
     const same = this.revision >= 0 && String(names(this.plan)) === String(this.both);
     this.revision = told.revision;

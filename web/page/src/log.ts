@@ -74,7 +74,7 @@ export class Log {
 
   private entry(told: Told): HTMLLIElement {
     const { event, sentence } = told.event;
-    const kind = event === "rolled_back" ? `Back on ${this.old()}` : (WORDS[event] ?? event);
+    const kind = event === "rolled_back" ? `Back on ${this.old()}` : (WORDS[event] ?? event.charAt(0).toUpperCase() + event.slice(1).replaceAll("_", " "));
     const time = (this.live?.time ?? clock)(told.at_ms);
     const parts = [h("time", { class: "num" }, time), h("b", {}, h("span", { "aria-hidden": "true" }, SIGNS[event] ?? "·"), ` ${kind}`), h("span", {}, sentence)];
     const entry = this.live ? h("div", { class: "entry" }, ...parts) : h("button", { type: "button", class: "entry", onclick: () => this.seek(told.at_ms) }, ...parts);

@@ -210,7 +210,7 @@ test('a server that is gone is said, with the age of what is shown, and found ag
   await useToken(page, server.token);
   await page.getByRole('button', { name: 'Pause' }).waitFor();
   await server.end('SIGKILL');
-  await until(page, () => /^Connection lost: .* · as it was \d+ s ago$/.test(document.querySelector('.state').textContent));
+  await until(page, () => /^Connection lost: .* · shown as it was \d+ s ago$/.test(document.querySelector('.state').textContent));
   assert.match(await page.locator('.headline').textContent(), /Step 1 of 3/);
   assert.equal(await page.locator('.operator').isVisible(), false);
   assert.deepEqual(await axe(page), []);
