@@ -86,7 +86,7 @@ function rates([old, fresh]: [string, string]): Chart {
     limits: () => [],
     range: (lines) => [0, top(lines, 1) * 1.15],
     value: (n) => (n < 100 ? n.toFixed(1) : compact(n)),
-    tick: compact,
+    tick: (n) => (n < 10 ? String(n) : compact(n)),
   };
 }
 

@@ -173,6 +173,7 @@ export class Live {
     this.health.reset(this.plan, this.both);
     this.health.mark(this.log.all);
     void this.history();
+    void this.reporting();
     this.take(told);
   }
 
