@@ -25,11 +25,32 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
                       img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// What the page is about, which it learns from a `meta` element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Rehearsals in the browser.
+    Rehearsals,
+    /// The migration that the server it comes from runs, open to whoever can reach it.
+    Migration,
+    /// The same, for who has a token: the page asks for one before anything else.
+    GuardedMigration,
+}
+
+impl About {
+    fn meta(self) -> Option<&'static str> {
+        match self {
+            About::Rehearsals => None,
+            About::Migration => Some("<meta name=\"crossfade\" content=\"live\" />"),
+            About::GuardedMigration => Some("<meta name=\"crossfade\" content=\"live token\" />"),
+        }
+    }
+}
+
 /// The page's routes, to be served alone or beside others.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(about: About) -> Router<S> {
     Router::new()
-        .route("/", get(async |headers: HeaderMap| file("index.html", &headers)))
-        .route("/index.html", get(async |headers: HeaderMap| file("index.html", &headers)))
+        .route("/", get(async move |headers: HeaderMap| index(about, &headers)))
+        .route("/index.html", get(async move |headers: HeaderMap| index(about, &headers)))
         .route("/icon.svg", get(async |headers: HeaderMap| file("icon.svg", &headers)))
         .route(
             "/placeholder.css",
@@ -50,11 +71,35 @@ pub(crate) fn is_built() -> bool {
     Files::get("icon.svg").is_some()
 }
 
+fn index(about: About, asked: &HeaderMap) -> Response {
+    let (name, found) = ("index.html", Files::get("index.html"));
+    match (found, about.meta()) {
+        (Some(mut found), Some(meta)) => {
+            let tag = tag(&found, &format!("-{about:?}"));
+            let html = String::from_utf8_lossy(&found.data);
+            let html = html.replacen("<head>", &format!("<head>\n    {meta}"), 1);
+            found.data = html.into_bytes().into();
+            answer(name, found, tag, asked)
+        }
+        (found, _) => whole(name, found, asked),
+    }
+}
+
 fn file(path: &str, asked: &HeaderMap) -> Response {
-    let Some(found) = Files::get(path) else {
-        return (StatusCode::NOT_FOUND, "there is no such file\n").into_response();
-    };
-    let tag = tag(&found);
+    whole(path, Files::get(path), asked)
+}
+
+fn whole(path: &str, found: Option<EmbeddedFile>, asked: &HeaderMap) -> Response {
+    match found {
+        Some(found) => {
+            let tag = tag(&found, "");
+            answer(path, found, tag, asked)
+        }
+        None => (StatusCode::NOT_FOUND, "there is no such file\n").into_response(),
+    }
+}
+
+fn answer(path: &str, found: EmbeddedFile, tag: String, asked: &HeaderMap) -> Response {
     // Names under `assets` change with what is in them.
     let cached = match path.starts_with("assets/") {
         true => "public, max-age=31536000, immutable",
@@ -75,11 +120,11 @@ fn file(path: &str, asked: &HeaderMap) -> Response {
     (headers, found.data).into_response()
 }
 
-/// The file's hash, shortened: an opaque tag.
-fn tag(file: &EmbeddedFile) -> String {
+/// The file's hash, shortened, and what it was made into: an opaque tag.
+fn tag(file: &EmbeddedFile, made: &str) -> String {
     let hash = file.metadata.sha256_hash();
     let hex: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    format!("\"{hex}{made}\"")
 }
 
 fn kind(path: &str) -> &'static str {

@@ -196,6 +196,30 @@ fn a_web_page_cannot_act_on_loopback() {
     }
 }
 
+/// The page's files say nothing of the migration: anybody may have them, but for a page of
+/// another name. They learn whether a token has to be asked for, and load nothing from
+/// elsewhere.
+#[test]
+fn the_page_is_for_everybody_and_what_it_shows_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    fs::write(&tokens, format!("{} {} {}\n", HOLDERS[0].0, HOLDERS[0].1, HOLDERS[0].2)).unwrap();
+    let guarded = Served::start(&["--tokens", &tokens.display().to_string()]);
+    let open = Served::start(&[]);
+    for (url, about) in [(&guarded.url, "live token"), (&open.url, "live")] {
+        let page = ask(url, "GET", "/", &[], "");
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(page.body.contains(&format!("name=\"crossfade\" content=\"{about}\"")), "{page:?}");
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let tag = page.header("etag").unwrap().to_owned();
+        let again = ask_head(url, "GET", "/index.html", &[("if-none-match", &tag)]);
+        assert_eq!(again.status, 304, "{again:?}");
+    }
+    assert_eq!(ask_head(&guarded.url, "GET", "/v1/status", &[]).status, 401);
+    assert_eq!(ask_head(&open.url, "GET", "/", &[("host", "evil.example")]).status, 403);
+}
+
 /// The description is of what is served, it is in the repository, and it is whole.
 #[test]
 fn the_description_is_the_one_in_the_documentation() {

@@ -49,7 +49,7 @@ impl Args {
             }
             // Whoever reads it may have gone; the page is served all the same.
             let _ = writeln!(io::stdout(), "http://{address}/");
-            axum::serve(listener, page::router::<()>()).await.map_err(cannot)
+            axum::serve(listener, page::router::<()>(page::About::Rehearsals)).await.map_err(cannot)
         })?;
         Ok(Exit::Ok)
     }

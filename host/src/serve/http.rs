@@ -31,6 +31,7 @@ use super::job::Desk;
 use super::openapi;
 use super::privacy::Identities;
 use super::shared::Shared;
+use crate::page::{self, About};
 
 use limits::Limits;
 use problem::Answered;
@@ -89,10 +90,14 @@ impl App {
     }
 }
 
-/// Everything that is served, and its description.
+/// Everything that is served: the API, and the page that shows it.
 pub(crate) fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
+    // The page's files are open to everybody; what it shows is asked for with its
+    // visitor's token.
+    let about = if app.access().is_open() { About::Migration } else { About::GuardedMigration };
     router
+        .merge(page::router(about))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn(problem::redirect_whole))

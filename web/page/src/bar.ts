@@ -4,7 +4,7 @@
 import { h, icon, text } from "./dom.ts";
 import { clock, compact, speed } from "./format.ts";
 import { themeButton } from "./theme.ts";
-import { STATES } from "./verdict.ts";
+import { pill } from "./verdict.ts";
 
 export interface BarActions {
   restart: () => void;
@@ -33,9 +33,7 @@ const toSlider = (value: number): number => Math.round(Math.log10(value) * 100);
 
 export class Bar {
   readonly root: HTMLElement;
-  private sign = h("span", { "aria-hidden": "true" });
-  private word = h("span");
-  private pill = h("span", { class: "pill" }, this.sign, this.word);
+  private pill = pill();
   private time = h("output", { class: "clock num", "aria-label": "Simulated time" }, "00:00:00");
   private rate = h("span", { class: "reached num" }, "");
   private playing = false;
@@ -57,7 +55,7 @@ export class Bar {
       button("Start again", ICONS.restart, actions.restart, "r"), this.playButton, button("One minute further", ICONS.step, actions.step, "."),
       h("label", { class: "speed" }, this.slider, this.asked));
     this.root = h("header", { class: "bar" },
-      h("div", { class: "name" }, h("strong", {}, "Crossfade"), h("span", { class: "sub" }, "rehearsal")), this.pill, transport,
+      h("div", { class: "name" }, h("strong", {}, "Crossfade"), h("span", { class: "sub" }, "rehearsal")), this.pill.root, transport,
       h("div", { class: "now" }, this.time, this.rate), h("div", { class: "tools" }, link, themeButton(), help, this.copied));
     this.set(initial);
     this.state("idle");
@@ -91,10 +89,7 @@ export class Bar {
   }
 
   state(phase: string): void {
-    const state = STATES[phase] ?? { sign: "○", word: phase, tone: "muted" };
-    text(this.sign, state.sign);
-    text(this.word, state.word);
-    this.pill.dataset.tone = state.tone;
+    this.pill.state(phase);
     this.root.dataset.phase = phase;
   }
 

@@ -4,9 +4,10 @@
 import uPlot from "uplot";
 
 import { card, h, text } from "./dom.ts";
-import { clock, latency, percent, times } from "./format.ts";
+import { clock, compact, latency, percent, times } from "./format.ts";
 import { colours, onColours } from "./theme.ts";
 import { places, type Store } from "./store.ts";
+import type { Live } from "./log.ts";
 import type { Plan, Told } from "./types.ts";
 
 /** More columns than this no screen shows, and drawing them costs frames. */
@@ -72,6 +73,22 @@ function top(lines: Line[], least: number): number {
 
 const RATIO: [number, number] = [1 / 8, 16];
 const clamp = (n: number) => Math.min(RATIO[1], Math.max(RATIO[0], n));
+
+/** What a running server does not tell, its requests stand in for. */
+function rates([old, fresh]: [string, string]): Chart {
+  const rate = (store: Store, rows: number[], side: "v1" | "v2") => rows.map((row) => (row === 0 ? null : store.sum(`${side}_requests`, row, MINUTE) / (store.span(row, MINUTE) / 1000)));
+  return {
+    title: "Requests a second",
+    about: "as reported in the last minute",
+    height: 112,
+    series: [{ label: old, tone: "v1" }, { label: fresh, tone: "v2" }],
+    data: (store, rows) => [rate(store, rows, "v1"), rate(store, rows, "v2")],
+    limits: () => [],
+    range: (lines) => [0, top(lines, 1) * 1.15],
+    value: (n) => (n < 100 ? n.toFixed(1) : compact(n)),
+    tick: (n) => (n < 10 ? String(n) : compact(n)),
+  };
+}
 
 function charts([old, fresh]: [string, string]): Chart[] {
   return [
@@ -169,8 +186,8 @@ export class Health {
   /** Milliseconds that the last drawing of all charts took. */
   cost = 0;
 
-  constructor(private store: Store, private seek: (ms: number) => void) {
-    const { root, body } = card("health", "Health", "what the gate decides by; click a moment to go there");
+  constructor(private store: Store, private seek: (ms: number) => void, private live?: Live) {
+    const { root, body } = card("health", "Health", live ? "what the gate decides by, since this page was opened" : "what the gate decides by; click a moment to go there");
     this.root = root;
     this.empty = h("p", { class: "empty" }, "The charts begin with the first requests.");
     this.body = h("div", { class: "plots" });
@@ -203,6 +220,7 @@ export class Health {
     this.body.replaceChildren();
     const ink = colours();
     const all = charts(this.names);
+    if (this.live) all.splice(-1, 1, rates(this.names));
     this.plots = all.map((chart, place) => {
       const values = chart.series.filter((s) => s.label !== "from" && s.label !== "to").map((s) => h("span", { class: `value ${s.tone}` }, s.label));
       const head = h("div", { class: "plot-head" }, h("h3", {}, chart.title), ...values, h("small", {}, chart.about));
@@ -228,13 +246,13 @@ export class Health {
       select: { show: false, left: 0, top: 0, width: 0, height: 0 },
       padding: [6, 12, last ? 0 : 4, 0],
       scales: {
-        x: { time: false, range: () => [0, Math.max(60, this.store.end / 1000)] },
+        x: { time: false, range: () => [this.live && this.store.length > 0 ? Math.max(0, this.store.column("to_ms")[0]! / 1000 - 1) : 0, Math.max(60, this.store.end / 1000)] },
         y: chart.log
           ? { distr: 3, log: 2, range: () => RATIO }
           : { range: (u) => chart.range(u.data.slice(1) as Line[], limits()) },
       },
       axes: [
-        { show: last, stroke: ink.muted, font, grid, ticks: { show: false }, size: 22, gap: 2, space: 74, incrs: [60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800], values: (_, at) => at.map((s) => clock(s * 1000).replace(/:00$/, "")) },
+        { show: last, stroke: ink.muted, font, grid, ticks: { show: false }, size: 22, gap: 2, space: 74, incrs: [60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800], values: (_, at) => at.map((s) => this.time(s * 1000).replace(/:00$/, "")) },
         {
           stroke: ink.muted, font, grid, ticks: { show: false }, size: 54, gap: 6, space: 26,
           values: (_, at) => at.map((n) => (n === null ? "" : (chart.tick ?? chart.value)(n))),
@@ -320,6 +338,7 @@ export class Health {
   }
 
   private nowMs = 0;
+  private time = (ms: number): string => (this.live?.time ?? clock)(ms);
 
   private click(u: uPlot): void {
     const at = u.cursor.left;
@@ -388,7 +407,7 @@ export class Health {
     const lines: HTMLTableRowElement[] = [];
     for (let at = last, n = 0; at >= 0 && n < 20; n += 1) {
       const [v1, v2] = (["v1", "v2"] as const).map((side) => failures(store, [at], side)[0] ?? NaN);
-      const cells = [clock(store.column("to_ms")[at]!), `${store.column("asked_percent")[at]} %`, times(store.column("ratio")[at]!), percent(store.column("worse")[at]!), percent(store.column("healthy")[at]!), percent(v1!), percent(v2!)];
+      const cells = [this.time(store.column("to_ms")[at]!), `${store.column("asked_percent")[at]} %`, times(store.column("ratio")[at]!), percent(store.column("worse")[at]!), percent(store.column("healthy")[at]!), percent(v1!), percent(v2!)];
       lines.push(h("tr", {}, ...cells.map((cell) => h("td", {}, cell))));
       const before = store.at(store.column("to_ms")[at]! - MINUTE);
       at = before < at ? before : at - 1;

@@ -1,6 +1,6 @@
 // What was decided, when and why. A click goes there.
 
-import { card, h } from "./dom.ts";
+import { card, h, text } from "./dom.ts";
 import { clock } from "./format.ts";
 import type { Told } from "./types.ts";
 
@@ -9,6 +9,11 @@ const SIGNS: Record<string, string> = {
   promoted: "»", rollback_started: "▼", rolled_back: "▼", stepped_back: "▼", aborted: "✕", undone: "↶", completed: "■", watch_started: "◉",
   retried: "↻", guard_tripped: "!", refused: "!",
 };
+
+/** What differs where there is no going back in time. */
+export interface Live {
+  time: (ms: number) => string;
+}
 
 const WORDS: Record<string, string> = {
   step_started: "Step", step_passed: "Passed", held: "Held", timed_out: "Timed out", approval_needed: "Approval", frozen: "Frozen", paused: "Paused",
@@ -22,9 +27,10 @@ export class Log {
   private empty = h("p", { class: "empty" }, "Nothing was decided yet. The first step begins when you press play.");
   private events: Told[] = [];
 
-  constructor(private seek: (ms: number) => void, private old: () => string) {
-    const { root, body } = card("decisions", "Decisions", "click one to go there");
+  constructor(private seek: (ms: number) => void, private old: () => string, private live?: Live) {
+    const { root, body } = card("decisions", "Decisions", live ? "who did what, and why" : "click one to go there");
     this.root = root;
+    if (live) text(this.empty, "Nothing was decided yet.");
     body.append(this.empty, h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Decisions, oldest first" }, this.list));
   }
 
@@ -68,9 +74,10 @@ export class Log {
 
   private entry(told: Told): HTMLLIElement {
     const { event, sentence } = told.event;
-    const kind = event === "rolled_back" ? `Back on ${this.old()}` : (WORDS[event] ?? event);
-    return h("li", { class: event === "rollback_started" || event === "aborted" ? "back" : "" },
-      h("button", { type: "button", onclick: () => this.seek(told.at_ms) },
-        h("time", { class: "num" }, clock(told.at_ms)), h("b", {}, h("span", { "aria-hidden": "true" }, SIGNS[event] ?? "·"), ` ${kind}`), h("span", {}, sentence)));
+    const kind = event === "rolled_back" ? `Back on ${this.old()}` : (WORDS[event] ?? event.charAt(0).toUpperCase() + event.slice(1).replaceAll("_", " "));
+    const time = (this.live?.time ?? clock)(told.at_ms);
+    const parts = [h("time", { class: "num" }, time), h("b", {}, h("span", { "aria-hidden": "true" }, SIGNS[event] ?? "·"), ` ${kind}`), h("span", {}, sentence)];
+    const entry = this.live ? h("div", { class: "entry" }, ...parts) : h("button", { type: "button", class: "entry", onclick: () => this.seek(told.at_ms) }, ...parts);
+    return h("li", { class: event === "rollback_started" || event === "aborted" ? "back" : "" }, entry);
   }
 }

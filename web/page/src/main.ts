@@ -14,6 +14,7 @@ import { clock } from "./format.ts";
 import { Health } from "./health.ts";
 import { helpDialog } from "./help.ts";
 import { read, write } from "./link.ts";
+import { Live } from "./live.ts";
 import { Log } from "./log.ts";
 import { Operator } from "./operator.ts";
 import { Store } from "./store.ts";
@@ -359,4 +360,6 @@ class Page {
 }
 
 const app = document.getElementById("app");
-if (app) new Page(app);
+const about = document.querySelector<HTMLMetaElement>('meta[name="crossfade"]')?.content.split(" ") ?? [];
+if (app && about[0] === "live" && location.search !== "?rehearse") new Live(app, about[1] === "token");
+else if (app) new Page(app);

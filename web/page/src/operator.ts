@@ -3,7 +3,7 @@
 
 import { h } from "./dom.ts";
 
-type Command = { command: string; label: string; full?: boolean };
+export type Command = { command: string; label: string; full?: boolean };
 
 const PAUSE: Command = { command: "pause_rollout", label: "Pause" };
 const RESUME: Command = { command: "resume_rollout", label: "Resume" };
@@ -32,13 +32,14 @@ export class Operator {
   readonly root = h("div", { class: "operator", role: "group", "aria-label": "Rollout: what an operator can do" });
   private phase = "";
 
-  constructor(private act: (command: Command) => void) {}
+  /** `idle`: what can be done where no rollout has begun. */
+  constructor(private act: (command: Command) => void, private idle: Command[] = []) {}
 
   update(phase: string): void {
     if (phase === this.phase) return;
     this.phase = phase;
     const focused = this.root.contains(document.activeElement);
-    const buttons = (FITTING[phase] ?? []).map((command) => h("button", { type: "button", class: "quiet", onclick: () => this.act(command) }, command.label));
+    const buttons = (FITTING[phase] ?? (phase === "idle" ? this.idle : [])).map((command) => h("button", { type: "button", class: "quiet", onclick: () => this.act(command) }, command.label));
     this.root.replaceChildren(...buttons);
     if (focused) buttons[0]?.focus();
   }

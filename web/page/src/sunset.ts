@@ -47,6 +47,8 @@ function estimate(store: Store, old: string): string {
   const clients = store.column("v1_clients");
   const last = store.length - 1;
   const left = clients[last]!;
+  // Where nobody counts clients, nothing is known of them.
+  if (Number.isNaN(left)) return "";
   if (left === 0) return "All clients have left; now it has to stay quiet.";
   const from = store.at(store.end - Math.min(store.end / 2, 6 * 3_600_000));
   const before = clients[from]!;

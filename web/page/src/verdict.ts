@@ -5,7 +5,7 @@ import { duration, share } from "./format.ts";
 import type { Plan, Status, Step, Told } from "./types.ts";
 
 /** What the state is called, and its sign; never by colour alone. */
-export const STATES: Record<string, { sign: string; word: string; tone: string }> = {
+const STATES: Record<string, { sign: string; word: string; tone: string }> = {
   idle: { sign: "○", word: "Not begun", tone: "muted" },
   progressing: { sign: "●", word: "Running", tone: "v2" },
   held: { sign: "❚❚", word: "Held: evidence is missing", tone: "ink" },
@@ -20,6 +20,19 @@ export const STATES: Record<string, { sign: string; word: string; tone: string }
   aborted: { sign: "✕", word: "Aborted", tone: "back" },
   undone: { sign: "↶", word: "Undone", tone: "back" },
 };
+
+/** The state as a sign and a word. */
+export function pill(): { root: HTMLElement; state: (phase: string) => void } {
+  const [sign, word] = [h("span", { "aria-hidden": "true" }), h("span")];
+  const root = h("span", { class: "pill" }, sign, word);
+  const state = (phase: string) => {
+    const known = STATES[phase] ?? { sign: "○", word: phase, tone: "muted" };
+    text(sign, known.sign);
+    text(word, known.word);
+    root.dataset.tone = known.tone;
+  };
+  return { root, state };
+}
 
 /** An announcement at most this often. */
 const SPEAK_EVERY_MS = 5_000;

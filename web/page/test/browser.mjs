@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { after } from 'node:test';
 import { chromium } from 'playwright-core';
@@ -12,7 +12,8 @@ import { initSync, Simulation } from '../../pkg/crossfade_web.js';
 /** Long enough for a machine that has other work, too. */
 export const PATIENCE_MS = 60_000;
 
-const program = process.env.CROSSFADE;
+/** The built program. */
+export const program = process.env.CROSSFADE;
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium-headless-shell';
 
 /** The address of `crossfade ui` on a free port, which ends with the tests. */
@@ -35,11 +36,14 @@ const browser = chromium.launch({
   headless: true,
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
-const address = serve();
+let address;
 after(async () => (await browser).close());
 
+/** The browser of all tests. */
+export const launched = () => browser;
+
 /** Where the page is. */
-export const url = () => address;
+export const url = () => (address ??= serve());
 
 /** A page in a window of its own. Every error in its console, and every request to
  *  another host, fails the test that closes it. */
@@ -55,7 +59,7 @@ export async function open(t, { width = 1440, height = 900, dark = false, still 
   const wrong = [];
   page.on('console', (message) => message.type() === 'error' && wrong.push(message.text()));
   page.on('pageerror', (error) => wrong.push(String(error)));
-  const origin = new URL(await address).origin;
+  const origin = new URL(await url()).origin;
   page.on('request', (request) => {
     const from = new URL(request.url());
     if (from.protocol.startsWith('http') && from.origin !== origin) wrong.push(`asked ${from.origin}`);
@@ -64,7 +68,7 @@ export async function open(t, { width = 1440, height = 900, dark = false, still 
     await context.close();
     assert.deepEqual(wrong, [], 'errors in the console');
   });
-  await page.goto(`${await address}${path}${hash}`);
+  await page.goto(`${await url()}${path}${hash}`);
   await page.locator('.preset').first().waitFor();
   await page.locator('#health canvas').first().waitFor();
   return page;
@@ -127,3 +131,46 @@ export async function axe(page) {
     return found.violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => `${node.target} ${node.failureSummary}`).slice(0, 4).join(' | ')}`);
   });
 }
+
+const shots = process.env.PAGE_SHOTS;
+
+/** A picture to look at, where a folder for pictures is named. */
+export async function shot(page, name) {
+  if (!shots) return;
+  mkdirSync(shots, { recursive: true });
+  await page.screenshot({ path: `${shots}/${name}.png` });
+}
+
+/** Everything that sticks out of the window, or whose text is cut off. */
+export const clipped = () => {
+  const found = [];
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth > width) found.push(`the page is ${document.documentElement.scrollWidth} wide`);
+  for (const element of document.querySelectorAll('h1, h2, h3, p, button, label, dd, dt, li, th, td, input, select, small, time')) {
+    if (element.closest('.offscreen, [hidden], dialog:not([open]), details:not([open]) > :not(summary)') || element.classList.contains('offscreen') || element.classList.contains('skip')) continue;
+    const box = element.getBoundingClientRect();
+    if (box.width === 0) continue;
+    const name = `${element.tagName.toLowerCase()}.${element.className} "${element.textContent.slice(0, 40)}"`;
+    if (box.right > width + 1 || box.left < -1) found.push(`${name} sticks out: ${Math.round(box.left)} to ${Math.round(box.right)}`);
+    const inside = element.closest('.card')?.getBoundingClientRect();
+    if (inside && !element.closest('.scroll') && box.right > inside.right + 1) found.push(`${name} leaves its card`);
+    const style = getComputedStyle(element);
+    if (element.scrollWidth > element.clientWidth + 1 && style.overflowX !== 'visible' && style.display !== 'inline' && element.clientWidth > 0) found.push(`${name} is cut off`);
+  }
+  return found;
+};
+
+/** Pairs of cards and controls that cover each other. */
+export const overlapping = () => {
+  const found = [];
+  const sets = [[...document.querySelectorAll('.card')], [...document.querySelectorAll('.bar > *, .operator')].filter((e) => getComputedStyle(e).position !== 'fixed')];
+  for (const set of sets) {
+    const boxes = set.map((element) => ({ element, box: element.getBoundingClientRect() })).filter(({ box }) => box.width > 0);
+    boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b) => {
+      const across = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
+      const down = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
+      if (across > 1 && down > 1) found.push(`${a.element.className} and ${b.element.className}`);
+    }));
+  }
+  return found;
+};

@@ -1,51 +1,14 @@
 // What the page is to whoever uses it: keys, links, problems, colours, sizes, motion.
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { axe, linkOf, open, phase, scriptOf, setSpeed, until, url } from './browser.mjs';
+import { axe, clipped, linkOf, open, overlapping, phase, scriptOf, setSpeed, shot, until, url } from './browser.mjs';
 
 const SIZES = [[1440, 900], [1024, 800], [390, 844]];
-const shots = process.env.PAGE_SHOTS;
-if (shots) mkdirSync(shots, { recursive: true });
 
 const at = (page, time) => until(page, (time) => document.querySelector('.clock').textContent >= time, time);
 const paused = (page) => until(page, () => document.querySelector('.reached').textContent === 'paused');
-
-/** Everything that sticks out of the window, or whose text is cut off. */
-const clipped = () => {
-  const found = [];
-  const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth > width) found.push(`the page is ${document.documentElement.scrollWidth} wide`);
-  for (const element of document.querySelectorAll('h1, h2, h3, p, button, label, dd, dt, li, th, td, input, select, small, time')) {
-    if (element.closest('.offscreen, [hidden], dialog:not([open]), details:not([open]) > :not(summary)') || element.classList.contains('offscreen') || element.classList.contains('skip')) continue;
-    const box = element.getBoundingClientRect();
-    if (box.width === 0) continue;
-    const name = `${element.tagName.toLowerCase()}.${element.className} "${element.textContent.slice(0, 40)}"`;
-    if (box.right > width + 1 || box.left < -1) found.push(`${name} sticks out: ${Math.round(box.left)} to ${Math.round(box.right)}`);
-    const inside = element.closest('.card')?.getBoundingClientRect();
-    if (inside && !element.closest('.scroll') && box.right > inside.right + 1) found.push(`${name} leaves its card`);
-    const style = getComputedStyle(element);
-    if (element.scrollWidth > element.clientWidth + 1 && style.overflowX !== 'visible' && style.display !== 'inline' && element.clientWidth > 0) found.push(`${name} is cut off`);
-  }
-  return found;
-};
-
-/** Pairs of cards and controls that cover each other. */
-const overlapping = () => {
-  const found = [];
-  const sets = [[...document.querySelectorAll('.card')], [...document.querySelectorAll('.bar > *, .operator')].filter((e) => getComputedStyle(e).position !== 'fixed')];
-  for (const set of sets) {
-    const boxes = set.map((element) => ({ element, box: element.getBoundingClientRect() })).filter(({ box }) => box.width > 0);
-    boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b) => {
-      const across = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
-      const down = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
-      if (across > 1 && down > 1) found.push(`${a.element.className} and ${b.element.className}`);
-    }));
-  }
-  return found;
-};
 
 for (const dark of [false, true]) {
   for (const [width, height] of SIZES) {
@@ -58,7 +21,7 @@ for (const dark of [false, true]) {
       assert.deepEqual(await axe(page), []);
       assert.deepEqual(await page.evaluate(clipped), []);
       assert.deepEqual(await page.evaluate(overlapping), []);
-      if (shots) await page.screenshot({ path: `${shots}/${width}-${dark ? 'dark' : 'light'}.png` });
+      await shot(page, `${width}-${dark ? 'dark' : 'light'}`);
       await page.evaluate(() => document.querySelectorAll('details').forEach((details) => { details.open = true; }));
       assert.deepEqual(await page.evaluate(clipped), []);
       assert.deepEqual(await axe(page), []);

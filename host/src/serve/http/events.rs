@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
@@ -13,13 +13,17 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::App;
-use super::asking::{Query, Reader};
+use super::asking::{Query, Reader, bearer};
 use super::problem::Answered;
+use crate::serve::access::Role;
 use crate::serve::job::{Answer, Query as StoreQuery, Rows, Work};
 use crate::serve::store::EventRow;
 
 /// How often the status is looked at for those who want it.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Tells a page whether to offer what needs an operator.
+const ROLE: HeaderName = HeaderName::from_static("crossfade-role");
 
 /// Events that are fetched at once.
 const ROWS_MAX: usize = 256;
@@ -57,7 +61,7 @@ struct Shown {
     params(Wanted, ("last-event-id" = Option<u64>, Header, description = "The last event that was seen")),
     extensions(("x-crossfade-role" = json!("read"))),
     responses(
-        (status = 200, description = "Server-sent events, until the client goes", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Server-sent events, until the client goes", body = String, content_type = "text/event-stream", headers(("crossfade-role" = String, description = "What the token may do here: `read` or `operate`"))),
     )
 )]
 pub(super) async fn stream(
@@ -72,6 +76,10 @@ pub(super) async fn stream(
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => return Err(Answered::new(400, "last-event-id: no id of ours")),
     };
+    let role = match app.access().admit(bearer(&headers), Role::Operate) {
+        Ok(_) => "operate",
+        Err(_) => "read",
+    };
     let last = app.shared().last_event();
     let newest = *last.borrow();
     let after = resumed.or(wanted.after).unwrap_or(newest).min(newest);
@@ -82,7 +90,8 @@ pub(super) async fn stream(
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new()).into_response())
+    let stream = Sse::new(events).keep_alive(KeepAlive::new());
+    Ok(([(ROLE, role)], stream).into_response())
 }
 
 impl Follower {

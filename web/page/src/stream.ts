@@ -1,0 +1,114 @@
+// What a running server tells: its status and its events, for as long as it can be reached.
+
+/** A connection on which nothing was said for so long is none: there is a sign of life
+ *  every fifteen seconds. */
+const SILENCE_MS = 40_000;
+const AGAIN_MS = [1_000, 2_000, 4_000, 8_000];
+
+export interface Listener {
+  /** The status document. */
+  status(document: unknown): void;
+  /** Something was decided. */
+  event(): void;
+  /** There is a connection; whether its holder may change things. */
+  open(operates: boolean): void;
+  /** It broke off, or never came about; it is tried again. */
+  lost(why: string): void;
+  /** A token is needed, or another one. */
+  denied(why: string): void;
+}
+
+/** What the server says about an answer that is none. */
+export async function sentence(response: Response): Promise<string> {
+  try {
+    const problem = (await response.json()) as { detail?: string; title?: string };
+    return problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
+  } catch {
+    return `The server answered ${response.status}.`;
+  }
+}
+
+export class Stream {
+  private abort = new AbortController();
+  private after: string | undefined;
+  private failures = 0;
+  private retry = 0;
+
+  constructor(private listener: Listener) {}
+
+  /** Kept for this tab alone, and gone with it. */
+  get token(): string {
+    return sessionStorage.getItem("token") ?? "";
+  }
+
+  set token(token: string) {
+    if (token) sessionStorage.setItem("token", token);
+    else sessionStorage.removeItem("token");
+  }
+
+  ask(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (this.token) headers.set("authorization", `Bearer ${this.token}`);
+    return fetch(path, { ...init, headers, cache: "no-store", redirect: "manual" });
+  }
+
+  /** Begins anew, with the token that there is now. */
+  connect(): void {
+    this.abort.abort();
+    clearTimeout(this.retry);
+    this.abort = new AbortController();
+    void this.follow(this.abort);
+  }
+
+  private async follow(abort: AbortController): Promise<void> {
+    let why = "the server ended it";
+    try {
+      // The status first: it is there at once, and a server that stands by has none.
+      const response = await this.ask("v1/status", { signal: abort.signal });
+      if (response.type === "opaqueredirect") throw new Error("this server stands by for another one: `crossfade status` says which leads");
+      if (response.status === 401 || response.status === 403) {
+        const denied = await sentence(response);
+        if (!abort.signal.aborted) this.listener.denied(denied);
+        return;
+      }
+      if (!response.ok) throw new Error(await sentence(response));
+      const document: unknown = await response.json();
+      const headers: Record<string, string> = this.after ? { "last-event-id": this.after } : {};
+      const events = await this.ask("v1/events?status=1", { signal: abort.signal, headers });
+      if (!events.ok || !events.body) throw new Error(await sentence(events));
+      if (abort.signal.aborted) return;
+      this.failures = 0;
+      this.listener.open(events.headers.get("crossfade-role") === "operate");
+      this.listener.status(document);
+      await this.read(events.body, abort);
+    } catch (error) {
+      why = error instanceof TypeError ? "the server cannot be reached" : error instanceof Error ? error.message : String(error);
+    }
+    if (abort.signal.aborted && abort !== this.abort) return;
+    this.listener.lost(why);
+    const wait = AGAIN_MS[Math.min(this.failures, AGAIN_MS.length - 1)]!;
+    this.failures += 1;
+    this.retry = setTimeout(() => this.connect(), wait);
+  }
+
+  private async read(body: ReadableStream<Uint8Array>, abort: AbortController): Promise<void> {
+    const reader = body.pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>).getReader();
+    let rest = "";
+    for (;;) {
+      const silence = setTimeout(() => abort.abort(new Error("the server has fallen silent")), SILENCE_MS);
+      const { value, done } = await reader.read().finally(() => clearTimeout(silence));
+      if (done) return;
+      const messages = (rest + value).split("\n\n");
+      rest = messages.pop() ?? "";
+      for (const message of messages) this.take(message);
+    }
+  }
+
+  private take(message: string): void {
+    const field = (name: string) => message.split("\n").filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2)).join("\n");
+    const [kind, data] = [field("event"), field("data")];
+    this.after = field("id") || this.after;
+    if (kind === "status") this.listener.status(JSON.parse(data));
+    else if (kind === "event") this.listener.event();
+  }
+}
