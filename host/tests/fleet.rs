@@ -4,9 +4,16 @@
 #![cfg(feature = "test-nats")]
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+#[path = "fleet/cut.rs"]
+mod cut;
+#[cfg(target_os = "linux")]
+#[path = "fleet/power.rs"]
+mod power;
 #[path = "../src/serve/store/nats/tests/servers.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod servers;
+#[path = "fleet/standby.rs"]
+mod standby;
 mod support;
 
 use std::path::Path;
@@ -16,7 +23,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use servers::Servers;
 use support::process::{Running, crossfade};
-use support::serve::{PATIENCE, PLAN, Server};
+use support::serve::{Caller, PATIENCE, PLAN, Server};
 
 /// Tries again until it gives something.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -48,18 +55,26 @@ impl Fleet {
 
     /// A `crossfade serve` of this name, with the same tokens as the others.
     fn serve(&self, name: &str) -> Server {
+        self.serve_by(name, &self.servers.url("controller"))
+    }
+
+    /// One that reaches the servers by this address.
+    fn serve_by(&self, name: &str, url: &str) -> Server {
         let data = self.path(name);
         std::fs::create_dir_all(&data).unwrap();
         let tokens = self.path("tokens");
         std::fs::write(&tokens, "ops operate,report secret-of-the-operators\n").unwrap();
         std::fs::write(data.join("operator.token"), "secret-of-the-operators").unwrap();
-        let more = ["--store", &self.servers.url("controller"), "--tokens", path(&tokens)];
+        let more = ["--store", url, "--tokens", path(&tokens)];
         Server::start(&data, Some(&self.path("plan.yaml")), &more)
     }
 
     fn node(&self, name: &str) -> Running {
-        let url = self.servers.url(name);
-        let arguments = ["node", "--join", &url, "--api", "users", "--node-id", name];
+        self.node_by(name, &self.servers.url(name))
+    }
+
+    fn node_by(&self, name: &str, url: &str) -> Running {
+        let arguments = ["node", "--join", url, "--api", "users", "--node-id", name];
         Running::start(crossfade(&arguments))
     }
 }
@@ -85,6 +100,14 @@ fn set_share(server: &Server, percentage: u64) -> u64 {
     said.body["revision"].as_u64().unwrap()
 }
 
+/// Acts have ids without a gap, and none twice.
+fn assert_acts_are_whole(server: &Server) {
+    let acts = server.get("/v1/audit?limit=10000").body;
+    let acts = acts["audit"].as_array().unwrap();
+    let ids: Vec<u64> = acts.iter().map(|act| act["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, (1..=acts.len() as u64).collect::<Vec<_>>(), "no act is lost or told twice");
+}
+
 fn shares(server: &Server) -> Vec<Value> {
     let said = server.get("/v1/policies");
     let rows = said.body["policies"].as_array().unwrap();
@@ -106,10 +129,7 @@ fn another_serve_takes_over_when_the_leader_is_killed() {
     let next = set_share(&second, 30);
     assert!(next > revision, "{next} after {revision}");
     assert_eq!(shares(&second)[..2], [json!(30), json!(20)]);
-    let acts = second.get("/v1/audit").body;
-    let ids: Vec<u64> =
-        acts["audit"].as_array().unwrap().iter().map(|act| act["id"].as_u64().unwrap()).collect();
-    assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>(), "no act is lost or told twice");
+    assert_acts_are_whole(&second);
 }
 
 #[test]
@@ -165,8 +185,7 @@ fn nodes_hear_the_policy_and_are_counted() {
 
 /// A share nobody put before, into force by whoever leads; `None` when that failed, or may
 /// not have happened. The revision otherwise.
-fn try_share(server: &Server, percentage: f64) -> Option<u64> {
-    let caller = server.caller();
+fn try_share(caller: &Caller, percentage: f64) -> Option<u64> {
     let there = caller.get("/v1/policy").filter(|there| there.status == 200)?;
     let mut document = there.body["document"].clone();
     document["canary_percentage"] = percentage.into();
@@ -188,7 +207,7 @@ fn every_policy_that_was_acknowledged_outlives_the_death_of_serves_and_servers()
             let leader = serves.iter().position(|serve| serve.as_ref().is_some_and(leads))?;
             hundredths += 1;
             let share = f64::from(hundredths) / 100.0;
-            let revision = try_share(serves[leader].as_ref()?, share)?;
+            let revision = try_share(&serves[leader].as_ref()?.caller(), share)?;
             kept.push((revision, share));
             (kept.len() >= enough).then_some(leader)
         });
@@ -210,7 +229,5 @@ fn every_policy_that_was_acknowledged_outlives_the_death_of_serves_and_servers()
         let row = rows.iter().find(|row| row["revision"] == revision).unwrap();
         assert_eq!(row["document"]["canary_percentage"].as_f64(), Some(share), "{row}");
     }
-    let acts = leader.get("/v1/audit?limit=1000").body;
-    let ids = acts["audit"].as_array().unwrap().iter().map(|act| act["id"].as_u64().unwrap());
-    assert!(ids.eq(1..=acts["audit"].as_array().unwrap().len() as u64), "{acts}");
+    assert_acts_are_whole(leader);
 }

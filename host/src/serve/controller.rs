@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use super::clock::{Clock, Reading};
 use super::engine::{Engine, EngineError};
-use super::job::{Answer, Candidate, Job, Refusal, Work};
+use super::job::{Answer, Candidate, Job, Refusal, Report, Work};
 use super::shared::{Shared, State};
 use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
 use crate::plugin::PluginOptions;
@@ -365,39 +365,36 @@ impl Controller {
         Ok(())
     }
 
+    /// Sends everybody to who leads, but for totals: those are handed on, all that wait in
+    /// one go.
     fn serve_without_lead(&mut self, waiting: Vec<Job>) {
+        let state = self.shared.state();
+        let mut totals = Vec::new();
+        let mut handed_on = Vec::new();
         for Job { work, reply } in waiting {
-            let answer = match (work, self.shared.state()) {
+            let answer = match (work, &state) {
                 (Work::Stop, _) => Ok(Answer::Done),
-                (Work::Totals { reports }, State::Standby { .. }) => self.forward(&reports),
-                (_, State::Standby { address }) => Err(Refusal::Elsewhere { address }),
-                (_, State::Failing { why }) => Err(Refusal::Unavailable(why)),
+                (Work::Totals { reports }, State::Standby { .. }) => {
+                    handed_on.push((reply, hand_on(reports, &mut totals)));
+                    continue;
+                }
+                (_, State::Standby { address }) => {
+                    Err(Refusal::Elsewhere { address: address.clone() })
+                }
+                (_, State::Failing { why }) => Err(Refusal::Unavailable(why.clone())),
                 _ => Err(Refusal::Unavailable("the server is starting".to_owned())),
             };
             // Whoever asked may have gone.
             let _ = reply.send(answer);
         }
-    }
-
-    fn forward(
-        &mut self,
-        reports: &[Result<super::job::Report, String>],
-    ) -> Result<Answer, Refusal> {
-        let mut lines = Vec::new();
-        let mut answers = Vec::new();
-        for report in reports {
-            match report {
-                Ok(report) => {
-                    lines.extend_from_slice(&report.line);
-                    lines.push(b'\n');
-                    answers.push(r#"{"type":"merge_ok","new":true}"#.to_owned());
-                }
-                Err(refused) => answers.push(refused.clone()),
-            }
+        if handed_on.is_empty() {
+            return;
         }
-        let forwarded = self.setup.store.forward(&lines);
-        forwarded.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        Ok(Answer::Lines(answers))
+        let forwarded = self.setup.store.forward(&totals);
+        let forwarded = forwarded.map_err(|error| Refusal::Unavailable(error.to_string()));
+        for (reply, lines) in handed_on {
+            let _ = reply.send(forwarded.clone().map(|()| Answer::Lines(lines)));
+        }
     }
 
     /// Keeps the state, so that the next start has nothing to replay.
@@ -432,4 +429,14 @@ fn told_of_the_clock(was_off: bool, offset_ms: i64) -> bool {
         _ => {}
     }
     off
+}
+
+/// Adds what can be handed on of a body to `totals`; the answers to its lines.
+fn hand_on(reports: Vec<Result<Report, String>>, totals: &mut Vec<u8>) -> Vec<String> {
+    let mut taken = |report: Report| {
+        totals.extend_from_slice(&report.line);
+        totals.push(b'\n');
+        r#"{"type":"merge_ok","new":true}"#.to_owned()
+    };
+    reports.into_iter().map(|report| report.map_or_else(|why| why, &mut taken)).collect()
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod disk;
 pub(crate) mod http;
 #[path = "../../nested_cargo.rs"]
 mod nested_cargo;

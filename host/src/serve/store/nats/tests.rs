@@ -4,6 +4,7 @@
 
 mod failures;
 mod nodes;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod servers;
 
 use std::time::{Duration, Instant};

@@ -38,13 +38,19 @@ impl Servers {
     /// The cluster as it is shipped, with ports and folders of this test.
     pub(super) fn three() -> Servers {
         let folder = tempfile::tempdir().unwrap();
+        let disks = folder.path().to_owned();
+        Servers::three_on(folder, &disks)
+    }
+
+    /// The same, each with its data in `n1`, `n2`, `n3` of `disks`.
+    pub(super) fn three_on(folder: tempfile::TempDir, disks: &Path) -> Servers {
         let four = || [free_port(), free_port(), free_port(), free_port()];
         let ports = [four(), four(), four()];
         let route = |n: usize| (format!("n{}:6222", n + 1), format!("127.0.0.1:{}", ports[n][2]));
         for (n, [client, monitor, cluster, leaf]) in ports.into_iter().enumerate() {
             let name = format!("n{}.conf", n + 1);
             let mut text = fs::read_to_string(shipped().join(&name)).unwrap();
-            let data = folder.path().join(format!("n{}", n + 1)).display().to_string();
+            let data = disks.join(format!("n{}", n + 1)).display().to_string();
             let here = |port: u16| format!("127.0.0.1:{port}");
             for (from, to) in [
                 ("0.0.0.0:4222".to_owned(), here(client)),
@@ -115,6 +121,11 @@ impl Servers {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// The processes that run.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.running.iter().flatten().map(Child::id).collect()
     }
 
     pub(super) fn wait_until_healthy(&self) {
