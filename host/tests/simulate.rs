@@ -95,6 +95,20 @@ fn one_run_tells_what_happened_when() {
 }
 
 #[test]
+fn a_run_that_is_told_in_time_is_the_same_run() {
+    let fast = simulate("--speed max", &plan());
+    let started = std::time::Instant::now();
+    // Ten simulated minutes at least.
+    let slow = simulate("--speed 600x", &plan());
+    assert!(started.elapsed() >= std::time::Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(String::from_utf8_lossy(&slow.stdout), String::from_utf8_lossy(&fast.stdout));
+    for wrong in ["0", "fast", "1e7", "NaN"] {
+        let output = simulate(&format!("--speed {wrong}"), &plan());
+        assert!(output.status.code() == Some(64) && stderr(&output).contains("a speed is `max`"));
+    }
+}
+
+#[test]
 fn many_runs_tell_what_to_expect() {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("found.svg");

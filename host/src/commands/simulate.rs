@@ -35,6 +35,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER", default_value_t = 7)]
     seed: u32,
 
+    /// How many times as fast as real time one run is told, or `max`: as fast as the machine.
+    #[arg(long, value_name = "FACTOR", value_parser = read_speed, default_value = "max",
+          conflicts_with = "runs")]
+    speed: Speed,
+
     /// Play it so many times, and tell how the plan behaves.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: Option<u32>,
@@ -103,7 +108,14 @@ impl Args {
         let script = script(plan.value(), &self.scenario, traffic, self.seed).map_err(failed)?;
         match self.runs {
             None => {
-                let timeline = one(&script, &module).map_err(failed)?;
+                let human = self.output == Output::Human;
+                let tell = |line: &str| {
+                    if human {
+                        // What cannot be written now cannot be at the end either.
+                        let _ = print(line);
+                    }
+                };
+                let timeline = one(&script, &module, self.speed.0, tell).map_err(failed)?;
                 match self.output {
                     Output::Human => print(&timeline.text())?,
                     Output::Json => print_json(&timeline)?,
@@ -121,5 +133,20 @@ impl Args {
             }
         }
         Ok(Exit::Ok)
+    }
+}
+
+/// `None` is as fast as it goes.
+#[derive(Debug, Clone, Copy)]
+struct Speed(Option<f64>);
+
+fn read_speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed(None));
+    }
+    let number = text.strip_suffix(['x', '×']).unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(speed) if (1.0..=1e6).contains(&speed) => Ok(Speed(Some(speed))),
+        _ => Err("a speed is `max`, or a number from 1 to 1000000, as 600x".to_owned()),
     }
 }

@@ -1,6 +1,8 @@
 //! One run: what happened when.
 
 use std::fmt::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossfade_sim::{Asking, Outcome, Phase, PlayEnd, Script, Told};
 use serde::Serialize;
@@ -23,34 +25,47 @@ pub(crate) struct Timeline {
     found_after_ms: Option<u64>,
 }
 
-/// Plays one run to its end.
+/// Plays one run to its end, and tells of each event, as a line, when it happens. With a
+/// `speed` simulated time is so many times as fast as real time, and not as fast as the
+/// machine; what happens is the same.
 ///
 /// # Errors
 /// The engine failed, or refused something.
-pub(crate) fn one(script: &Script, module: &Module) -> Result<Timeline, SimulateError> {
+pub(crate) fn one(
+    script: &Script,
+    module: &Module,
+    speed: Option<f64>,
+    mut tell: impl FnMut(&str),
+) -> Result<Timeline, SimulateError> {
     let (mut engine, mut play) = begin(script, Asking::Always, module)?;
     let most_ms = most_ms(script);
+    let started = Instant::now();
+    let mut events = Vec::new();
     while play.phase() == Phase::Running && play.now_ms() < most_ms {
         play.step(script, &mut engine, false)?;
+        if let Some(speed) = speed {
+            let due = Duration::from_secs_f64(play.now_ms() as f64 / 1_000.0 / speed);
+            thread::sleep(due.saturating_sub(started.elapsed()));
+        }
+        for told in play.take_events() {
+            tell(&line(&told));
+            events.push(told);
+        }
     }
     let outcome = Outcome { regression_ms: play.regression_ms(script), ..play.outcome().clone() };
     Ok(Timeline {
         seed: script.seed,
         digest: play.digest(),
-        events: play.take_events(),
+        events,
         found_after_ms: outcome.detected_after_ms(),
         outcome,
     })
 }
 
 impl Timeline {
-    /// For people.
+    /// How it ended, for people who have read the lines before.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for told in &self.events {
-            let sentence = told.event["sentence"].as_str().unwrap_or_default();
-            let _ = writeln!(text, "{:>12}  {sentence}", clock(told.at_ms));
-        }
         let outcome = &self.outcome;
         let end = match outcome.end {
             PlayEnd::Completed => "Completed",
@@ -76,6 +91,12 @@ impl Timeline {
         let _ = writeln!(text, "seed {}, digest {}", self.seed, self.digest);
         text
     }
+}
+
+/// When, and what.
+fn line(told: &Told) -> String {
+    let sentence = told.event["sentence"].as_str().unwrap_or_default();
+    format!("{:>12}  {sentence}\n", clock(told.at_ms))
 }
 
 /// `1:02:03` since the beginning, with days where there are any.
