@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 /// What each crate may depend on, by folder; `*` stands for all. Dev-dependencies are
 /// free: they reach no product.
-const ARROWS: [(&str, &[&str]); 12] = [
-    ("core", &["core/protocol"]),
+const ARROWS: [(&str, &[&str]); 13] = [
+    ("core", &["core/ledger", "core/protocol"]),
+    ("core/ledger", &["core/protocol"]),
     ("core/module", &["core"]),
     ("core/protocol", &[]),
     ("edge/envoy", &["core"]),

@@ -70,6 +70,19 @@ pub const CLIENTS_LISTED_MAX: usize = 10_000;
 /// Bytes of all client ids together. Beyond it as for [`CLIENTS_MAX`].
 pub const CLIENT_KEY_BYTES_MAX: usize = 256 << 20;
 
+/// Clients that a node remembers between two reports. More: it keeps a sample by hash, and
+/// its report says so.
+pub const EDGE_CLIENTS_MAX: usize = 10_000;
+
+/// One report of clients. What does not fit comes in the next.
+pub const CLIENTS_REPORT_BYTES_MAX: usize = 64 << 10;
+
+/// What a client's software may call itself. Longer: cut.
+pub const AGENT_BYTES_MAX: usize = 64;
+
+/// Names of software that are told apart. More: counted as `other`.
+pub const AGENTS_MAX: usize = 4096;
+
 /// Nodes times epochs whose totals a controller keeps. More: error 11 to the newcomer.
 pub const TOTALS_SOURCES_MAX: usize = 65_536;
 

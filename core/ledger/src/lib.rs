@@ -1,0 +1,8 @@
+//! The ledger: who called which version, and who will call the old one again.
+//!
+//! *Does:* keep a row for each client, bounded and mergeable; tell exact figures from
+//! sampled ones; say from each client's own rhythm whether it will come back.
+//!
+//! *Does not:* read a clock, speak the protocol, decide where a request goes, or do I/O.
+
+pub use crossfade_protocol as protocol;
