@@ -6,6 +6,7 @@
 //! everything else is read by `crossfade-protocol` and answered in [`answer`].
 
 mod answer;
+mod clients;
 mod lines;
 mod questions;
 mod route;

@@ -1,5 +1,6 @@
 //! Requests: what may be asked, read from JSON once into types that cannot be wrong.
 
+mod clients;
 mod read;
 
 use serde_json::Value;
@@ -7,6 +8,8 @@ use serde_json::Value;
 use crate::error::{ErrorCode, Fault, Problems};
 use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
+
+pub use clients::{ClientOrder, ClientState, Ledger, Selection, Who};
 
 /// Who sent a message to whom, where the message came in an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Default, borsh::BorshSerialize, borsh::BorshDeserialize)]
@@ -115,13 +118,8 @@ pub enum Request {
     GetRollout,
     /// `pause_rollout`, `resume_rollout`, …
     Command(Command),
-    /// `get_clients`
-    GetClients {
-        /// Only those last served by this version.
-        version: Option<String>,
-        /// How many at most.
-        limit: usize,
-    },
+    /// Something that is asked of the ledger of clients.
+    Ledger(Ledger),
     /// `get_sunset`: can the old version go, and what stands in the way?
     GetSunset {
         /// As in [`Request::GetMigrationStats`].
@@ -270,7 +268,7 @@ pub enum Clock {
 }
 
 /// The types a `type` field may name, for the answer to one that is unknown.
-pub const TYPES: [&str; 22] = [
+pub const TYPES: [&str; 27] = [
     "init",
     "get_users",
     "route",
@@ -291,6 +289,11 @@ pub const TYPES: [&str; 22] = [
     "retry_rollout",
     "undo_rollout",
     "get_clients",
+    "get_client",
+    "report_clients",
+    "declare_client",
+    "repin_client",
+    "forget_client",
     "get_sunset",
     "refuse",
 ];

@@ -4,13 +4,13 @@ use serde_json::{Map, Value};
 
 use super::{
     Address, Clock, Command, Counts, GateQuestion, InitDocument, Message, Outcome, Override,
-    Request, Unreadable, unsupported,
+    Request, Unreadable, clients, unsupported,
 };
 use crate::error::{ErrorCode, Fault, Problems};
 use crate::json::{parse, shown_value};
 use crate::limits::{
-    ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, CLIENTS_LISTED_MAX, KEY_BYTES_MAX, MINUTES_MAX,
-    NAME_BYTES_MAX, OUTCOME_COUNT_MAX, OUTCOMES_MAX, STEPS_MAX,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, KEY_BYTES_MAX, MINUTES_MAX, NAME_BYTES_MAX,
+    OUTCOME_COUNT_MAX, OUTCOMES_MAX, STEPS_MAX,
 };
 use crate::plan::{Gate, Plan, Versions, read_gate, read_split, read_steps};
 use crate::read::{Fields, Node, read};
@@ -182,12 +182,10 @@ fn read_request(
         "abort_rollout" => Ok(Request::Command(Command::Abort)),
         "retry_rollout" => Ok(Request::Command(Command::Retry)),
         "undo_rollout" => Ok(Request::Command(Command::Undo)),
-        "get_clients" => all(&|fields| {
-            let version = flip(fields.get("version").map(|node| node.name().map(str::to_owned)));
-            let limit = flip(fields.get("limit").map(|node| node.whole(u64::MAX)));
-            let limit = limit?.map_or(100, |n| usize::try_from(n).unwrap_or(usize::MAX));
-            Some(Request::GetClients { version: version?, limit: limit.min(CLIENTS_LISTED_MAX) })
-        }),
+        "report_clients" => clients::read_report(body).map(Request::Ledger),
+        name if clients::TYPES.contains(&name) => {
+            all(&|fields| clients::read(name, fields).map(Request::Ledger))
+        }
         "get_sunset" => all(&|fields| Some(Request::GetSunset { window_ms: read_window(fields)? })),
         "refuse" => Ok(Request::Refuse(read_refusal(body))),
         other => Err(unsupported(other)),
@@ -199,7 +197,7 @@ fn malformed(problems: Problems) -> Fault {
 }
 
 /// `Some(None)` of a field that is there but wrong becomes `None`.
-fn flip<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn flip<T>(field: Option<Option<T>>) -> Option<Option<T>> {
     match field {
         None => Some(None),
         Some(value) => value.map(Some),
@@ -217,7 +215,7 @@ fn read_plan(field: &str, document: &Value) -> Result<Plan, Fault> {
 }
 
 /// A routing key; empty is none.
-fn read_key(fields: &Fields<'_, '_>, name: &'static str) -> Option<Option<String>> {
+pub(super) fn read_key(fields: &Fields<'_, '_>, name: &'static str) -> Option<Option<String>> {
     let key = flip(fields.get(name).map(|node| node.text(KEY_BYTES_MAX)))?;
     Some(key.filter(|key| !key.is_empty()).map(str::to_owned))
 }
