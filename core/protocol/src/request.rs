@@ -1,6 +1,7 @@
 //! Requests: what may be asked, read from JSON once into types that cannot be wrong.
 
 mod clients;
+mod life;
 mod read;
 
 use serde_json::Value;
@@ -10,6 +11,7 @@ use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
 
 pub use clients::{ClientOrder, ClientState, Ledger, Selection, Who};
+pub use life::{Brownouts, Lives};
 
 /// Who sent a message to whom, where the message came in an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Default, borsh::BorshSerialize, borsh::BorshDeserialize)]
@@ -120,6 +122,10 @@ pub enum Request {
     Command(Command),
     /// Something that is asked of the ledger of clients.
     Ledger(Ledger),
+    /// Something that is asked about brownouts.
+    Brownouts(Brownouts),
+    /// Something that is asked about the life of the migration.
+    Life(Lives),
     /// `get_sunset`: can the old version go, and what stands in the way?
     GetSunset {
         /// As in [`Request::GetMigrationStats`].
@@ -268,7 +274,7 @@ pub enum Clock {
 }
 
 /// The types a `type` field may name, for the answer to one that is unknown.
-pub const TYPES: [&str; 27] = [
+pub const TYPES: [&str; 32] = [
     "init",
     "get_users",
     "route",
@@ -295,6 +301,11 @@ pub const TYPES: [&str; 27] = [
     "repin_client",
     "forget_client",
     "get_sunset",
+    "get_brownouts",
+    "start_brownout",
+    "stop_brownout",
+    "get_life",
+    "advance_life",
     "refuse",
 ];
 

@@ -99,6 +99,10 @@ impl Engine {
             Asked::GetRollout => write::reply(out, to, &self.rollout_state()),
             Asked::Command(command) => self.command(command, to, out)?,
             Asked::Ledger(asked) => self.ledger(asked, to, out)?,
+            Asked::Brownouts(_) | Asked::Life(_) => {
+                let text = "this engine keeps no ledger of clients".to_owned();
+                return Err(Fault { code: crossfade_protocol::ErrorCode::NotSupported, text });
+            }
             Asked::GetSunset { window_ms } => write::reply(out, to, &self.sunset(window_ms)),
             Asked::Refuse(fault) => {
                 let text = format!("line {}: {}", self.lines, fault.text);

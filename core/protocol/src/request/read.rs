@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Address, Clock, Command, Counts, GateQuestion, InitDocument, Message, Outcome, Override,
-    Request, Unreadable, clients, unsupported,
+    Address, Brownouts, Clock, Command, Counts, GateQuestion, InitDocument, Lives, Message,
+    Outcome, Override, Request, Unreadable, clients, life, unsupported,
 };
 use crate::error::{ErrorCode, Fault, Problems};
 use crate::json::{parse, shown_value};
@@ -187,6 +187,11 @@ fn read_request(
             all(&|fields| clients::read(name, fields).map(Request::Ledger))
         }
         "get_sunset" => all(&|fields| Some(Request::GetSunset { window_ms: read_window(fields)? })),
+        "get_brownouts" => Ok(Request::Brownouts(Brownouts::List)),
+        "start_brownout" => all(&|fields| life::start(fields).map(Request::Brownouts)),
+        "stop_brownout" => all(&|fields| life::stop(fields).map(Request::Brownouts)),
+        "get_life" => Ok(Request::Life(Lives::Get)),
+        "advance_life" => all(&|fields| life::advance(fields).map(Request::Life)),
         "refuse" => Ok(Request::Refuse(read_refusal(body))),
         other => Err(unsupported(other)),
     }
