@@ -7,15 +7,18 @@
 //! everything that was recorded is in exactly one report, or dropped.
 
 mod rows;
+mod saved;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::{
     AGENT_BYTES_MAX, CLIENTS_REPORT_BYTES_MAX, DECLARED_BYTES_MAX, EDGE_CLIENTS_BYTES_MAX,
     EDGE_CLIENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX,
 };
-use crossfade_protocol::reply::write_json;
+use crossfade_protocol::reply::{json_text, write_json};
 
 use rows::{Row, Rows};
+pub(crate) use saved::Saved;
 
 /// One call of a client, or something that is known of its calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,7 +56,7 @@ pub struct Changes {
 }
 
 /// A report that nobody has acknowledged yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct InFlight {
     /// Its number.
     pub sequence: u64,
@@ -153,19 +156,28 @@ impl Changes {
         self.in_flight.as_ref()
     }
 
-    fn cut_report(&mut self, node: &str, epoch: u64, revision: u64) -> InFlight {
-        self.sequence = self.sequence.saturating_add(1);
-        let mut report = ClientsReport {
+    /// A report without anything new in it: the number is that of the one before.
+    pub fn nothing(&self, node: &str, epoch: u64, revision: u64) -> String {
+        json_text(&self.report(node, epoch, revision))
+    }
+
+    fn report(&self, node: &str, epoch: u64, revision: u64) -> ClientsReport {
+        ClientsReport {
             node: node.to_owned(),
             epoch,
             sequence: self.sequence,
             revision,
-            more: true,
+            more: false,
             theta: self.theta,
             dropped: self.dropped,
             versions: self.versions.clone(),
             clients: Vec::new(),
-        };
+        }
+    }
+
+    fn cut_report(&mut self, node: &str, epoch: u64, revision: u64) -> InFlight {
+        self.sequence = self.sequence.saturating_add(1);
+        let mut report = ClientsReport { more: true, ..self.report(node, epoch, revision) };
         let head = |report: &ClientsReport| {
             let mut head = Vec::new();
             write_json(&mut head, report);

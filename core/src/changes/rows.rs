@@ -156,9 +156,7 @@ impl Rows {
         now_s: u32,
         wanted: impl FnOnce() -> bool,
     ) -> bool {
-        if self.slots.len() < 2 * (self.rows.len() + 1) {
-            self.index((2 * self.slots.len()).max(SLOTS_MIN));
-        }
+        self.grow();
         let hash = self.hash(key, call.identity);
         let slot = self.slot(hash, |row| row.identity == call.identity && *row.key == *key);
         let Some(place) = self.slots.get_mut(slot) else { return false };
@@ -183,6 +181,39 @@ impl Rows {
         row.record(call, now_s);
         self.bytes = self.bytes + row.bytes() - before;
         true
+    }
+
+    /// Adds a client who is not here.
+    pub(super) fn insert(&mut self, client: ClientRow) {
+        self.grow();
+        let hash = self.hash(&client.key, client.identity);
+        let row = Row {
+            hash,
+            key: client.key.into(),
+            agent: client.agent.map(String::into_boxed_str),
+            says: client.says,
+            counts: client.counts,
+            refused: client.refused,
+            identity: client.identity,
+            on: client.on,
+        };
+        let slot = self.slot(hash, |_| false);
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = self.rows.len() as u32;
+            self.bytes += row.bytes();
+            self.rows.push(row);
+        }
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Makes room in the index for one more.
+    fn grow(&mut self) {
+        if self.slots.len() < 2 * (self.rows.len() + 1) {
+            self.index((2 * self.slots.len()).max(SLOTS_MIN));
+        }
     }
 
     fn hash(&self, key: &str, identity: Identity) -> u64 {
