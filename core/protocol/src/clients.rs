@@ -169,6 +169,17 @@ pub fn client_hash(key: &[u8], identity: Identity) -> u64 {
 }
 
 impl ClientsReport {
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(json: &[u8]) -> Result<ClientsReport, Fault> {
+        let report: ClientsReport = serde_json::from_slice(json)
+            .map_err(|e| Fault::malformed(format!("not a report of clients: {e}")))?;
+        report.check()?;
+        Ok(report)
+    }
+
     /// Checks what serde does not: bounds, and that places exist.
     ///
     /// # Errors

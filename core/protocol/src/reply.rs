@@ -222,16 +222,103 @@ replies! {
         total: u64,
         /// Whether `total` is exact.
         exact: bool,
-        /// The busiest first.
+        /// Where it is not: it is at least this, with 95 % confidence.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        low: Option<u64>,
+        /// Where it is not: it is at most this, with 95 % confidence.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        high: Option<u64>,
+        /// In the order that was asked for.
         clients: Vec<ClientSeen>,
+    }
+
+    /// To `get_client`.
+    OneClient = "client" {
+        /// The client.
+        client: ClientSeen,
+    }
+
+    /// To `report_clients`.
+    ReportClientsOk = "report_clients_ok" {
+        /// Whose report.
+        node: String,
+        /// Whether there was anything new in it.
+        new: bool,
+        /// The highest sequence that was taken in.
+        sequence: u64,
+    }
+
+    /// To `note_clients`.
+    NoteClientsOk = "note_clients_ok" {}
+
+    /// To `declare_client`, `repin_client` and `forget_client`.
+    ClientOk = "client_ok" {
+        /// Whom it was about.
+        client: String,
+        /// Whether something changed.
+        changed: bool,
+        /// The revision of the policy in force now.
+        revision: u64,
     }
 
     /// To `get_sunset`.
     Sunset = "sunset" {
         /// Whether the old version can go.
         ready: bool,
+        /// In a sentence or two, with the numbers.
+        statement: String,
+        /// How sure that is, 0 to 1.
+        confidence: f64,
+        /// For how long ahead.
+        horizon_ms: u64,
+        /// Clients that still depend on the old version.
+        depend: Depend,
+        /// When the last of them is expected.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_expected_ms: Option<u64>,
+        /// When it will be ready, where there is a trend.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        forecast: Option<Forecast>,
         /// What was checked.
         checks: Vec<Check>,
+        /// Who may call the old version again, the likeliest first.
+        candidates: Vec<ClientSeen>,
+    }
+}
+
+/// How many clients still depend on the old version.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Depend {
+    /// At most so many, with the confidence asked for.
+    pub at_most: u64,
+    /// So many are expected.
+    pub expected: f64,
+    /// Whether every client was counted.
+    pub exact: bool,
+}
+
+/// When the old version will be ready to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Forecast {
+    /// Hardly before.
+    pub low_ms: u64,
+    /// The best guess.
+    pub ready_ms: u64,
+    /// Hardly after, where that can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub high_ms: Option<u64>,
+}
+
+/// To `take_clients`: a [`ClientsReport`](crate::clients::ClientsReport) as its text, so
+/// that one that is taken again is the same to the byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportText<'r>(pub &'r str);
+
+impl Reply for ReportText<'_> {
+    const TYPE: &'static str = "clients_report";
+
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_bytes());
     }
 }
 
@@ -245,18 +332,74 @@ pub struct Stage {
 }
 
 /// One client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClientSeen {
     /// Its id.
     pub client: String,
-    /// `key`, or `sender` for one that sent no key.
+    /// Where that comes from: `key`, `sender`, `api_key`, `mtls`, `jwt` or `address`.
     pub identity: &'static str,
     /// The version that served it last.
     pub version: String,
     /// When, in milliseconds of the engine's clock, rounded down to the second.
     pub last_seen_ms: u64,
     /// Requests decided for it.
-    pub requests: u32,
+    pub requests: u64,
+    /// More, where the ledger knows it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<ClientKnown>>,
+}
+
+/// What the ledger knows of a client beyond a node's census.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClientKnown {
+    /// Its software, as it calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// Of all older versions together.
+    pub old: ClientOn,
+    /// Of the newest version.
+    pub new: ClientOn,
+    /// Its usual interval between visits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_ms: Option<u64>,
+    /// How regular that is, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regularity: Option<f64>,
+    /// When its next call is expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_ms: Option<u64>,
+    /// How likely it calls the old version within the horizon, 0 to 1.
+    pub again: f64,
+    /// How it stands to the old version.
+    pub state: &'static str,
+    /// What it says of itself: `ready` or `blocked`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub says: Option<&'static str>,
+    /// Why it is blocked or pinned back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// Calls that a brownout or the sunset refused.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A client's calls to one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ClientOn {
+    /// Requests.
+    pub requests: u64,
+    /// How many are known to have failed.
+    pub failures: u64,
+    /// The first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen_ms: Option<u64>,
+    /// The last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen_ms: Option<u64>,
 }
 
 /// One item of the sunset checklist.

@@ -1,11 +1,10 @@
 //! The long way: every message in its general form.
 
-use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
+use crossfade_protocol::clients::Identity;
 use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
-    ClientSeen, Clients, Config, ConfigureOk, Explanation, InitOk, MigrationStats,
-    ReportOutcomesOk, RolloutComplete, RolloutExplanation, RolloutState, RouteOk, Stage,
-    UsersResponse, json_value,
+    Config, ConfigureOk, Explanation, InitOk, MigrationStats, ReportOutcomesOk, RolloutComplete,
+    RolloutExplanation, RolloutState, RouteOk, Stage, UsersResponse, json_value,
 };
 use crossfade_protocol::request::{
     Address, Clock, Command, Message, Outcome, Override, Request as Asked,
@@ -15,7 +14,6 @@ use serde_json::{Map, Value};
 
 use super::questions::{check_policy, evaluate_gate};
 use super::{Engine, Waiting, write};
-use crate::census::Identity;
 use crate::controller::Source;
 use crate::decision::Decision;
 use crate::event::{NodeChange, What};
@@ -101,8 +99,11 @@ impl Engine {
             }
             Asked::GetRollout => write::reply(out, to, &self.rollout_state()),
             Asked::Command(command) => self.command(command, to, out)?,
-            Asked::GetClients { version, limit } => {
-                write::reply(out, to, &self.clients(version.as_deref(), limit)?);
+            Asked::Changes(asked) => self.changes(asked, to, out)?,
+            Asked::Ledger(asked) => self.ledger(asked, to, out)?,
+            Asked::Brownouts(_) | Asked::Life(_) => {
+                let text = "this engine keeps no ledger of clients".to_owned();
+                return Err(Fault { code: crossfade_protocol::ErrorCode::NotSupported, text });
             }
             Asked::GetSunset { window_ms } => write::reply(out, to, &self.sunset(window_ms)),
             Asked::Refuse(fault) => {
@@ -255,6 +256,11 @@ impl Engine {
             if let Some(tally) = self.tallies.get_mut(outcome.version) {
                 tally.record(outcome);
             }
+            if let Some(user_id) = outcome.user_id.as_deref().filter(|_| outcome.failed) {
+                let version = u16::try_from(outcome.version).unwrap_or(u16::MAX);
+                let failures = outcome.requests();
+                self.reported(user_id.as_bytes(), Identity::Key, version, 0, failures);
+            }
             let arm = if outcome.version == newest { Arm::Canary } else { Arm::Control };
             // An aggregate is taken as it is: neither counted once a client nor capped.
             let user_id = outcome.user_id.as_deref().filter(|_| outcome.requests() == 1);
@@ -311,6 +317,7 @@ impl Engine {
         self.census.renumber(&places);
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
+        self.reported_versions();
         self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
@@ -377,32 +384,6 @@ impl Engine {
         };
         let old_quiet = self.last_served_ms.iter().take(newest).all(quiet);
         old_quiet && self.last_served_ms.get(newest).is_some_and(Option::is_some)
-    }
-
-    fn clients(&self, version: Option<&str>, limit: usize) -> Result<Clients, Fault> {
-        let place = match version {
-            None => None,
-            Some(name) => Some(self.versions().index(name).ok_or_else(|| {
-                Fault::unknown(format!(
-                    "no version `{}`: known are {}",
-                    json::shown(name),
-                    self.versions().listed()
-                ))
-            })? as u16),
-        };
-        let total = place.map_or(self.census.len() as u64, |place| self.census.on_version(place));
-        let listed = self.census.busiest(place, limit.min(CLIENTS_LISTED_MAX));
-        let clients = listed.into_iter().map(|client| ClientSeen {
-            client: String::from_utf8_lossy(client.key).into_owned(),
-            identity: match client.identity {
-                Identity::Key => "key",
-                Identity::Sender => "sender",
-            },
-            version: self.policy.version_name(client.version).to_owned(),
-            last_seen_ms: u64::from(client.last_seen_s) * 1000,
-            requests: client.requests,
-        });
-        Ok(Clients { total, exact: self.census.uncounted() == 0, clients: clients.collect() })
     }
 
     /// The verdict as it stands, every number behind it, and the same in words.

@@ -2,7 +2,7 @@
 
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Then;
-use crossfade_protocol::reply::{Check, Sunset};
+use crossfade_protocol::reply::{Check, Depend, Sunset};
 use crossfade_protocol::request::Clock;
 use crossfade_protocol::share::Minutes;
 
@@ -42,7 +42,17 @@ impl Engine {
                 }),
             ),
         ];
-        Sunset { ready: checks.iter().all(|check| check.ok), checks }
+        Sunset {
+            ready: checks.iter().all(|check| check.ok),
+            statement: String::new(),
+            confidence: 0.95,
+            horizon_ms: 0,
+            depend: Depend { at_most: left, expected: left as f64, exact: false },
+            last_expected_ms: None,
+            forecast: None,
+            checks,
+            candidates: Vec::new(),
+        }
     }
 
     /// What still leads to an older version, or `None` when nothing does.

@@ -3,14 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Address, Clock, Command, Counts, GateQuestion, InitDocument, Message, Outcome, Override,
-    Request, Unreadable, unsupported,
+    Address, Brownouts, Clock, Command, Counts, GateQuestion, InitDocument, Lives, Message,
+    Outcome, Override, Request, Unreadable, changes, clients, life, unsupported,
 };
 use crate::error::{ErrorCode, Fault, Problems};
 use crate::json::{parse, shown_value};
 use crate::limits::{
-    ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, CLIENTS_LISTED_MAX, KEY_BYTES_MAX, MINUTES_MAX,
-    NAME_BYTES_MAX, OUTCOME_COUNT_MAX, OUTCOMES_MAX, STEPS_MAX,
+    ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, KEY_BYTES_MAX, MINUTES_MAX, NAME_BYTES_MAX,
+    OUTCOME_COUNT_MAX, OUTCOMES_MAX, STEPS_MAX,
 };
 use crate::plan::{Gate, Plan, Versions, read_gate, read_split, read_steps};
 use crate::read::{Fields, Node, read};
@@ -182,13 +182,19 @@ fn read_request(
         "abort_rollout" => Ok(Request::Command(Command::Abort)),
         "retry_rollout" => Ok(Request::Command(Command::Retry)),
         "undo_rollout" => Ok(Request::Command(Command::Undo)),
-        "get_clients" => all(&|fields| {
-            let version = flip(fields.get("version").map(|node| node.name().map(str::to_owned)));
-            let limit = flip(fields.get("limit").map(|node| node.whole(u64::MAX)));
-            let limit = limit?.map_or(100, |n| usize::try_from(n).unwrap_or(usize::MAX));
-            Some(Request::GetClients { version: version?, limit: limit.min(CLIENTS_LISTED_MAX) })
-        }),
+        "report_clients" => clients::read_report(body).map(Request::Ledger),
+        name if clients::TYPES.contains(&name) => {
+            all(&|fields| clients::read(name, fields).map(Request::Ledger))
+        }
+        name if changes::TYPES.contains(&name) => {
+            all(&|fields| changes::read(name, fields, versions).map(Request::Changes))
+        }
         "get_sunset" => all(&|fields| Some(Request::GetSunset { window_ms: read_window(fields)? })),
+        "get_brownouts" => Ok(Request::Brownouts(Brownouts::List)),
+        "start_brownout" => all(&|fields| life::start(fields).map(Request::Brownouts)),
+        "stop_brownout" => all(&|fields| life::stop(fields).map(Request::Brownouts)),
+        "get_life" => Ok(Request::Life(Lives::Get)),
+        "advance_life" => all(&|fields| life::advance(fields).map(Request::Life)),
         "refuse" => Ok(Request::Refuse(read_refusal(body))),
         other => Err(unsupported(other)),
     }
@@ -199,7 +205,7 @@ fn malformed(problems: Problems) -> Fault {
 }
 
 /// `Some(None)` of a field that is there but wrong becomes `None`.
-fn flip<T>(field: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn flip<T>(field: Option<Option<T>>) -> Option<Option<T>> {
     match field {
         None => Some(None),
         Some(value) => value.map(Some),
@@ -217,7 +223,7 @@ fn read_plan(field: &str, document: &Value) -> Result<Plan, Fault> {
 }
 
 /// A routing key; empty is none.
-fn read_key(fields: &Fields<'_, '_>, name: &'static str) -> Option<Option<String>> {
+pub(super) fn read_key(fields: &Fields<'_, '_>, name: &'static str) -> Option<Option<String>> {
     let key = flip(fields.get(name).map(|node| node.text(KEY_BYTES_MAX)))?;
     Some(key.filter(|key| !key.is_empty()).map(str::to_owned))
 }
@@ -331,15 +337,20 @@ fn read_message_gate(node: &Node<'_, '_>) -> Option<Gate> {
     Some(gate)
 }
 
-fn read_outcome(node: &Node<'_, '_>, versions: &Versions) -> Option<Outcome> {
-    let fields = node.object()?;
-    let version = fields.require("version", "which version served it").and_then(|node| {
+/// The place of the version that is named.
+pub(super) fn read_version(fields: &Fields<'_, '_>, versions: &Versions) -> Option<usize> {
+    fields.require("version", "which version served it").and_then(|node| {
         let name = node.name()?;
         versions.index(name).or_else(|| {
             let shown = crate::json::shown(name);
             node.note(format!("unknown version `{shown}`: known are {}", versions.listed()))
         })
-    });
+    })
+}
+
+fn read_outcome(node: &Node<'_, '_>, versions: &Versions) -> Option<Outcome> {
+    let fields = node.object()?;
+    let version = read_version(&fields, versions);
     let user_id = read_key(&fields, "user_id");
     let ok = flip(fields.get("ok").map(|node| node.flag()));
     let status = flip(fields.get("status").map(|node| {
@@ -468,12 +479,14 @@ pub(super) fn init_document(document: &[u8]) -> Result<InitDocument, Fault> {
                 .ok()
                 .or_else(|| node.wrong("not up to 16 hexadecimal digits"))
         }));
+        let clients = flip(fields.get("clients").map(|node| node.word(&[("report", true)])));
         fields.get("policy");
         fields.refuse_unknown();
         Some(InitDocument {
             clock: clock?.unwrap_or(default.clock),
             node: name?.unwrap_or_else(|| default.node.clone()),
             epoch: epoch?,
+            report_clients: clients?.unwrap_or_default(),
             plan: None,
         })
     })
