@@ -6,3 +6,5 @@
 //! *Does not:* read a clock, speak the protocol, decide where a request goes, or do I/O.
 
 pub use crossfade_protocol as protocol;
+
+pub mod rhythm;
