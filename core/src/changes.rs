@@ -50,8 +50,12 @@ pub struct Changes {
     /// Clients are kept whose hash is at most this.
     theta: u64,
     dropped: u64,
+    /// All that ever were.
+    dropped_ever: u64,
     /// Of the newest report.
     sequence: u64,
+    /// Of the newest report, too.
+    more: bool,
     in_flight: Option<InFlight>,
 }
 
@@ -62,8 +66,10 @@ pub struct InFlight {
     pub sequence: u64,
     /// It, as JSON without a newline.
     pub text: String,
-    /// The requests in it, those that it says were dropped among them.
+    /// The requests that it tells of.
     pub requests: u64,
+    /// The requests that it says were dropped.
+    pub dropped: u64,
 }
 
 impl Changes {
@@ -74,7 +80,9 @@ impl Changes {
             versions: Vec::new(),
             theta: u64::MAX,
             dropped: 0,
+            dropped_ever: 0,
             sequence: 0,
+            more: false,
             in_flight: None,
         }
     }
@@ -94,7 +102,8 @@ impl Changes {
             }
         }
         self.versions = versions;
-        self.dropped = self.dropped.saturating_add(self.rows.renumber(&places));
+        let gone = self.rows.renumber(&places);
+        self.leave_out(gone);
     }
 
     /// The place of a version, for a call that was decided under an earlier policy.
@@ -115,13 +124,13 @@ impl Changes {
         };
         let key = cut(key, KEY_BYTES_MAX);
         if key.is_empty() || usize::from(call.version) >= self.versions.len() {
-            self.dropped = self.dropped.saturating_add(call.requests);
+            self.leave_out(call.requests);
             return;
         }
         let theta = self.theta;
         let wanted = || theta == u64::MAX || client_hash(key.as_bytes(), call.identity) <= theta;
         if !self.rows.record(key, call, now_s, wanted) {
-            self.dropped = self.dropped.saturating_add(call.requests);
+            self.leave_out(call.requests);
         }
         if self.rows.len() > EDGE_CLIENTS_MAX || self.rows.bytes() > EDGE_CLIENTS_BYTES_MAX {
             self.thin_out();
@@ -144,7 +153,13 @@ impl Changes {
             }
         }
         self.theta = theta;
-        self.dropped = self.dropped.saturating_add(self.rows.retain(|row| hash(row) <= theta));
+        let gone = self.rows.retain(|row| hash(row) <= theta);
+        self.leave_out(gone);
+    }
+
+    fn leave_out(&mut self, requests: u64) {
+        self.dropped = self.dropped.saturating_add(requests);
+        self.dropped_ever = self.dropped_ever.saturating_add(requests);
     }
 
     /// The report that is to be sent: the one that was not acknowledged, else a new one,
@@ -200,14 +215,21 @@ impl Changes {
         });
         report.more = self.rows.len() > 0;
         let text = [head(&report).as_slice(), &clients, CLOSING].concat();
+        self.more = report.more;
         if !report.more {
             // From here on everybody is counted again.
             self.theta = u64::MAX;
         }
-        let requests = requests.saturating_add(std::mem::take(&mut self.dropped));
         // serde_json writes UTF-8 only.
         let text = String::from_utf8(text).unwrap_or_default();
-        InFlight { sequence: self.sequence, text, requests }
+        let dropped = std::mem::take(&mut self.dropped);
+        InFlight { sequence: self.sequence, text, requests, dropped }
+    }
+
+    /// Whether the report before this moment could not hold all: the next one may be taken
+    /// at once.
+    pub fn more(&self) -> bool {
+        self.more
     }
 
     /// The report of this number, or a later one, was taken in.
@@ -218,8 +240,14 @@ impl Changes {
     /// The report of this number will never be taken in: what is in it counts as dropped.
     pub fn refused(&mut self, sequence: u64) {
         if let Some(report) = self.in_flight.take_if(|report| report.sequence == sequence) {
-            self.dropped = self.dropped.saturating_add(report.requests);
+            self.dropped = self.dropped.saturating_add(report.dropped);
+            self.leave_out(report.requests);
         }
+    }
+
+    /// Requests that no report tells or will tell whose they were.
+    pub fn dropped_ever(&self) -> u64 {
+        self.dropped_ever
     }
 
     /// Clients in it.

@@ -34,6 +34,7 @@ impl Changes {
             versions: report.versions,
             theta: report.theta,
             dropped: report.dropped,
+            dropped_ever: report.dropped,
             sequence: report.sequence,
             in_flight: saved.in_flight,
             ..Changes::new(saved.seed)
