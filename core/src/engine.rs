@@ -6,6 +6,7 @@
 //! everything else is read by `crossfade-protocol` and answered in [`answer`].
 
 mod answer;
+mod changes;
 mod clients;
 mod lines;
 mod questions;
@@ -25,6 +26,7 @@ use crossfade_protocol::totals::Totals;
 use crossfade_protocol::{ErrorCode, Fault};
 
 use crate::census::{Census, Identity};
+use crate::changes::Changes;
 use crate::controller::{Changed, Controller, Source};
 use crate::decision::Decision;
 use crate::draws::Draws;
@@ -35,6 +37,7 @@ use crate::guard::Guard;
 use crate::guest::Guest;
 use crate::health::Presented;
 use crate::policy::Policy;
+use crate::protocol;
 use crate::request::Request;
 use crate::tally::{Fleet, FleetFull, Tally, growth};
 
@@ -64,6 +67,8 @@ pub struct Engine {
     /// What other nodes counted.
     fleet: Fleet,
     census: Census,
+    /// What clients did and nobody was told yet, where this is wanted.
+    changes: Option<Box<Changes>>,
     guard: Guard,
     controller: Controller,
     /// Outcomes reported on a virtual clock: the evidence of every step.
@@ -109,6 +114,7 @@ impl Engine {
             policy,
             fleet: Fleet::default(),
             census,
+            changes: None,
             guard: Guard::default(),
             controller: Controller::default(),
             presented: Presented::default(),
@@ -120,6 +126,9 @@ impl Engine {
         };
         engine.name_versions();
         engine.turn();
+        if init.report_clients {
+            engine.report_clients();
+        }
         engine
     }
 
@@ -213,6 +222,10 @@ impl Engine {
         self.census.record(client, identity, version, self.now_ms);
         if complete && self.census.uncounted() > 0 {
             self.clients_full();
+        }
+        if self.changes.is_some() {
+            let identity = protocol::clients::Identity::from_byte(identity as u8);
+            self.reported(client, identity, version, 1, 0);
         }
     }
 

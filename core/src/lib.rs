@@ -8,6 +8,7 @@
 
 pub mod bucket;
 pub mod census;
+pub mod changes;
 mod controller;
 pub mod decision;
 pub mod draws;

@@ -3,6 +3,7 @@
 //! A first call may set things up; the claim is about every later one.
 
 use allocation_counter::measure;
+use crossfade_core::changes::{Call, Changes};
 use crossfade_core::guest::Guest;
 use crossfade_core::{Engine, Policy, Request};
 use crossfade_protocol::plan::Plan;
@@ -98,4 +99,47 @@ fn routing_a_known_client_allocates_nothing() {
     allocates_nothing("route", || {
         engine.route(b"user123", 0);
     });
+}
+
+/// Three million clients, ever new ones, of keys short and long: what is held stays where
+/// it was after the first ones, and what the buffer says that it holds is what it does.
+#[test]
+fn a_buffer_of_clients_is_flat_whatever_keys_come() {
+    let mut changes = Changes::new(1);
+    changes.set_versions(&["v1".to_owned(), "v2".to_owned()]);
+    let mut number = 0_u64;
+    let mut feed = |changes: &mut Changes, clients: u64| {
+        let held = measure(|| {
+            for _ in 0..clients {
+                number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let length = if number.is_multiple_of(3) { 1024 } else { 20 };
+                let key = format!("{number:0length$}");
+                let agent = Some("okhttp/4.12.0");
+                let version = (number >> 63) as u8;
+                let call =
+                    Call { key: key.as_bytes(), version, requests: 1, agent, ..Call::default() };
+                changes.record(&call, 1);
+            }
+            // As often as not nobody takes the report.
+            let _ = changes.next("n", 1, 1).map(|report| report.sequence);
+        });
+        held.bytes_current
+    };
+    let first = feed(&mut changes, 100_000);
+    assert!(first.unsigned_abs() < 8 << 20, "{first} bytes");
+    assert!(changes.memory_bytes() < 8 << 20);
+    let difference = changes.memory_bytes() as i64 - first;
+    assert!(difference.abs() < 64 << 10, "{difference} bytes more than are held");
+    let mut more = first;
+    for _ in 0..29 {
+        more += feed(&mut changes, 100_000);
+        assert!(more < 8 << 20, "{more} bytes");
+    }
+    assert!((changes.memory_bytes() as i64 - more).abs() < 64 << 10);
+    // And a client that is known costs no allocation.
+    let call = Call { key: b"ann", requests: 1, agent: Some("a/1"), ..Call::default() };
+    let mut changes = Changes::new(1);
+    changes.set_versions(&["v1".to_owned()]);
+    changes.record(&call, 1);
+    allocates_nothing("a known client", || changes.record(&call, 2));
 }

@@ -22,7 +22,7 @@ mod listen;
 mod metrics;
 mod module;
 mod openapi;
-mod privacy;
+pub(crate) mod privacy;
 mod shared;
 mod store;
 

@@ -17,21 +17,23 @@ use support::serve::{PLAN, Server, wait_for};
 use tempfile::TempDir;
 
 /// Name, roles, token.
-const HOLDERS: [(&str, &str, &str); 4] = [
+const HOLDERS: [(&str, &str, &str); 5] = [
     ("reader", "read", "reader-token-7f3a9c1b5d"),
     ("reporter", "report", "reporter-token-2e8b4d6f"),
     ("edge-1", "report:edge-1", "edge-token-91c5a7e3b0d2"),
     ("operator", "operate", "operator-token-c4f8e2a6"),
+    ("admin", "admin", "admin-token-5b1d9e7f3c"),
 ];
 
 /// Who may do what needs this role.
 fn allowed(role: &str) -> &'static [&'static str] {
     match role {
-        "none" => &["nobody", "stranger", "reader", "reporter", "edge-1", "operator"],
-        "read" => &["reader", "operator"],
+        "none" => &["nobody", "stranger", "reader", "reporter", "edge-1", "operator", "admin"],
+        "read" => &["reader", "operator", "admin"],
         "report" => &["reporter", "edge-1"],
-        "edge" => &["reader", "reporter", "edge-1", "operator"],
-        "operate" => &["operator"],
+        "edge" => &["reader", "reporter", "edge-1", "operator", "admin"],
+        "operate" => &["operator", "admin"],
+        "admin" => &["admin"],
         other => panic!("no role: {other}"),
     }
 }
@@ -98,7 +100,11 @@ fn routes(url: &str) -> Vec<Route> {
             let body = &operation["requestBody"]["content"]["application/json"];
             routes.push(Route {
                 method: method.to_uppercase(),
-                path: path.replace("{command}", "pause").replace("{key}", "users"),
+                path: path
+                    .replace("{command}", "pause")
+                    .replace("{key}", "users")
+                    .replace("{client}", "a%2Fb%20c")
+                    .replace("{name}", "first"),
                 role: operation["x-crossfade-role"].as_str().unwrap().to_owned(),
                 takes_json: body.is_object(),
             });
@@ -158,7 +164,8 @@ fn on_loopback_without_tokens_only_operating_needs_one() {
     for route in routes(&served.url) {
         let denied = |answer: &Answer| matches!(answer.status, 401 | 403);
         let nobody = try_route(&served.url, &route, None);
-        assert_eq!(denied(&nobody), route.role == "operate", "{nobody:?} for {route:?}");
+        let guarded = matches!(route.role.as_str(), "operate" | "admin");
+        assert_eq!(denied(&nobody), guarded, "{nobody:?} for {route:?}");
         let operator = try_route(&served.url, &route, Some(token.trim()));
         assert!(!denied(&operator), "{operator:?} for {route:?}");
     }

@@ -7,6 +7,7 @@
 //! *Does not:* decide, count, keep state, read a clock, or do I/O.
 
 pub mod abi;
+pub mod agent;
 pub mod clients;
 pub mod error;
 pub mod json;

@@ -91,6 +91,13 @@ pub const CLIENT_KEY_BYTES_MAX: usize = 256 << 20;
 /// its report says so.
 pub const EDGE_CLIENTS_MAX: usize = 10_000;
 
+/// Bytes that a node remembers of its clients between two reports. More: as for
+/// [`EDGE_CLIENTS_MAX`].
+pub const EDGE_CLIENTS_BYTES_MAX: usize = 4 << 20;
+
+/// What a client says of itself. Longer: cut.
+pub const DECLARED_BYTES_MAX: usize = 256;
+
 /// One report of clients. What does not fit comes in the next.
 pub const CLIENTS_REPORT_BYTES_MAX: usize = 64 << 10;
 

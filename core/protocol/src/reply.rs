@@ -255,6 +255,9 @@ replies! {
         sequence: u64,
     }
 
+    /// To `note_clients`.
+    NoteClientsOk = "note_clients_ok" {}
+
     /// To `declare_client`, `repin_client` and `forget_client`.
     ClientOk = "client_ok" {
         /// Whom it was about.
@@ -311,6 +314,19 @@ pub struct Forecast {
     /// Hardly after, where that can be said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub high_ms: Option<u64>,
+}
+
+/// To `take_clients`: a [`ClientsReport`](crate::clients::ClientsReport) as its text, so
+/// that one that is taken again is the same to the byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportText<'r>(pub &'r str);
+
+impl Reply for ReportText<'_> {
+    const TYPE: &'static str = "clients_report";
+
+    fn write_fields(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_bytes());
+    }
 }
 
 /// One stage of a decision.

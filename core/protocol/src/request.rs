@@ -1,5 +1,6 @@
 //! Requests: what may be asked, read from JSON once into types that cannot be wrong.
 
+mod changes;
 mod clients;
 mod life;
 mod read;
@@ -10,6 +11,7 @@ use crate::error::{ErrorCode, Fault, Problems};
 use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
 
+pub use changes::Changes;
 pub use clients::{ClientOrder, ClientState, Ledger, Selection, Who};
 pub use life::{Brownouts, Lives};
 
@@ -122,6 +124,8 @@ pub enum Request {
     Command(Command),
     /// Something that is asked of the ledger of clients.
     Ledger(Ledger),
+    /// Something about the clients that this node has seen and not reported yet.
+    Changes(Changes),
     /// Something that is asked about brownouts.
     Brownouts(Brownouts),
     /// Something that is asked about the life of the migration.
@@ -244,18 +248,26 @@ pub struct InitDocument {
     pub node: String,
     /// The id of this run of the node; drawn from the seed when absent.
     pub epoch: Option<u64>,
+    /// Whether it remembers what clients do until a report of them is taken.
+    pub report_clients: bool,
     /// The first policy.
     pub plan: Option<Box<Plan>>,
 }
 
 impl Default for InitDocument {
     fn default() -> InitDocument {
-        InitDocument { clock: Clock::Virtual, node: "node".to_owned(), epoch: None, plan: None }
+        InitDocument {
+            clock: Clock::Virtual,
+            node: "node".to_owned(),
+            epoch: None,
+            report_clients: false,
+            plan: None,
+        }
     }
 }
 
 impl InitDocument {
-    /// Reads an init document: `{"clock"?, "node"?, "epoch"?, "policy"?}`.
+    /// Reads an init document: `{"clock"?, "node"?, "epoch"?, "clients"?, "policy"?}`.
     ///
     /// # Errors
     /// Everything wrong with it.
@@ -274,7 +286,7 @@ pub enum Clock {
 }
 
 /// The types a `type` field may name, for the answer to one that is unknown.
-pub const TYPES: [&str; 32] = [
+pub const TYPES: [&str; 34] = [
     "init",
     "get_users",
     "route",
@@ -300,6 +312,8 @@ pub const TYPES: [&str; 32] = [
     "declare_client",
     "repin_client",
     "forget_client",
+    "take_clients",
+    "note_clients",
     "get_sunset",
     "get_brownouts",
     "start_brownout",

@@ -1,5 +1,6 @@
 //! The long way: every message in its general form.
 
+use crossfade_protocol::clients::Identity;
 use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
     Config, ConfigureOk, Explanation, InitOk, MigrationStats, ReportOutcomesOk, RolloutComplete,
@@ -97,6 +98,7 @@ impl Engine {
             }
             Asked::GetRollout => write::reply(out, to, &self.rollout_state()),
             Asked::Command(command) => self.command(command, to, out)?,
+            Asked::Changes(asked) => self.changes(asked, to, out)?,
             Asked::Ledger(asked) => self.ledger(asked, to, out)?,
             Asked::Brownouts(_) | Asked::Life(_) => {
                 let text = "this engine keeps no ledger of clients".to_owned();
@@ -265,6 +267,11 @@ impl Engine {
             if let Some(tally) = self.tallies.get_mut(outcome.version) {
                 tally.record(outcome);
             }
+            if let Some(user_id) = outcome.user_id.as_deref().filter(|_| outcome.failed) {
+                let version = u16::try_from(outcome.version).unwrap_or(u16::MAX);
+                let failures = outcome.requests();
+                self.reported(user_id.as_bytes(), Identity::Key, version, 0, failures);
+            }
             let arm = if outcome.version == newest { Arm::Canary } else { Arm::Control };
             // An aggregate is taken as it is: neither counted once a client nor capped.
             let user_id = outcome.user_id.as_deref().filter(|_| outcome.requests() == 1);
@@ -322,6 +329,7 @@ impl Engine {
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
         self.turn();
+        self.reported_versions();
         self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();

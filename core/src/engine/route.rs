@@ -36,7 +36,8 @@ impl Engine {
         let word = RouteWord::new(decision.version, canary, decision.reason);
         self.count_version(decision.version);
         let Some(key) = request.key else { return word };
-        if !self.policy.is_by_key_alone() {
+        // Where clients are reported every request has to be seen, so none is found decided.
+        if !self.policy.is_by_key_alone() || self.changes.is_some() {
             self.count_client(key, Identity::Key, decision.version);
             return word;
         }

@@ -14,6 +14,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
 use crate::census::{self, Census};
+use crate::changes::Changes;
 use crate::controller::Controller;
 use crate::draws::Draws;
 use crate::guard::Guard;
@@ -21,7 +22,7 @@ use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
 use crate::tally::{Fleet, Tally};
 
-const MAGIC: &[u8] = b"crossfade snapshot 2\n";
+const MAGIC: &[u8] = b"crossfade snapshot 3\n";
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct State {
@@ -40,6 +41,8 @@ struct State {
     last_served_ms: Vec<Option<u64>>,
     fleet: Fleet,
     census: census::Head,
+    /// Those of its clients that were not reported: nothing where none are.
+    changes: Vec<String>,
     guard: Guard,
     controller: Controller,
     presented: Presented,
@@ -67,6 +70,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         last_served_ms: engine.last_served_ms.clone(),
         fleet: engine.fleet.clone(),
         census: engine.census.head(),
+        changes: engine.changes.as_ref().map(|changes| changes.save()).unwrap_or_default(),
         guard: engine.guard,
         controller: engine.controller.clone(),
         presented: engine.presented.clone(),
@@ -112,6 +116,13 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
     let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
+    let changes = match state.changes.as_slice() {
+        [] => None,
+        saved => match Changes::load(saved, &plan.versions.0) {
+            Some(changes) => Some(Box::new(changes)),
+            None => return Err("damaged snapshot: changes".to_owned()),
+        },
+    };
     let versions = plan.versions.0.len();
     if state.tallies.len() != versions || state.last_served_ms.len() != versions {
         return Err("damaged snapshot: counts do not match the versions".to_owned());
@@ -132,6 +143,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         last_served_ms: state.last_served_ms,
         fleet: state.fleet,
         census,
+        changes,
         guard: state.guard,
         controller: state.controller,
         presented: state.presented,

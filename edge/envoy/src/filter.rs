@@ -26,6 +26,7 @@
 
 use std::rc::Rc;
 
+use crossfade_core::changes::Call;
 use crossfade_core::protocol::Reason;
 use crossfade_core::protocol::request::Outcome;
 use crossfade_core::request::Request;
@@ -33,7 +34,7 @@ use crossfade_core::request::Request;
 use crate::host::Host;
 use crate::metrics::Class;
 use crate::node::{InForce, Node};
-use crate::request::Found;
+use crate::request::{Client, Found};
 
 /// The key that traps in a build with the feature `test-trap`.
 #[cfg(feature = "test-trap")]
@@ -61,6 +62,7 @@ struct Open {
     version: u16,
     reason: Reason,
     started_ns: u64,
+    client: Option<Client>,
 }
 
 impl Exchange {
@@ -73,7 +75,7 @@ impl Exchange {
         };
         let started_ns = host.now_ns();
         let found = Found::new(host, &in_force.places);
-        let key = found.key();
+        let mut key = found.key();
         #[cfg(feature = "test-trap")]
         trap(key.as_deref());
         let request = Request {
@@ -88,7 +90,9 @@ impl Exchange {
         if let Some(slot) = in_force.slot(version) {
             node.routed(slot, decision.reason);
         }
-        self.open = Some(Open { in_force, version, reason: decision.reason, started_ns });
+        let reason = decision.reason;
+        let client = node.reports_clients().then(|| found.client(key.take())).flatten();
+        self.open = Some(Open { in_force, version, reason, started_ns, client });
     }
 
     /// The response's headers are here: counts, and marks them.
@@ -101,6 +105,7 @@ impl Exchange {
         if let Some(slot) = open.in_force.slot(open.version) {
             node.ended(host, slot, Class::Status(status), Some(&outcome));
         }
+        open.remember(node, outcome.failed, 0);
         if let Some(headers) = open.in_force.policy.headers(open.version) {
             if let Some(deprecation) = &headers.deprecation {
                 host.set_response_header("deprecation", deprecation);
@@ -120,10 +125,32 @@ impl Exchange {
     /// The exchange is over.
     pub fn end(&mut self, host: &impl Host, node: &mut Node) {
         let Some(open) = self.open.take() else { return };
-        let Some(slot) = open.in_force.slot(open.version) else { return };
         let answered = host.property(&["response", "code"]).and_then(|code| number(&code));
-        let failed = answered.is_some_and(is_failure).then(|| outcome(&open, true, None));
+        let failed = answered.is_some_and(is_failure);
+        open.remember(node, failed, 0);
+        let Some(slot) = open.in_force.slot(open.version) else { return };
+        let failed = failed.then(|| outcome(&open, true, None));
         node.ended(host, slot, Class::None, failed.as_ref());
+    }
+}
+
+impl Open {
+    /// Remembers the client's call, at the time when it came.
+    fn remember(&self, node: &mut Node, failed: bool, refused: u64) {
+        let Some(client) = &self.client else { return };
+        let call = Call {
+            key: &client.key,
+            identity: client.identity,
+            version: 0,
+            requests: 1,
+            failures: u64::from(failed),
+            refused,
+            agent: client.agent.as_deref(),
+            says: client.says.as_ref(),
+        };
+        let seconds = self.started_ns / 1_000_000_000;
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        node.client(&self.in_force, self.version, call, seconds);
     }
 }
 

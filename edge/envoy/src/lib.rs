@@ -5,7 +5,7 @@
 //! policies from a control server and report totals to it, and show all this in Envoy's
 //! statistics. Everything but `envoy.rs` runs natively too, over a [`host::Host`].
 //!
-//! *Does not:* forward requests, look at bodies, keep the identities of clients, or move a
+//! *Does not:* forward requests, look at bodies, keep a client beyond its report, or move a
 //! rollout: that is the controller's.
 
 // A trap costs every request in flight on that worker, so nothing here may.
@@ -19,6 +19,7 @@
 )]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+mod clients;
 pub mod config;
 pub mod control;
 mod cookie;

@@ -38,7 +38,11 @@ struct Counter {
 
 impl Counter {
     fn count(&mut self) {
-        self.pending = self.pending.saturating_add(1);
+        self.add(1);
+    }
+
+    fn add(&mut self, count: u64) {
+        self.pending = self.pending.saturating_add(count);
     }
 
     /// Adds what is pending; the counter is defined when there first is something.
@@ -82,6 +86,10 @@ pub(crate) struct Metrics {
     outcomes: Vec<[Counter; CLASSES.len()]>,
     without_policy: Counter,
     control_errors: [Counter; Kind::ALL.len()],
+    client_reports: Counter,
+    client_reports_refused: Counter,
+    client_requests_dropped: Counter,
+    dropped_before: u64,
     revision: Gauge,
     tripped: Gauge,
 }
@@ -116,6 +124,20 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn client_reported(&mut self) {
+        self.client_reports.count();
+    }
+
+    pub(crate) fn client_report_refused(&mut self) {
+        self.client_reports_refused.count();
+    }
+
+    /// So many so far.
+    pub(crate) fn client_requests_dropped(&mut self, requests: u64) {
+        let before = std::mem::replace(&mut self.dropped_before, requests);
+        self.client_requests_dropped.add(requests.saturating_sub(before));
+    }
+
     pub(crate) fn policy(&mut self, host: &impl Host, revision: u64) {
         self.revision.set(host, "crossfade_policy_revision", revision);
     }
@@ -140,6 +162,12 @@ impl Metrics {
             }
         }
         self.without_policy.flush(host, || "crossfade_requests_without_policy".to_owned());
+        let counter = &mut self.client_reports;
+        counter.flush(host, || "crossfade_client_reports".to_owned());
+        let counter = &mut self.client_reports_refused;
+        counter.flush(host, || "crossfade_client_reports_refused".to_owned());
+        let counter = &mut self.client_requests_dropped;
+        counter.flush(host, || "crossfade_client_requests_dropped".to_owned());
         for (kind, counter) in Kind::ALL.iter().zip(&mut self.control_errors) {
             counter.flush(host, || format!("crossfade_control_errors;kind={}", kind.as_str()));
         }

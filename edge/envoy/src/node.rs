@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crossfade_core::Policy;
+use crossfade_core::changes::{Call, Changes};
 use crossfade_core::draws::Draws;
 use crossfade_core::event::NodeChange;
 use crossfade_core::guard::Guard;
@@ -31,6 +32,8 @@ pub struct Node {
     draws: Draws,
     /// Grows with everything that is counted.
     counted: u64,
+    /// What clients did and the control server does not know yet, where there is one.
+    changes: Option<Changes>,
     pub(crate) metrics: Metrics,
 }
 
@@ -65,6 +68,7 @@ impl Node {
             guard: Guard::default(),
             draws: Draws::new(seed),
             counted: 0,
+            changes: None,
             metrics: Metrics::default(),
         }
     }
@@ -96,7 +100,41 @@ impl Node {
         let newest = slots.get(usize::from(policy.newest())).copied().flatten();
         let newest = newest.and_then(|slot| self.slots.get(slot));
         self.guard = newest.map(|slot| Guard::armed(&slot.tally)).unwrap_or_default();
+        if let Some(changes) = &mut self.changes {
+            changes.set_versions(policy.versions());
+        }
         self.in_force = Some(Rc::new(InForce { policy, places, slots }));
+    }
+
+    /// Remembers clients from now on, until they are reported; `seed` keys the memory.
+    pub fn report_clients(&mut self, seed: u64) {
+        let mut changes = Changes::new(seed);
+        if let Some(in_force) = &self.in_force {
+            changes.set_versions(in_force.policy.versions());
+        }
+        self.changes = Some(changes);
+    }
+
+    /// What clients did, where that is reported.
+    pub(crate) fn changes(&mut self) -> Option<&mut Changes> {
+        self.changes.as_mut()
+    }
+
+    /// Whether anybody wants to know who the clients are.
+    pub(crate) fn reports_clients(&self) -> bool {
+        self.changes.is_some()
+    }
+
+    /// Remembers a call that was decided under `in_force`.
+    pub(crate) fn client(&mut self, in_force: &Rc<InForce>, version: u16, call: Call<'_>, s: u32) {
+        let Some(changes) = &mut self.changes else { return };
+        let current = self.in_force.as_ref().is_some_and(|current| Rc::ptr_eq(current, in_force));
+        let version = match current {
+            true => changes.place_of(version),
+            // A version that no policy has any more has no place: the call is left out.
+            false => changes.place(in_force.policy.version_name(version)).unwrap_or(u8::MAX),
+        };
+        changes.record(&Call { version, ..call }, s);
     }
 
     fn slot_of(&mut self, version: &str) -> Option<usize> {
@@ -165,6 +203,9 @@ impl Node {
 
     /// Brings Envoy's statistics up to date.
     pub(crate) fn flush(&mut self, host: &impl Host) {
+        if let Some(changes) = &self.changes {
+            self.metrics.client_requests_dropped(changes.dropped_ever());
+        }
         self.metrics.flush(host, self.slots.iter().map(|slot| slot.version.as_str()));
         // Another instance that adopted this policy later has set it to 0.
         if self.guard.tripped() {

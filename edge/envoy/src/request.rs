@@ -8,6 +8,7 @@
 
 use std::cell::OnceCell;
 
+use crossfade_core::protocol::clients::{Declared, Identity};
 use crossfade_core::protocol::limits::{ATTRIBUTE_BYTES_MAX, KEY_BYTES_MAX};
 use crossfade_core::protocol::plan::{AttributeSource, KeyFrom, Plan};
 use crossfade_core::request::Attributes;
@@ -62,6 +63,15 @@ pub(crate) struct Found<'r, H> {
     attributes: Vec<OnceCell<Option<String>>>,
 }
 
+/// Who made a request.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) key: Vec<u8>,
+    pub(crate) identity: Identity,
+    pub(crate) agent: Option<Box<str>>,
+    pub(crate) says: Option<Declared>,
+}
+
 impl<'r, H: Host> Found<'r, H> {
     pub(crate) fn new(host: &'r H, places: &'r Places) -> Found<'r, H> {
         let attributes = vec![OnceCell::new(); places.attributes.len()];
@@ -75,6 +85,11 @@ impl<'r, H: Host> Found<'r, H> {
             place => self.look(place)?,
         };
         Some(key).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()))
+    }
+
+    /// Who made the request: by its routing key.
+    pub(crate) fn client(&self, key: Option<Vec<u8>>) -> Option<Client> {
+        Some(Client { key: key?, identity: Identity::Key, agent: None, says: None })
     }
 
     fn look(&self, place: &Place) -> Option<Vec<u8>> {

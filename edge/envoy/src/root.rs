@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::clients::{ClientReports, Sender};
 use crate::config::{Config, Control, node_name};
 use crate::filter::HeaderNames;
 use crate::host::{Answer, Host, Level};
@@ -33,6 +34,9 @@ struct Remote {
     keys: Keys,
     live: Live,
     report: Report,
+    clients: ClientReports,
+    /// The id of this instance's life.
+    epoch: u64,
     node: Option<String>,
     /// Its number and its name in reports, from the first tick on.
     instance: Option<(u64, String)>,
@@ -58,8 +62,10 @@ impl Root {
             let root_id = host.property(&["plugin_root_id"]).unwrap_or_default();
             let keys = Keys::new(&String::from_utf8_lossy(&root_id), &control);
             let live = Live::start(host, &mut node, &keys);
-            let report = Report::new(host.random());
-            Remote { control, keys, live, report, node: name, instance: None }
+            let epoch = host.random();
+            let (report, clients) = (Report::new(epoch), ClientReports::default());
+            node.report_clients(host.random());
+            Remote { control, keys, live, report, clients, epoch, node: name, instance: None }
         });
         Ok(Root {
             node: Rc::new(RefCell::new(node)),
@@ -97,11 +103,13 @@ impl Root {
     /// The control server answered, or did not.
     pub fn answer(&mut self, host: &impl Host, token: u32, answer: &Answer) {
         let Ok(mut node) = self.node.try_borrow_mut() else { return };
-        if let Some(Remote { keys, live, report, .. }) = &mut self.remote
-            && !live.answer(host, &mut node, keys, token, answer)
-        {
-            report.answer(host, &mut node, token, answer);
-        }
+        let Some(remote) = &mut self.remote else { return };
+        let Remote { control, keys, live, report, clients, epoch, instance, .. } = remote;
+        let name = instance.as_ref().map_or("", |(_, name)| name);
+        let from = (&*control, Sender { node: name, epoch: *epoch });
+        let _ = live.answer(host, &mut node, keys, token, answer)
+            || report.answer(host, &mut node, token, answer)
+            || clients.answer(host, &mut node, from, token, answer);
     }
 
     /// This instance serves no more: what it has counted goes to Envoy's statistics.
@@ -127,6 +135,8 @@ impl Remote {
         let now_ms = host.now_ns() / 1_000_000;
         self.live.tick(host, node, &self.keys, &self.control, *number, now_ms);
         self.report.tick(host, node, &self.control, name, now_ms);
+        let sender = Sender { node: name, epoch: self.epoch };
+        self.clients.tick(host, node, &self.control, sender, now_ms);
     }
 }
 

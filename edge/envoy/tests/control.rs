@@ -312,10 +312,10 @@ fn a_question_that_is_never_answered_is_asked_again() {
 /// Reports that were sent, read as the control server reads them.
 fn reports(instance: &mut Instance) -> Vec<(u32, Totals)> {
     let sent = instance.host.sent();
-    let posts = sent.iter().filter(|sent| sent.header(":method") == "POST");
+    let posts = sent.iter().filter(|sent| sent.header(":path") == "/v1/totals");
     posts
         .map(|sent| {
-            assert_eq!(sent.header(":path"), "/v1/totals");
+            assert_eq!(sent.header(":method"), "POST");
             assert_eq!(sent.body.iter().filter(|byte| **byte == b'\n').count(), 1);
             (sent.token, Totals::read(&sent.body).unwrap())
         })

@@ -33,6 +33,8 @@ pub(crate) enum Role {
     Report,
     /// Change things; sees everything, too.
     Operate,
+    /// Erase what is known of somebody; may do what an operator may, too.
+    Admin,
 }
 
 impl fmt::Display for Role {
@@ -41,6 +43,7 @@ impl fmt::Display for Role {
             Role::Read => "read",
             Role::Report => "report",
             Role::Operate => "operate",
+            Role::Admin => "admin",
         })
     }
 }
@@ -60,7 +63,11 @@ pub(crate) struct Holder {
 impl Holder {
     /// Whether it has this role, or one that includes it.
     pub(crate) fn may(&self, role: Role) -> bool {
-        self.roles.iter().any(|has| *has == role || (*has == Role::Operate && role == Role::Read))
+        self.roles.iter().any(|has| match has {
+            Role::Read | Role::Report => *has == role,
+            Role::Operate => matches!(role, Role::Operate | Role::Read),
+            Role::Admin => matches!(role, Role::Admin | Role::Operate | Role::Read),
+        })
     }
 
     /// Whether it may report for one node only.
@@ -152,13 +159,14 @@ impl Access {
                 None if role == "read" => holder.roles.push(Role::Read),
                 None if role == "report" => holder.roles.push(Role::Report),
                 None if role == "operate" => holder.roles.push(Role::Operate),
+                None if role == "admin" => holder.roles.push(Role::Admin),
                 Some(("report", node)) if !node.is_empty() => {
                     holder.roles.push(Role::Report);
                     holder.node = Some(node.to_owned());
                 }
                 _ => {
                     return Err(format!(
-                        "unknown role `{role}`: read, report, report:NODE or operate"
+                        "unknown role `{role}`: read, report, report:NODE, operate or admin"
                     ));
                 }
             }
@@ -180,8 +188,8 @@ impl Access {
         Ok(holder)
     }
 
-    /// For loopback: reading and reporting are open, and operating needs the token in the
-    /// data directory, which is drawn if it is not there.
+    /// For loopback: reading and reporting are open, and everything else needs the token in
+    /// the data directory, which is drawn if it is not there.
     ///
     /// # Errors
     /// The file cannot be read or written.
@@ -190,7 +198,7 @@ impl Access {
         let token = secret(&path)?;
         let holder = Holder {
             name: "operator".to_owned(),
-            roles: vec![Role::Operate],
+            roles: vec![Role::Admin],
             node: None,
             digest: digest(&token),
         };
@@ -275,11 +283,12 @@ mod tests {
 alice   operate         aaaaaaaaaaaaaaaaaaaaaaaa
 grafana read            bbbbbbbbbbbbbbbbbbbbbbbb
 edge-1  report:edge-1   cccccccccccccccccccccccc
+root    admin           eeeeeeeeeeeeeeeeeeeeeeee
 both    read,report     dddddddddddddddddddddddd
 ";
 
     fn may(access: &Access, token: Option<&str>) -> Vec<Role> {
-        let roles = [Role::Read, Role::Report, Role::Operate];
+        let roles = [Role::Read, Role::Report, Role::Operate, Role::Admin];
         roles.into_iter().filter(|role| access.admit(token, *role).is_ok()).collect()
     }
 
@@ -291,6 +300,7 @@ both    read,report     dddddddddddddddddddddddd
         assert_eq!(may(&access, Some(&token("b"))), [Role::Read]);
         assert_eq!(may(&access, Some(&token("c"))), [Role::Report]);
         assert_eq!(may(&access, Some(&token("d"))), [Role::Read, Role::Report]);
+        assert_eq!(may(&access, Some(&token("e"))), [Role::Read, Role::Operate, Role::Admin]);
         assert_eq!(may(&access, Some("e")), []);
         assert_eq!(may(&access, Some("")), []);
         assert_eq!(may(&access, None), []);
@@ -313,7 +323,7 @@ both    read,report     dddddddddddddddddddddddd
         let text = "\
 alice operate aaaaaaaaaaaaaaaaaaaaaaaa
 bob operate
-carol admin bbbbbbbbbbbbbbbbbbbbbbbb
+carol owner bbbbbbbbbbbbbbbbbbbbbbbb
 dave read short
 erin read aaaaaaaaaaaaaaaaaaaaaaaa
 alice read ffffffffffffffffffffffff
@@ -327,7 +337,7 @@ alice read ffffffffffffffffffffffff
             told,
             [
                 "line 2: 2 words, not three: NAME ROLE[,ROLE] TOKEN",
-                "line 3: unknown role `admin`: read, report, report:NODE or operate",
+                "line 3: unknown role `owner`: read, report, report:NODE, operate or admin",
                 "line 4: the token of `dave` has fewer than 16 characters",
                 "line 5: `erin` has the same token as `alice`",
                 "line 6: `alice` is there twice",
@@ -346,7 +356,8 @@ alice read ffffffffffffffffffffffff
         let token = fs::read_to_string(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let again = Access::on_loopback(data.path()).unwrap();
-        assert_eq!(may(&again, Some(token.trim())), [Role::Read, Role::Report, Role::Operate]);
+        let all = [Role::Read, Role::Report, Role::Operate, Role::Admin];
+        assert_eq!(may(&again, Some(token.trim())), all);
         let error = access.admit(None, Role::Operate).unwrap_err().to_string();
         assert!(error.contains("operator.token"), "{error}");
     }

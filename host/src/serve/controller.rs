@@ -6,6 +6,7 @@
 //! as after a crash: there is one way back, and it is tried at every start.
 
 mod batch;
+mod forget;
 pub(crate) mod nodes;
 mod told;
 
@@ -19,7 +20,7 @@ use tracing::{error, info, warn};
 
 use super::clock::{Clock, Reading};
 use super::engine::{Engine, EngineError};
-use super::job::{Answer, Candidate, Job, Refusal, Report, Work};
+use super::job::{Answer, Candidate, Job, Of, Refusal, Report, Work};
 use super::shared::{Shared, State};
 use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
 use crate::plugin::PluginOptions;
@@ -93,6 +94,11 @@ struct Running {
 impl Running {
     fn now_ms(&self) -> u64 {
         self.clock.now_ms(Reading::now())
+    }
+
+    /// Of the policy that was kept last.
+    fn revision(&self) -> u64 {
+        self.policy.as_ref().map_or(0, |row| row.revision)
     }
 }
 
@@ -337,7 +343,11 @@ impl Controller {
             return Ok(());
         }
         let views = if idle { Vec::new() } else { running.views(batch.now_ms) };
+        let forgotten = batch.take_forgotten();
         let kept = batch.keep(running, &mut *self.setup.store, &self.shared, views);
+        if !forgotten.is_empty() {
+            return self.scrub(kept, forgotten);
+        }
         kept?;
         self.checkpoint_if_due()
     }
@@ -436,7 +446,16 @@ fn hand_on(reports: Vec<Result<Report, String>>, totals: &mut Vec<u8>) -> Vec<St
     let mut taken = |report: Report| {
         totals.extend_from_slice(&report.line);
         totals.push(b'\n');
-        r#"{"type":"merge_ok","new":true}"#.to_owned()
+        match report.of {
+            Of::Totals => json!({ "type": "merge_ok", "new": true }),
+            Of::Clients => json!({
+                "type": "report_clients_ok",
+                "node": report.node,
+                "new": true,
+                "sequence": report.sequence,
+            }),
+        }
+        .to_string()
     };
     reports.into_iter().map(|report| report.map_or_else(|why| why, &mut taken)).collect()
 }

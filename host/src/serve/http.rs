@@ -4,8 +4,10 @@
 //! thread, and turns what comes back into an answer.
 
 mod asking;
+mod clients;
 mod events;
 mod health;
+mod life;
 pub(crate) mod limits;
 mod module;
 mod ofrep;
@@ -125,12 +127,19 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rollout::show))
         .routes(routes!(rollout::explanation))
         .routes(routes!(rollout::command))
-        .routes(routes!(rollout::clients))
-        .routes(routes!(rollout::sunset))
+        .routes(routes!(clients::list))
+        .routes(routes!(clients::one, clients::forget))
+        .routes(routes!(clients::declare))
+        .routes(routes!(clients::repin))
+        .routes(routes!(clients::sunset))
+        .routes(routes!(life::brownouts, life::start_brownout))
+        .routes(routes!(life::stop_brownout))
+        .routes(routes!(life::life, life::advance))
         .routes(routes!(rollout::nodes))
         .routes(routes!(rollout::audit))
         .routes(routes!(events::stream))
         .routes(routes!(reports::totals))
+        .routes(routes!(reports::clients))
         .routes(routes!(reports::outcomes))
         .routes(routes!(ofrep::one))
         .routes(routes!(ofrep::all))

@@ -53,7 +53,7 @@ pub(crate) enum Work {
         /// The type of its reply.
         answer: &'static str,
     },
-    /// Totals of other nodes, a line each.
+    /// Totals of other nodes, or what they have seen of clients, a line each.
     Totals {
         /// Lines that could be read, or what is to be answered for those that could not.
         reports: Vec<Result<Report, String>>,
@@ -64,15 +64,35 @@ pub(crate) enum Work {
     Nodes,
     /// Events, audit rows, or policies from the store.
     Read(Query),
+    /// Every trace of a client is to go: from the engine, then from the store.
+    Forget {
+        /// Under which names it may be known.
+        names: Vec<String>,
+        /// Where its name comes from, if that is said.
+        identity: Option<String>,
+        /// For the audit log.
+        note: Note,
+    },
     /// Another engine.
     Swap(Candidate, Note),
     /// The end: what is owed is kept, and the thread ends.
     Stop,
 }
 
-/// One node's totals, looked at but not judged.
+/// What a report is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// A node's counts since it started.
+    Totals,
+    /// Clients, since its report of them before.
+    Clients,
+}
+
+/// One node's report, looked at but not judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
+    /// What it is of.
+    pub(crate) of: Of,
     /// The line.
     pub(crate) line: Vec<u8>,
     /// Who reports.

@@ -27,7 +27,7 @@ pub(crate) fn skeleton() -> OpenApi {
         .description(Some(
             "Holds the policy, takes in what edges and nodes saw, and runs the rollout. \
              `x-crossfade-role` of an operation is the role that it needs: `none`, `read`, \
-             `report`, `edge` (`read` or `report`) or `operate`. Bodies are JSON and need \
+             `report`, `edge` (`read` or `report`), `operate` or `admin`. Bodies are JSON and need \
              `content-type: application/json`; every error is a problem document (RFC 9457), \
              except OpenFeature's.",
         ))
@@ -45,7 +45,7 @@ pub(crate) fn skeleton() -> OpenApi {
 /// Adds what every operation has: the token that it needs, and problems.
 pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post];
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         operations.into_iter().flatten().for_each(complete_operation);
     }
     document
@@ -55,7 +55,8 @@ fn complete_operation(operation: &mut Operation) {
     if role(operation) != "none" {
         let token = SecurityRequirement::new::<_, [String; 0], String>(BEARER, []);
         // On loopback without a token file, reading and reporting are open.
-        let open = (role(operation) != "operate").then(SecurityRequirement::default);
+        let open =
+            (!matches!(role(operation), "operate" | "admin")).then(SecurityRequirement::default);
         operation.security = Some([token].into_iter().chain(open).collect());
     }
     let problem = ContentBuilder::new()

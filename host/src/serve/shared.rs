@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::store::{EventRow, Lead, PolicyRow};
+use super::store::{EventRow, Lead, PolicyRow, scrub};
 use crate::module::Module;
 
 /// Events kept in memory; older ones are read from the store.
@@ -192,6 +192,15 @@ impl Shared {
         let first = events.front().filter(|first| first.id <= after + 1)?;
         let skip = usize::try_from(after + 1 - first.id).ok()?;
         Some(events.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    /// Takes these names out of the events in memory.
+    pub(crate) fn forget_events(&self, names: &[String]) {
+        for row in self.lock().iter_mut() {
+            if let Some(body) = scrub::event(row.body.get(), names) {
+                row.body = body;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<EventRow>> {

@@ -10,6 +10,7 @@
 //! for a fleet.
 
 pub(crate) mod nats;
+pub(crate) mod scrub;
 pub(crate) mod sqlite;
 #[cfg(test)]
 pub(crate) mod suite;
@@ -144,6 +145,15 @@ pub(crate) struct AuditRow {
     pub(crate) revision: u64,
 }
 
+/// What came of forgetting somebody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Scrubbed {
+    /// Rows that named them and do not any more.
+    pub(crate) rows: u64,
+    /// What the store has that could not be reached.
+    pub(crate) left: Vec<String>,
+}
+
 /// What a store holds.
 #[derive(Debug, Default)]
 pub(crate) struct Saved {
@@ -199,6 +209,17 @@ pub(crate) trait Store: Send {
     fn forward(&mut self, totals: &[u8]) -> Result<(), StoreError> {
         let _ = totals;
         Err(StoreError::Superseded)
+    }
+
+    /// Takes every trace of these names out of what is kept, down to the bytes. To be asked
+    /// after a checkpoint of an engine that has forgotten them.
+    ///
+    /// # Errors
+    /// It failed; some traces may be gone and others not.
+    fn scrub(&mut self, names: &[String]) -> Result<Scrubbed, StoreError> {
+        let _ = names;
+        let left = "policies and events on the fleet's servers, until they age out there";
+        Ok(Scrubbed { rows: 0, left: vec![left.to_owned()] })
     }
 
     /// Events after this id, oldest first.

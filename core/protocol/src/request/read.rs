@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Address, Brownouts, Clock, Command, Counts, GateQuestion, InitDocument, Lives, Message,
-    Outcome, Override, Request, Unreadable, clients, life, unsupported,
+    Outcome, Override, Request, Unreadable, changes, clients, life, unsupported,
 };
 use crate::error::{ErrorCode, Fault, Problems};
 use crate::json::{parse, shown_value};
@@ -186,6 +186,7 @@ fn read_request(
         name if clients::TYPES.contains(&name) => {
             all(&|fields| clients::read(name, fields).map(Request::Ledger))
         }
+        "take_clients" | "note_clients" => changes::read(name, body).map(Request::Changes),
         "get_sunset" => all(&|fields| Some(Request::GetSunset { window_ms: read_window(fields)? })),
         "get_brownouts" => Ok(Request::Brownouts(Brownouts::List)),
         "start_brownout" => all(&|fields| life::start(fields).map(Request::Brownouts)),
@@ -471,12 +472,14 @@ pub(super) fn init_document(document: &[u8]) -> Result<InitDocument, Fault> {
                 .ok()
                 .or_else(|| node.wrong("not up to 16 hexadecimal digits"))
         }));
+        let clients = flip(fields.get("clients").map(|node| node.word(&[("report", true)])));
         fields.get("policy");
         fields.refuse_unknown();
         Some(InitDocument {
             clock: clock?.unwrap_or(default.clock),
             node: name?.unwrap_or_else(|| default.node.clone()),
             epoch: epoch?,
+            report_clients: clients?.unwrap_or_default(),
             plan: None,
         })
     })

@@ -17,6 +17,9 @@ use crate::serve::store::{AuditRow, Commit, EventRow, PolicyRow, Store, StoreErr
 pub(super) const JOBS_MAX: usize = 1_024;
 pub(super) const CALLS_BYTES_MAX: usize = 512 << 10;
 
+/// The protocol's error code for something that is not there.
+const UNKNOWN: u32 = 20;
+
 /// What was done by whom, before ids are given out.
 #[derive(Debug)]
 struct Done {
@@ -25,7 +28,17 @@ struct Done {
     why: String,
 }
 
-type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+pub(super) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+
+/// Somebody whom the engine has forgotten, and the store has yet to.
+pub(super) struct Forgotten {
+    /// Under which names there may be traces.
+    pub(super) names: Vec<String>,
+    /// What the engine said of it.
+    pub(super) said: Value,
+    /// Who waits for that.
+    pub(super) reply: Reply,
+}
 
 /// See the module.
 pub(super) struct Batch {
@@ -35,6 +48,8 @@ pub(super) struct Batch {
     jobs: usize,
     answers: Vec<(Reply, Result<Answer, Refusal>)>,
     done: Vec<Done>,
+    /// Whose traces are to go once this is kept.
+    forgotten: Vec<Forgotten>,
     events: Vec<EventRow>,
     /// Whether the policy may be another one.
     ask_policy: bool,
@@ -48,6 +63,7 @@ impl Batch {
             jobs: 0,
             answers: Vec::new(),
             done: Vec::new(),
+            forgotten: Vec::new(),
             events: Vec::new(),
             ask_policy: false,
         }
@@ -81,6 +97,15 @@ impl Batch {
         self.jobs += 1;
         let Job { work, reply } = job;
         let answer = match work {
+            Work::Forget { names, identity, note } => {
+                match self.forget(running, &names, identity.as_deref(), note) {
+                    Ok(said) => {
+                        self.forgotten.push(Forgotten { names, said, reply });
+                        return;
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
             Work::Act { message, answer, note, expected } => {
                 self.act(running, &message, answer, note, expected)
             }
@@ -129,6 +154,55 @@ impl Batch {
         }
     }
 
+    /// Has the engine forget somebody under every name. It is enough that one is known.
+    fn forget(
+        &mut self,
+        running: &mut Running,
+        names: &[String],
+        identity: Option<&str>,
+        note: Note,
+    ) -> Result<Value, Refusal> {
+        if running.trial_until.is_some() {
+            let text = "an engine is on trial, and the one before it remembers: come again in 30 \
+                        seconds";
+            return Err(Refusal::Unavailable(text.to_owned()));
+        }
+        let mut changed = false;
+        let mut said = Value::Null;
+        for name in names {
+            let mut message = json!({ "type": "forget_client", "client": name });
+            if let Some(identity) = identity {
+                message["identity"] = identity.into();
+            }
+            match running.engine.act(&message, Some("client_ok"), self.now_ms) {
+                Ok(reply) => {
+                    let reply: Value =
+                        serde_json::from_str(&reply.unwrap_or_default()).unwrap_or_default();
+                    changed |= reply["changed"] == true;
+                    if said.is_null() || reply["changed"] == true {
+                        said = reply;
+                    }
+                    self.changed = true;
+                }
+                Err(Refusal::Engine { code: UNKNOWN, .. }) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        if said.is_null() {
+            said = json!({ "client": names.first(), "revision": running.revision() });
+        }
+        said["changed"] = changed.into();
+        let Note { who, what, why } = note;
+        info!("{what} by {who}");
+        self.note(&who, what, &why);
+        Ok(said)
+    }
+
+    /// Whose traces are still in the store.
+    pub(super) fn take_forgotten(&mut self) -> Vec<Forgotten> {
+        std::mem::take(&mut self.forgotten)
+    }
+
     fn totals(
         &mut self,
         running: &mut Running,
@@ -169,7 +243,7 @@ impl Batch {
 
     /// Totals that came by the store.
     pub(super) fn incoming(&mut self, running: &mut Running, line: &[u8], shared: &Shared) {
-        let merged = nodes::read(line).and_then(|report| {
+        let merged = nodes::read_any(line).and_then(|report| {
             self.report(running, &report, shared).map_err(|refusal| refusal.to_string())
         });
         if let Err(why) = merged {
@@ -224,7 +298,7 @@ impl Batch {
             Ok(policy) => policy,
             Err(refusal) => return self.fail(refusal.into()),
         };
-        let revision = policy.as_ref().or(running.policy.as_ref()).map_or(0, |row| row.revision);
+        let revision = policy.as_ref().map_or(running.revision(), |row| row.revision);
         let commit = Commit {
             at_ms: self.now_ms,
             calls: std::mem::take(&mut running.engine.pending),
@@ -295,7 +369,8 @@ impl Batch {
                 Refusal::Unavailable(format!("it could not be kept, so it was not done: {other}"))
             }
         };
-        for (reply, _) in self.answers {
+        let forgotten = self.forgotten.into_iter().map(|forgotten| forgotten.reply);
+        for reply in self.answers.into_iter().map(|(reply, _)| reply).chain(forgotten) {
             // Whoever asked may have gone.
             let _ = reply.send(Err(refusal.clone()));
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crossfade_protocol::clients::ClientsReport;
 use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
 use crossfade_protocol::totals::Totals;
 use serde_json::{Value, json};
 
-use crate::serve::job::Report;
+use crate::serve::job::{Of, Report};
 
 /// A node that has not reported for so long is not counted among those that do.
 const REPORTING_MS: u64 = 30_000;
@@ -24,8 +25,11 @@ struct Seen {
 
 impl Nodes {
     /// Takes note of a report that the engine took in. Of one that was overtaken only
-    /// the time counts.
+    /// the time counts, and reports of clients, which have numbers of their own, do not.
     pub(super) fn reported(&mut self, report: &Report, now_ms: u64) {
+        if report.of == Of::Clients {
+            return;
+        }
         let key = (report.node.clone(), report.epoch);
         let seen = Seen { sequence: report.sequence, revision: report.revision, at_ms: now_ms };
         let has_room = self.0.len() < TOTALS_SOURCES_MAX;
@@ -72,5 +76,23 @@ impl Nodes {
 pub(crate) fn read(line: &[u8]) -> Result<Report, String> {
     let totals = Totals::read(line).map_err(|fault| fault.text)?;
     let Totals { node, epoch, sequence, revision, .. } = totals;
-    Ok(Report { line: line.to_vec(), node, epoch, sequence, revision })
+    Ok(Report { of: Of::Totals, line: line.to_vec(), node, epoch, sequence, revision })
+}
+
+/// The same of a report of clients that has been read; `line` is that report.
+pub(crate) fn of_clients(report: &ClientsReport, line: Vec<u8>) -> Report {
+    let ClientsReport { node, epoch, sequence, revision, .. } = report;
+    let (epoch, sequence, revision) = (*epoch, *sequence, *revision);
+    Report { of: Of::Clients, line, node: node.clone(), epoch, sequence, revision }
+}
+
+/// A line of either kind, which a server that stands by has handed on.
+///
+/// # Errors
+/// What is wrong with it as totals.
+pub(crate) fn read_any(line: &[u8]) -> Result<Report, String> {
+    match ClientsReport::read(line) {
+        Ok(report) => Ok(of_clients(&report, line.to_vec())),
+        Err(_) => read(line),
+    }
 }

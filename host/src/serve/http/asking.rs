@@ -35,6 +35,12 @@ pub(super) struct Operator {
     pub(super) name: String,
 }
 
+/// Somebody who may erase what is known of others.
+pub(super) struct Admin {
+    /// The token's name.
+    pub(super) name: String,
+}
+
 /// The token in `authorization: Bearer TOKEN`.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -96,6 +102,16 @@ impl FromRequestParts<App> for Operator {
         let holder = admit(app, parts, Role::Operate)?;
         let name = holder.map_or_else(|| THIS_MACHINE.to_owned(), |holder| holder.name);
         Ok(Operator { name })
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Answered;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Admin, Answered> {
+        let holder = admit(app, parts, Role::Admin)?;
+        let name = holder.map_or_else(|| THIS_MACHINE.to_owned(), |holder| holder.name);
+        Ok(Admin { name })
     }
 }
 

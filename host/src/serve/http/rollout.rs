@@ -1,4 +1,4 @@
-//! The rollout: how it stands, what operators tell it, and who is where.
+//! The rollout: how it stands, what operators tell it, and who did and reported what.
 
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -12,14 +12,18 @@ use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
 use crate::serve::openapi::documents;
 
-async fn reply(app: &App, message: Value, answer: &'static str) -> Result<Response, Answered> {
+pub(super) async fn reply(
+    app: &App,
+    message: Value,
+    answer: &'static str,
+) -> Result<Response, Answered> {
     match app.desk().ask(Work::Ask { message, answer }).await {
         Ok(answer) => Ok(shown(answer)),
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-fn shown(answer: Answer) -> Response {
+pub(super) fn shown(answer: Answer) -> Response {
     match answer {
         Answer::Reply(reply) => {
             ([(header::CONTENT_TYPE, "application/json")], reply).into_response()
@@ -136,73 +140,6 @@ pub(super) async fn command(
 pub(super) async fn status(_: Reader, State(app): State<App>) -> Result<Response, Answered> {
     let status = app.desk().ask(Work::Status).await;
     status.map(shown).map_err(Answered::from)
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Clients {
-    /// Only those last served by this version.
-    #[param(min_length = 1, max_length = 128)]
-    version: Option<String>,
-    /// How many at most; 100 unless it is said, and 10,000 at most.
-    #[serde(default, deserialize_with = "whole")]
-    limit: Option<u64>,
-}
-
-/// Who is on which version, the busiest first.
-#[utoipa::path(
-    get,
-    path = "/v1/clients",
-    tag = "Clients",
-    operation_id = "get_clients",
-    params(Clients),
-    extensions(("x-crossfade-role" = json!("read"))),
-    responses(
-        (status = 200, description = "The busiest clients", body = documents::Clients),
-        (status = 404, description = "The plan has no such version", body = documents::Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn clients(
-    _: Reader,
-    State(app): State<App>,
-    Query(asked): Query<Clients>,
-) -> Result<Response, Answered> {
-    let mut message = json!({ "type": "get_clients", "limit": asked.limit.unwrap_or(100) });
-    if let Some(version) = asked.version {
-        message["version"] = version.into();
-    }
-    reply(&app, message, "clients").await
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Sunset {
-    /// For how long the old version must have served nobody.
-    #[param(maximum = 316_224_000_000_u64)]
-    window_ms: Option<u64>,
-}
-
-/// Whether the old version can go, and what stands in the way.
-#[utoipa::path(
-    get,
-    path = "/v1/sunset",
-    tag = "Clients",
-    operation_id = "get_sunset",
-    params(Sunset),
-    extensions(("x-crossfade-role" = json!("read"))),
-    responses(
-        (status = 200, description = "Whether the old version can go", body = documents::Sunset),
-    )
-)]
-pub(super) async fn sunset(
-    _: Reader,
-    State(app): State<App>,
-    Query(asked): Query<Sunset>,
-) -> Result<Response, Answered> {
-    let message = json!({ "type": "get_sunset", "window_ms": asked.window_ms });
-    reply(&app, message, "sunset").await
 }
 
 /// Who has reported, and when.

@@ -2,7 +2,16 @@
 
 #![expect(dead_code, reason = "the description is made from their fields")]
 
+mod clients;
+mod life;
+
 use utoipa::ToSchema;
+
+pub(crate) use clients::{
+    ClientOk, ClientOrder, ClientState, Clients, Forgotten, IdentityKind, OneClient, RepinTo, Says,
+    Sunset,
+};
+pub(crate) use life::{Brownouts, Life, LifePhase};
 
 /// What is wrong (RFC 9457).
 #[derive(ToSchema)]
@@ -112,40 +121,6 @@ pub(crate) struct StoreState {
     name: String,
     lead: String,
     committed_ms: u64,
-}
-
-/// Who is on which version.
-#[derive(ToSchema)]
-pub(crate) struct Clients {
-    total: u64,
-    exact: bool,
-    clients: Vec<Client>,
-}
-
-/// One of them.
-#[derive(ToSchema)]
-pub(crate) struct Client {
-    client: String,
-    /// `key` or `sender`.
-    identity: String,
-    version: String,
-    last_seen_ms: u64,
-    requests: u64,
-}
-
-/// Whether the old version can go.
-#[derive(ToSchema)]
-pub(crate) struct Sunset {
-    ready: bool,
-    checks: Vec<SunsetCheck>,
-}
-
-/// What was looked at for it.
-#[derive(ToSchema)]
-pub(crate) struct SunsetCheck {
-    check: String,
-    ok: bool,
-    detail: String,
 }
 
 /// Who has reported.

@@ -3,6 +3,8 @@
 //! Anybody can open it beside a running server: `sqlite3 DIR/crossfade.db`. Calls carry
 //! a digest, since SQLite itself does not notice a page that has rotted.
 
+mod scrub;
+
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{
-    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Saved, Store, StoreError, View,
+    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Saved, Scrubbed, Store, StoreError,
+    View,
 };
 use crate::serve::calls::Calls;
 
@@ -327,6 +330,10 @@ impl Store for Sqlite {
 
     fn policy(&mut self) -> Result<Option<PolicyRow>, StoreError> {
         Ok(self.policies(u64::MAX, 1)?.pop())
+    }
+
+    fn scrub(&mut self, names: &[String]) -> Result<Scrubbed, StoreError> {
+        self.scrub_names(names)
     }
 
     fn events(&mut self, after: u64, limit: usize) -> Result<Vec<EventRow>, StoreError> {
