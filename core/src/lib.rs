@@ -19,6 +19,7 @@ pub mod guard;
 pub mod guest;
 mod health;
 pub mod latency;
+pub mod life;
 pub mod policy;
 pub mod request;
 pub mod rollout;
