@@ -430,3 +430,7 @@ impl Policy {
 #[cfg(test)]
 #[path = "policy/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "policy/refusal_tests.rs"]
+mod refusal_tests;

@@ -54,6 +54,15 @@ pub(crate) struct Route {
     pub(crate) rule: Option<String>,
     /// The bucket that decided, or the key's own.
     pub(crate) bucket: Option<u32>,
+    /// What a call would get, where it is refused.
+    pub(crate) refusal: Option<Refused>,
+}
+
+/// A call that is not to be served.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Refused {
+    /// With this status.
+    pub(crate) status: u16,
 }
 
 /// Why nothing was decided.

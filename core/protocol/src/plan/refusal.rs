@@ -93,7 +93,7 @@ impl Refusal {
                 body: String::new(),
             };
         }
-        let mut detail = format!("{version} of {} has been switched off", plan.api);
+        let mut detail = format!("{version} of {} was switched off", plan.api);
         if let Some(sunset) = dates.and_then(|dates| dates.sunset_at) {
             detail.push_str(&format!(" on {sunset}"));
         }

@@ -194,6 +194,11 @@ fn evaluation(decided: &Decided) -> Result<Value, Failure> {
     if let Some(rule) = &route.rule {
         metadata["rule"] = rule.clone().into();
     }
+    // The value is the version that would have served: whoever asks should not call it.
+    if let Some(refusal) = &route.refusal {
+        metadata["refused"] = route.reason.clone().into();
+        metadata["status"] = refusal.status.into();
+    }
     Ok(json!({
         "key": key,
         "value": route.version,
@@ -206,9 +211,9 @@ fn evaluation(decided: &Decided) -> Result<Value, Failure> {
 /// OpenFeature's word for why.
 fn reason(ours: &str) -> &'static str {
     match ours {
-        "pin" | "rule" => "TARGETING_MATCH",
+        "pin" | "rule" | "ready" | "blocked" | "pinned_back" => "TARGETING_MATCH",
         "canary" | "split" => "SPLIT",
-        "kill_switch" | "guard" => "DISABLED",
+        "kill_switch" | "guard" | "brownout" | "gone" => "DISABLED",
         "stable" => "STATIC",
         "no_key" => "DEFAULT",
         _ => "UNKNOWN",
