@@ -68,8 +68,8 @@ impl Callers {
         self.slots[slot] = self.counters.len() as u16;
         if self.counters.len() == COUNTERS {
             let mut calls: Vec<u64> = self.counters.iter().map(|counter| counter.calls).collect();
-            let (_, median, _) = calls.select_nth_unstable(COUNTERS / 2);
-            let median = *median;
+            crossfade_protocol::order::sort(&mut calls);
+            let median = calls[COUNTERS / 2];
             self.short = self.short.saturating_add(median);
             self.counters.retain_mut(|counter| {
                 counter.calls = counter.calls.saturating_sub(median);
@@ -132,9 +132,10 @@ impl Ledger {
             });
             return heavy.filter(|heavy| heavy.low > 0).collect();
         };
-        let mut heavy: Vec<&Counter> = callers.counters.iter().collect();
-        heavy.sort_unstable_by(|a, b| b.calls.cmp(&a.calls).then_with(|| a.key.cmp(&b.key)));
-        let heavy = heavy.into_iter().take(limit).map(|counter| Heavy {
+        let heavy = crossfade_protocol::order::first(&callers.counters, limit, |a, b| {
+            b.calls.cmp(&a.calls).then_with(|| a.key.cmp(&b.key))
+        });
+        let heavy = heavy.into_iter().map(|counter| Heavy {
             key: counter.key.to_vec(),
             identity: Identity::from_byte(counter.identity),
             low: counter.calls,

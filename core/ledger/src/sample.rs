@@ -115,7 +115,7 @@ impl Rows {
 /// the share that is: more clients would have shown in 95 of 100 samples.
 fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
     const Z: f64 = 1.96;
-    let share = (floor as f64 + 1.0) / 18_446_744_073_709_551_616.0;
+    let share = share(floor);
     let (kept_f, left) = (kept as f64, 1.0 - share);
     let value = kept_f / share;
     let middle = 2.0 * kept_f + Z * Z * left;
@@ -133,11 +133,21 @@ fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
     }
 }
 
+/// The share of all hashes that are at most this.
+fn share(floor: u64) -> f64 {
+    (floor as f64 + 1.0) / 18_446_744_073_709_551_616.0
+}
+
 impl Ledger {
     /// When a client, or one of its calls, was last left out; `None` while none was.
     pub fn sampled_until_s(&self) -> Option<u32> {
         let sampled = self.thresholds.iter().filter(|threshold| threshold.floor < u64::MAX);
         sampled.map(|threshold| threshold.until_s).max()
+    }
+
+    /// The share of the clients on this side that are sure to be here; 1 for all.
+    pub fn kept(&self, side: Side) -> f64 {
+        share(self.thresholds[side as usize].floor)
     }
 
     /// Clients whose last call went to this side, at `since_s` or later when given.
