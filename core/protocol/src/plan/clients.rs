@@ -54,6 +54,11 @@ impl ClientPlan {
     pub fn is_default(&self) -> bool {
         *self == ClientPlan::default()
     }
+
+    /// Whether it lists anybody who is treated apart.
+    pub fn names_somebody(&self) -> bool {
+        [&self.ready, &self.blocked, &self.pinned_back].iter().any(|keys| !keys.is_empty())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
