@@ -7,4 +7,6 @@
 
 pub use crossfade_protocol as protocol;
 
+pub mod again;
+pub mod readiness;
 pub mod rhythm;
