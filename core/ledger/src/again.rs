@@ -18,11 +18,11 @@ pub(crate) const GROUPS: usize = 5;
 /// so short a time it could not have shown such a gap.
 const STRANGER: u32 = 4;
 
-/// How much the calls seen in one class say about the next.
-const CARRIED: f64 = 0.5;
-
 /// How much the [`PRIOR`] says: as much as this many calls, seen where it expects as many.
 const PRIOR_CALLS: f64 = 0.5;
+
+/// After so many calls in one class the prior is not asked any more, unless it expects more.
+const SPEAKS: f64 = 3.0;
 
 /// Of 10,000 silences that come to a class, how many end there in a call, before anything
 /// is known of a population. By group and class.
@@ -159,20 +159,26 @@ impl Hazards {
         }
     }
 
-    /// All have been watched. This population's hazards are the prior's times one factor
-    /// for each group, which changes slowly from class to class: calls seen by calls that
-    /// the prior expected (Gamma-Poisson).
+    /// All have been watched. Each class's hazard is calls seen by silences seen, shrunk to
+    /// what is expected there (Gamma-Poisson): the prior, times what the class before was
+    /// found to be relative to its own.
     pub fn ready(&mut self) {
         for (group, priors) in PRIOR.iter().enumerate() {
-            let (mut seen, mut expected) = (0.0, 0.0);
+            let mut factor = 1.0;
             for (at, prior) in priors.iter().enumerate() {
                 let prior = f64::from(*prior) / 10_000.0;
                 let returned = self.returned[group][at];
-                seen = seen * CARRIED + returned;
-                expected = expected * CARRIED + (self.passed[group][at] + returned) * prior;
-                let factor = (seen + PRIOR_CALLS) / (expected + PRIOR_CALLS);
-                self.rate[group][at] = -libm::log1p(-(prior * factor).min(HAZARD_MAX));
-                self.calls[group][at] = seen + PRIOR_CALLS;
+                let silences = self.passed[group][at] + returned;
+                // Nearer to the prior than the class before was: the root.
+                let expected = prior * libm::sqrt(factor);
+                let calls = returned + PRIOR_CALLS;
+                let mut hazard = calls / (silences + PRIOR_CALLS / expected);
+                if returned >= SPEAKS {
+                    hazard = hazard.max(calls / (silences + 1.0));
+                }
+                factor = hazard / prior;
+                self.rate[group][at] = -libm::log1p(-hazard.min(HAZARD_MAX));
+                self.calls[group][at] = calls;
             }
         }
     }

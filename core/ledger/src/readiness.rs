@@ -84,11 +84,14 @@ impl<'a> Readiness<'a> {
     /// A client that has not called an old version for `silent_s`; the probability that it
     /// will.
     pub fn add(&mut self, id: usize, past: &Past, silent_s: u32) -> f64 {
-        let weights = &mut self.weights;
+        let mut parts = Vec::new();
         let rate = self.hazards.rate(past, silent_s, self.horizon_s, |group, class, part| {
-            weights[group][class] += part;
+            parts.push((group, class, part));
         });
         let probability = -libm::expm1(-rate);
+        for (group, class, part) in parts {
+            self.weights[group][class] += part * (1.0 - probability);
+        }
         self.clients += 1;
         self.mean += probability;
         self.variance += probability * (1.0 - probability);
@@ -145,6 +148,10 @@ impl<'a> Readiness<'a> {
 
     /// More than this many call with a probability of at most `error`.
     fn quantile(&self, error: f64) -> u64 {
+        self.unbounded(error).min(self.clients)
+    }
+
+    fn unbounded(&self, error: f64) -> u64 {
         let mut exactly = self.exactly.clone();
         throw(&mut exactly, self.seldom);
         let spread = self.variance + self.shared();
