@@ -86,7 +86,7 @@ impl Rows {
     }
 
     /// How many clients they stand for, all of whom called at `since_s` or later.
-    pub(crate) fn counted(&self, thresholds: &[Threshold; 2], since_s: Option<u32>) -> Counted {
+    fn counted(&self, thresholds: &[Threshold; 2], since_s: Option<u32>) -> Counted {
         let mut sum = Counted { exact: true, ..Counted::default() };
         let (mut below, mut above) = (0.0, 0.0);
         for ((threshold, all), kept) in thresholds.iter().zip(self.all).zip(self.kept) {
@@ -166,13 +166,18 @@ impl Ledger {
         for client in self.iter().filter(|c| on(c.version) && c.last_seen_s() >= since) {
             rows.add(self, &client);
         }
-        // A side that was not asked for has no rows, and no say in how exact this is.
         let asked = |side: Side| {
             (0..self.per_version.len() as u8).any(|v| on(v) && self.side_of(v) == side)
         };
+        self.counted(&rows, &[asked(Side::Old), asked(Side::New)], since_s)
+    }
+
+    /// What rows stand for. A side that was not asked for has no rows, and no say in how
+    /// exact this is.
+    pub(crate) fn counted(&self, rows: &Rows, asked: &[bool; 2], since_s: Option<u32>) -> Counted {
         let mut thresholds = self.thresholds;
-        for (side, threshold) in [Side::Old, Side::New].into_iter().zip(&mut thresholds) {
-            if !asked(side) {
+        for (threshold, asked) in thresholds.iter_mut().zip(asked) {
+            if !asked {
                 *threshold = Threshold::default();
             }
         }
@@ -249,7 +254,7 @@ impl Ledger {
 
     fn first_callers(&self) -> Callers {
         let mut callers = Callers::default();
-        for client in self.iter() {
+        for client in self.iter().filter(|client| client.version != self.newest) {
             let hash = self.hash(client.key, client.identity as u8);
             callers.offer(hash, client.key, client.identity, client.old.requests.into());
         }
@@ -285,10 +290,10 @@ impl Ledger {
         for side in [0, 1] {
             let threshold = &mut self.thresholds[side];
             threshold.heard += 1;
+            // The new side gives way to the old one, and must leave it room.
             let few = if side == 0 { rows[0] } else { all };
             let waited = threshold.heard > 4 * rows[side] as u64;
-            if threshold.now < u64::MAX && few * 4 <= self.limit && all * 2 <= self.limit && waited
-            {
+            if threshold.now < u64::MAX && few * 4 <= self.limit && waited {
                 threshold.now = threshold.now.saturating_mul(2) | 1;
                 threshold.heard = 0;
             }

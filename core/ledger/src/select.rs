@@ -98,8 +98,12 @@ impl Ledger {
         }
         found.sort_unstable_by(compare);
         let clients = found.iter().skip(offset).take(limit);
+        let asked = [Side::Old, Side::New].map(|side| {
+            filter.side.is_none_or(|asked| asked == side)
+                && filter.version.is_none_or(|version| self.side_of(version) == side)
+        });
         Selected {
-            total: rows.counted(&self.thresholds, filter.since_s),
+            total: self.counted(&rows, &asked, filter.since_s),
             clients: clients
                 .filter_map(|(_, shard, at)| self.client_at((*shard).into(), *at))
                 .collect(),
