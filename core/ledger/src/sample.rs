@@ -263,11 +263,14 @@ impl Ledger {
 
     /// Keeps a row that has changed, unless it is now on a side that leaves it out.
     pub(crate) fn keep_or_drop(&mut self, at: At, before: u8) -> bool {
+        if !self.is_sampled() {
+            return true;
+        }
         let (shard, _, place) = at;
         let Some((row, _, key)) = self.shards[shard].at(place).and_then(crate::table::read) else {
             return false;
         };
-        let (side, hash) = (self.side_of(row.place), sample_hash_if(&self.thresholds, &row, key));
+        let (side, hash) = (self.side_of(row.place), sample_hash(&row, key));
         let threshold = &mut self.thresholds[side as usize];
         if self.newest == before || side == Side::Old || hash <= threshold.now {
             self.relax();
@@ -279,17 +282,21 @@ impl Ledger {
         false
     }
 
+    fn is_sampled(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.now < u64::MAX)
+    }
+
     /// Lets more in again when few are left. One step at a time, and not before the rows
     /// that are there could have been heard of a few times.
     pub(crate) fn relax(&mut self) {
-        if self.thresholds.iter().all(|threshold| threshold.now == u64::MAX) {
+        if !self.is_sampled() {
             return;
         }
         let rows = self.rows();
         let all: usize = rows.iter().sum();
         for side in [0, 1] {
             let threshold = &mut self.thresholds[side];
-            threshold.heard += 1;
+            threshold.heard = threshold.heard.saturating_add(1);
             // The new side gives way to the old one, and must leave it room.
             let few = if side == 0 { rows[0] } else { all };
             let waited = threshold.heard > 4 * rows[side] as u64;
@@ -311,12 +318,4 @@ impl Ledger {
             self.callers = Some(self.first_callers());
         }
     }
-}
-
-/// The hash of a row, where there is a sample at all.
-fn sample_hash_if(thresholds: &[Threshold; 2], row: &Row, key: &[u8]) -> u64 {
-    if thresholds.iter().all(|threshold| threshold.now == u64::MAX) {
-        return 0;
-    }
-    sample_hash(row, key)
 }
