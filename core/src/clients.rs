@@ -256,7 +256,9 @@ fn past(client: &Client<'_>) -> Past {
     Past {
         rhythm: client.rhythm,
         span_s: client.old.last_s.saturating_sub(client.old.first_s),
-        moved: client.new.requests > 0 && client.new.last_s > client.old.last_s,
+        moved: client.new.requests > 0
+            && client.new.last_s > client.old.last_s
+            && !client.flags.has(Flags::WAVERED),
     }
 }
 

@@ -71,7 +71,7 @@ impl Ledger {
         let valid = usize::from(head.newest) < VERSIONS_MAX
             && head.sources.is_valid()
             && head.callers.as_ref().is_none_or(Callers::is_valid)
-            && head.software.unheld(AGENTS_MAX)
+            && head.software.unheld(AGENTS_MAX - 2)
             && head.reasons.unheld(AGENTS_MAX);
         if !valid {
             return None;

@@ -88,8 +88,12 @@ impl Ledger {
             crossfade_protocol::order::first(found, offset.saturating_add(limit).max(1), compare);
         found.truncate(offset.saturating_add(limit));
         let clients = found.iter().skip(offset).take(limit);
+        let asked = [Side::Old, Side::New].map(|side| {
+            filter.side.is_none_or(|asked| asked == side)
+                && filter.version.is_none_or(|version| self.side_of(version) == side)
+        });
         Selected {
-            total: rows.counted(&self.thresholds, filter.since_s),
+            total: self.counted(&rows, &asked, filter.since_s),
             clients: clients
                 .filter_map(|(_, shard, at)| self.client_at((*shard).into(), *at))
                 .collect(),

@@ -116,7 +116,7 @@ pub(crate) struct News<'a> {
 }
 
 /// The shards are chosen by the highest bits of a hash.
-const SHARD_BITS: u32 = 7;
+const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
 const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 

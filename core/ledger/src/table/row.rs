@@ -39,8 +39,8 @@ impl Flags {
     pub const BLOCKED: Flags = Flags(2);
     /// It was sent back to the old version.
     pub const PINNED_BACK: Flags = Flags(4);
-    /// The new version may be failing it.
-    pub const SUSPECT: Flags = Flags(16);
+    /// It went back to an old version by itself after it had moved, so it may again.
+    pub const WAVERED: Flags = Flags(16);
 
     /// Whether all of these are set.
     pub fn has(self, all: Flags) -> bool {
@@ -226,13 +226,17 @@ impl Row {
         if !is_new && count.requests > 0 {
             let back_s = count.first_s.saturating_sub(self.old.last_s);
             if self.old.requests > 0 && back_s > 0 {
+                let moved = self.new.requests > 0 && self.new.last_s > self.old.last_s;
                 let past = Past {
                     rhythm: self.rhythm,
                     span_s: self.old.last_s.saturating_sub(self.old.first_s),
-                    moved: self.new.requests > 0 && self.new.last_s > self.old.last_s,
+                    moved: moved && !self.flags.has(Flags::WAVERED),
                 };
                 population.returned(&past, back_s);
                 self.rhythm = self.rhythm.gap(back_s, count.first_s);
+                if moved {
+                    self.flags = self.flags.with(Flags::WAVERED);
+                }
             }
             if let Ok(times @ 1..) = u32::try_from(count.requests - 1) {
                 let each_s = count.last_s.saturating_sub(count.first_s) / times;
@@ -303,7 +307,7 @@ mod tests {
             saturated: false,
             software: 4095,
             identity: DEAD,
-            flags: Flags::READY.with(Flags::SUSPECT),
+            flags: Flags::READY.with(Flags::WAVERED),
             place: 15,
         };
         let mirrored = Row {
