@@ -64,6 +64,8 @@ pub struct Census {
 pub(crate) struct Terms {
     /// Of the policy.
     pub(crate) revision: u64,
+    /// Of that policy: how often time has changed whom it refuses.
+    pub(crate) turn: u32,
     pub(crate) guard_tripped: bool,
 }
 

@@ -128,6 +128,7 @@ impl Engine {
         if init.report_clients {
             engine.report_clients();
         }
+        engine.turn();
         engine
     }
 
@@ -143,6 +144,14 @@ impl Engine {
     fn observe(&mut self, now_ms: u64) {
         let now_ms = now_ms.saturating_add(self.ahead_ms).min(TIME_MS_MAX);
         self.now_ms = self.now_ms.max(now_ms);
+        self.turn();
+    }
+
+    /// Lets the policy have the time: brownouts begin and end by it.
+    fn turn(&mut self) {
+        if self.policy.is_due(self.now_ms) {
+            self.policy.observe(self.now_ms);
+        }
     }
 
     fn refuse_at(&self, address: Option<&Address>, fault: &Fault, out: &mut Vec<u8>) {
@@ -177,6 +186,9 @@ impl Engine {
             _ => None,
         };
         let to = write::ReplyTo { envelope, msg_id: message.msg_id };
+        if decision.reason.refuses() {
+            return write::reply(out, to, &self.users_response(&decision));
+        }
         if let Some(endings) = self.endings.get(usize::from(decision.version)) {
             write::users_response(out, to, endings.of_answer(decision.canary));
         }
@@ -294,6 +306,7 @@ impl Engine {
             let ahead_ms = next_ms.saturating_sub(self.now_ms);
             self.ahead_ms = self.ahead_ms.saturating_add(ahead_ms);
             self.now_ms = next_ms;
+            self.turn();
             self.act();
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Problem;
 use crate::memory::Appender;
+use crate::plan::Refusal;
 use crate::{Reason, Share};
 
 /// A reply's name and its fields.
@@ -87,6 +88,9 @@ replies! {
         /// Whether the canary percentage chose the new version; absent when none was in force.
         #[serde(skip_serializing_if = "Option::is_none")]
         canary: Option<bool>,
+        /// Why the call is to be refused, where it is: `brownout` or `gone`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<Reason>,
     }
 
     /// To `route`.
@@ -105,6 +109,9 @@ replies! {
         bucket: Option<u16>,
         /// Headers by name: the routing header, and what the old version's clients are told.
         headers: Value,
+        /// What the client gets where its call is to be refused; `headers` go with it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<Refusal>,
     }
 
     /// To `explain`.

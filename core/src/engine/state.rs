@@ -154,5 +154,6 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         events_dropped: state.events_dropped,
     };
     engine.name_versions();
+    engine.turn();
     Ok(())
 }
