@@ -323,7 +323,7 @@ fn known(client: &Client<'_>) -> Known {
         old: client.old,
         new: client.new,
         version: client.version,
-        flags: client.flags,
+        flags: client.flags.without(Flags::WAVERED),
         refused: client.refused,
     }
 }
