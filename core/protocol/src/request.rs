@@ -11,7 +11,7 @@ use crate::error::{ErrorCode, Fault, Problems};
 use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
 
-pub use changes::{Changes, Noted};
+pub use changes::Changes;
 pub use clients::{ClientOrder, ClientState, Ledger, Selection, Who};
 pub use life::{Brownouts, Lives};
 

@@ -14,7 +14,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
 use crate::census::{self, Census};
-use crate::changes::{self, Changes};
+use crate::changes::Changes;
 use crate::controller::Controller;
 use crate::draws::Draws;
 use crate::guard::Guard;
@@ -41,7 +41,8 @@ struct State {
     last_served_ms: Vec<Option<u64>>,
     fleet: Fleet,
     census: census::Head,
-    changes: Option<changes::Saved>,
+    /// Those of its clients that were not reported: nothing where none are.
+    changes: Vec<String>,
     guard: Guard,
     controller: Controller,
     presented: Presented,
@@ -69,7 +70,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         last_served_ms: engine.last_served_ms.clone(),
         fleet: engine.fleet.clone(),
         census: engine.census.head(),
-        changes: engine.changes.as_ref().map(|changes| changes.save()),
+        changes: engine.changes.as_ref().map(|changes| changes.save()).unwrap_or_default(),
         guard: engine.guard,
         controller: engine.controller.clone(),
         presented: engine.presented.clone(),
@@ -115,9 +116,12 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
     let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
-    let changes = match state.changes.map(Changes::load) {
-        Some(None) => return Err("damaged snapshot: changes".to_owned()),
-        loaded => loaded.flatten().map(Box::new),
+    let changes = match state.changes.as_slice() {
+        [] => None,
+        saved => match Changes::load(saved, &plan.versions.0) {
+            Some(changes) => Some(Box::new(changes)),
+            None => return Err("damaged snapshot: changes".to_owned()),
+        },
     };
     let versions = plan.versions.0.len();
     if state.tallies.len() != versions || state.last_served_ms.len() != versions {
