@@ -8,5 +8,7 @@
 pub use crossfade_protocol as protocol;
 
 pub mod again;
+pub mod forecast;
 pub mod readiness;
 pub mod rhythm;
+pub mod sick;
