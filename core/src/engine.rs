@@ -6,14 +6,21 @@
 //! everything else is read by `crossfade-protocol` and answered in [`answer`].
 
 mod answer;
+#[cfg(feature = "ledger")]
+mod brownouts;
 mod changes;
+#[cfg(feature = "ledger")]
 mod clients;
+mod counted;
+mod deciding;
 mod lines;
 mod questions;
 mod route;
 mod scan;
 mod state;
 mod sunset;
+#[cfg(not(feature = "ledger"))]
+mod without_ledger;
 mod write;
 
 use std::collections::VecDeque;
@@ -27,6 +34,8 @@ use crossfade_protocol::{ErrorCode, Fault};
 
 use crate::census::{Census, Identity};
 use crate::changes::Changes;
+#[cfg(feature = "ledger")]
+use crate::clients::Clients;
 use crate::controller::{Changed, Controller, Source};
 use crate::decision::Decision;
 use crate::draws::Draws;
@@ -40,6 +49,11 @@ use crate::policy::Policy;
 use crate::protocol;
 use crate::request::Request;
 use crate::tally::{Fleet, FleetFull, Tally, growth};
+
+#[cfg(feature = "ledger")]
+use clients::no_ledger;
+#[cfg(not(feature = "ledger"))]
+use without_ledger::{Clients, no_ledger};
 
 /// One node's engine.
 #[derive(Debug)]
@@ -69,6 +83,10 @@ pub struct Engine {
     census: Census,
     /// What clients did and nobody was told yet, where this is wanted.
     changes: Option<Box<Changes>>,
+    /// What nodes have reported of their clients, once one has.
+    clients: Option<Box<Clients>>,
+    /// Whether this node's own clients are in there, too.
+    keeps_ledger: bool,
     guard: Guard,
     controller: Controller,
     /// Outcomes reported on a virtual clock: the evidence of every step.
@@ -115,6 +133,8 @@ impl Engine {
             fleet: Fleet::default(),
             census,
             changes: None,
+            clients: None,
+            keeps_ledger: init.keep_clients,
             guard: Guard::default(),
             controller: Controller::default(),
             presented: Presented::default(),
@@ -342,6 +362,7 @@ impl Guest for Engine {
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) {
         self.observe(now_ms);
+        self.tend_clients();
         if self.clock == Clock::Wall {
             self.act();
             self.settle(out);
@@ -372,7 +393,7 @@ impl Guest for Engine {
         let to = write::ReplyTo::default();
         let report = match Totals::read(totals) {
             Ok(report) => report,
-            Err(fault) => return write::error(out, to, &fault),
+            Err(fault) => return self.merge_clients(totals, &fault, out),
         };
         if let Some(fault) = self.unacceptable(&report) {
             return write::error(out, to, &fault);

@@ -7,7 +7,11 @@
 
 pub use crossfade_protocol as protocol;
 
+pub mod again;
+pub mod forecast;
+pub mod readiness;
 pub mod rhythm;
+pub mod sick;
 
 mod absorb;
 mod heaviest;
@@ -17,7 +21,6 @@ mod select;
 mod software;
 mod sources;
 mod table;
-
 pub use heaviest::Heavy;
 pub use sample::{Counted, Side};
 pub use select::{Filter, Order, Selected};

@@ -9,9 +9,8 @@
 //!
 //! [`client_hash`]: crossfade_protocol::clients::client_hash
 
-use borsh::{BorshDeserialize, BorshSerialize};
-
 use crate::heaviest::Callers;
+use crate::select::{Filter, Order};
 use crate::table::{At, Client, Ledger, Row, sample_hash};
 
 /// Where a client's last call went.
@@ -37,7 +36,7 @@ pub struct Counted {
 }
 
 /// Who is kept on one side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threshold {
     /// Clients up to this are kept.
     pub(crate) now: u64,
@@ -86,7 +85,7 @@ impl Rows {
     }
 
     /// How many clients they stand for, all of whom called at `since_s` or later.
-    pub(crate) fn counted(&self, thresholds: &[Threshold; 2], since_s: Option<u32>) -> Counted {
+    fn counted(&self, thresholds: &[Threshold; 2], since_s: Option<u32>) -> Counted {
         let mut sum = Counted { exact: true, ..Counted::default() };
         let (mut below, mut above) = (0.0, 0.0);
         for ((threshold, all), kept) in thresholds.iter().zip(self.all).zip(self.kept) {
@@ -103,7 +102,7 @@ impl Rows {
             above += square(part.high.saturating_sub(part.value));
         }
         sum.low = sum.value.saturating_sub(libm::sqrt(below) as u64);
-        sum.high = sum.value.saturating_add(libm::ceil(libm::sqrt(above)) as u64);
+        sum.high = sum.value.saturating_add(libm::sqrt(above) as u64 + u64::from(above > 0.0));
         sum
     }
 }
@@ -115,7 +114,7 @@ impl Rows {
 /// the share that is: more clients would have shown in 95 of 100 samples.
 fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
     const Z: f64 = 1.96;
-    let share = (floor as f64 + 1.0) / 18_446_744_073_709_551_616.0;
+    let share = share(floor);
     let (kept_f, left) = (kept as f64, 1.0 - share);
     let value = kept_f / share;
     let middle = 2.0 * kept_f + Z * Z * left;
@@ -124,13 +123,18 @@ fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
         0 => (0.0, 3.0 / share),
         _ => ((middle - far) / (2.0 * share), (middle + far) / (2.0 * share)),
     };
-    let value = (libm::round(value) as u64).max(all);
+    let value = ((value + 0.5) as u64).max(all);
     Counted {
         value,
         exact: false,
-        low: (libm::floor(low) as u64).clamp(all, value),
-        high: (libm::ceil(high) as u64).max(value),
+        low: (low as u64).clamp(all, value),
+        high: (high as u64).saturating_add(1).max(value),
     }
+}
+
+/// The share of all hashes that are at most this.
+fn share(floor: u64) -> f64 {
+    (floor as f64 + 1.0) / 18_446_744_073_709_551_616.0
 }
 
 impl Ledger {
@@ -140,39 +144,46 @@ impl Ledger {
         sampled.map(|threshold| threshold.until_s).max()
     }
 
+    /// The share of the clients on this side that are sure to be here; 1 for all.
+    pub fn kept(&self, side: Side) -> f64 {
+        share(self.thresholds[side as usize].floor)
+    }
+
     /// Clients whose last call went to this side, at `since_s` or later when given.
     pub fn count(&self, side: Side, since_s: Option<u32>) -> Counted {
-        self.count_if(since_s, |version| self.side_of(version) == side)
+        self.count_of(&Filter { side: Some(side), since_s, ..Filter::default() })
     }
 
     /// Clients whose last call went to this version.
     pub fn clients_on(&self, version: u8) -> Counted {
-        self.count_if(None, |on| on == version)
+        self.count_of(&Filter { version: Some(version), ..Filter::default() })
     }
 
     /// All clients.
     pub fn clients(&self, since_s: Option<u32>) -> Counted {
-        self.count_if(since_s, |_| true)
+        self.count_of(&Filter { since_s, ..Filter::default() })
     }
 
-    fn count_if(&self, since_s: Option<u32>, on: impl Fn(u8) -> bool) -> Counted {
-        if since_s.is_none() && self.sampled_until_s().is_none() {
-            let versions = (0..).zip(&self.per_version).filter(|(version, _)| on(*version));
-            let value = versions.map(|(_, rows)| rows).sum();
-            return Counted { value, exact: true, low: value, high: value };
+    /// What `filter` says of versions and times; quick when nothing was left out.
+    fn count_of(&self, filter: &Filter<'_>) -> Counted {
+        if filter.since_s.is_some() || self.sampled_until_s().is_some() {
+            return self.select(filter, Order::Key, false, 0, 0).total;
         }
-        let mut rows = Rows::default();
-        let since = since_s.unwrap_or_default();
-        for client in self.iter().filter(|c| on(c.version) && c.last_seen_s() >= since) {
-            rows.add(self, &client);
+        let mut value = 0;
+        for (version, rows) in (0..).zip(&self.per_version) {
+            let asked = filter.version.is_none_or(|asked| asked == version)
+                && filter.side.is_none_or(|side| side == self.side_of(version));
+            value += if asked { *rows } else { 0 };
         }
-        // A side that was not asked for has no rows, and no say in how exact this is.
-        let asked = |side: Side| {
-            (0..self.per_version.len() as u8).any(|v| on(v) && self.side_of(v) == side)
-        };
+        Counted { value, exact: true, low: value, high: value }
+    }
+
+    /// What rows stand for. A side that was not asked for has no rows, and no say in how
+    /// exact this is.
+    pub(crate) fn counted(&self, rows: &Rows, asked: &[bool; 2], since_s: Option<u32>) -> Counted {
         let mut thresholds = self.thresholds;
-        for (side, threshold) in [Side::Old, Side::New].into_iter().zip(&mut thresholds) {
-            if !asked(side) {
+        for (threshold, asked) in thresholds.iter_mut().zip(asked) {
+            if !asked {
                 *threshold = Threshold::default();
             }
         }
@@ -249,7 +260,7 @@ impl Ledger {
 
     fn first_callers(&self) -> Callers {
         let mut callers = Callers::default();
-        for client in self.iter() {
+        for client in self.iter().filter(|client| client.version != self.newest) {
             let hash = self.hash(client.key, client.identity as u8);
             callers.offer(hash, client.key, client.identity, client.old.requests.into());
         }
@@ -258,11 +269,14 @@ impl Ledger {
 
     /// Keeps a row that has changed, unless it is now on a side that leaves it out.
     pub(crate) fn keep_or_drop(&mut self, at: At, before: u8) -> bool {
+        if !self.is_sampled() {
+            return true;
+        }
         let (shard, _, place) = at;
         let Some((row, _, key)) = self.shards[shard].at(place).and_then(crate::table::read) else {
             return false;
         };
-        let (side, hash) = (self.side_of(row.place), sample_hash_if(&self.thresholds, &row, key));
+        let (side, hash) = (self.side_of(row.place), sample_hash(&row, key));
         let threshold = &mut self.thresholds[side as usize];
         if self.newest == before || side == Side::Old || hash <= threshold.now {
             self.relax();
@@ -274,21 +288,25 @@ impl Ledger {
         false
     }
 
+    fn is_sampled(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.now < u64::MAX)
+    }
+
     /// Lets more in again when few are left. One step at a time, and not before the rows
     /// that are there could have been heard of a few times.
     pub(crate) fn relax(&mut self) {
-        if self.thresholds.iter().all(|threshold| threshold.now == u64::MAX) {
+        if !self.is_sampled() {
             return;
         }
         let rows = self.rows();
         let all: usize = rows.iter().sum();
         for side in [0, 1] {
             let threshold = &mut self.thresholds[side];
-            threshold.heard += 1;
+            threshold.heard = threshold.heard.saturating_add(1);
+            // The new side gives way to the old one, and must leave it room.
             let few = if side == 0 { rows[0] } else { all };
             let waited = threshold.heard > 4 * rows[side] as u64;
-            if threshold.now < u64::MAX && few * 4 <= self.limit && all * 2 <= self.limit && waited
-            {
+            if threshold.now < u64::MAX && few * 4 <= self.limit && waited {
                 threshold.now = threshold.now.saturating_mul(2) | 1;
                 threshold.heard = 0;
             }
@@ -306,12 +324,4 @@ impl Ledger {
             self.callers = Some(self.first_callers());
         }
     }
-}
-
-/// The hash of a row, where there is a sample at all.
-fn sample_hash_if(thresholds: &[Threshold; 2], row: &Row, key: &[u8]) -> u64 {
-    if thresholds.iter().all(|threshold| threshold.now == u64::MAX) {
-        return 0;
-    }
-    sample_hash(row, key)
 }

@@ -1,6 +1,7 @@
 //! Some of the clients, in an order.
 
-use std::cmp::Ordering;
+use crossfade_protocol::clients::Identity;
+use crossfade_protocol::order::{first, sort_by};
 
 use crate::sample::{Counted, Rows, Side};
 use crate::table::{Client, Flags, Ledger};
@@ -55,14 +56,13 @@ pub struct Selected<'a> {
 }
 
 /// A client on its way to a list: what it is placed by, and where it is.
-type Candidate = (u64, u8, u32);
+type Candidate = (u64, u32);
 
 impl Ledger {
     /// The clients that pass `filter`, in order or the other way round, without the first
     /// `offset`, and at most `limit`.
     ///
-    /// No more is held than twice what could be listed: 16 bytes for each of `offset` and
-    /// `limit`.
+    /// No more is held than could be listed: 16 bytes for each of `offset` and `limit`.
     pub fn select(
         &self,
         filter: &Filter<'_>,
@@ -71,47 +71,32 @@ impl Ledger {
         offset: usize,
         limit: usize,
     ) -> Selected<'_> {
-        let wanted = offset.saturating_add(limit);
-        let held = wanted.saturating_mul(2).saturating_add(1024);
         let compare = |a: &Candidate, b: &Candidate| {
-            let ordering = a.0.cmp(&b.0).then_with(|| self.by_key(a, b));
+            let ordering = a.0.cmp(&b.0).then_with(|| self.key_at(a.1).cmp(&self.key_at(b.1)));
             if reverse { ordering.reverse() } else { ordering }
         };
         let mut rows = Rows::default();
-        let mut found: Vec<Candidate> = Vec::new();
-        for (shard, part) in (0..).zip(&self.shards) {
-            for (place, client) in part.iter() {
-                let client = Client::new(client);
-                if !self.passes(filter, &client) {
-                    continue;
-                }
-                rows.add(self, &client);
-                if wanted == 0 {
-                    continue;
-                }
-                if found.len() == held {
-                    found.select_nth_unstable_by(wanted - 1, compare);
-                    found.truncate(wanted);
-                }
-                found.push((rank(order, &client), shard, place));
-            }
-        }
-        found.sort_unstable_by(compare);
+        let found = self.walk().filter(|(_, client)| self.passes(filter, client));
+        let found = found.map(|(at, client)| {
+            rows.add(self, &client);
+            (rank(order, &client), at)
+        });
+        // All are gone through, also when none is wanted: they count.
+        let mut found = first(found, offset.saturating_add(limit).max(1), compare);
+        found.truncate(offset.saturating_add(limit));
         let clients = found.iter().skip(offset).take(limit);
+        let asked = [Side::Old, Side::New].map(|side| {
+            filter.side.is_none_or(|asked| asked == side)
+                && filter.version.is_none_or(|version| self.side_of(version) == side)
+        });
         Selected {
-            total: rows.counted(&self.thresholds, filter.since_s),
-            clients: clients
-                .filter_map(|(_, shard, at)| self.client_at((*shard).into(), *at))
-                .collect(),
+            total: self.counted(&rows, &asked, filter.since_s),
+            clients: clients.filter_map(|(_, at)| self.client_at(*at)).collect(),
         }
     }
 
-    fn by_key(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        let place = |candidate: &Candidate| {
-            let client = self.client_at(candidate.1.into(), candidate.2);
-            client.map(|client| (client.key, client.identity))
-        };
-        place(a).cmp(&place(b))
+    fn key_at(&self, at: u32) -> Option<(&[u8], Identity)> {
+        self.client_at(at).map(|client| (client.key, client.identity))
     }
 
     fn passes(&self, filter: &Filter<'_>, client: &Client<'_>) -> bool {
@@ -150,7 +135,7 @@ impl Ledger {
             .filter(|(_, (clients, _))| *clients > 0)
             .map(|(number, (clients, calls))| (self.software(number), clients, calls))
             .collect();
-        list.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        sort_by(&mut list, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         list
     }
 }

@@ -12,6 +12,7 @@ use crossfade_protocol::limits::{AGENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
+use crate::again::Population;
 use crate::heaviest::Callers;
 use crate::rhythm::Rhythm;
 use crate::sample::{Side, Threshold};
@@ -115,7 +116,7 @@ pub(crate) struct News<'a> {
 }
 
 /// The shards are chosen by the highest bits of a hash.
-const SHARD_BITS: u32 = 7;
+const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
 const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 
@@ -147,6 +148,8 @@ pub struct Ledger {
     pub(crate) sources: Sources,
     /// Once old rows are sampled.
     pub(crate) callers: Option<Callers>,
+    /// How long silences ended.
+    pub(crate) population: Population,
 }
 
 impl Ledger {
@@ -167,7 +170,13 @@ impl Ledger {
             reasons: Names::default(),
             sources: Sources::default(),
             callers: None,
+            population: Population::default(),
         }
+    }
+
+    /// How long silences of all clients ended.
+    pub fn population(&self) -> &Population {
+        &self.population
     }
 
     /// How many clients have exact rows.
@@ -252,7 +261,7 @@ impl Ledger {
         let (mut row, note, _) = self.shards[shard].at(place).and_then(read)?;
         let (before, seen_s) = (row.place, row.last_s());
         for count in news.counts {
-            row.count(count, self.newest);
+            row.count(count, self.newest, &mut self.population);
         }
         let newer = |last_s: u32| {
             last_s > seen_s || last_s == seen_s && (news.latest_counts || on < before)
@@ -303,11 +312,13 @@ impl Ledger {
     /// One client.
     pub fn get(&self, key: &[u8], identity: Identity) -> Option<Client<'_>> {
         let (shard, _, place) = self.find(key, identity)?;
-        self.client_at(shard, place)
+        self.client_at((shard as u32) << PLACE_BITS | place)
     }
 
-    pub(crate) fn client_at(&self, shard: usize, place: u32) -> Option<Client<'_>> {
-        self.shards.get(shard)?.at(place).and_then(read).map(Client::new)
+    /// The client at a place, as [`walk`](Ledger::walk) gives it.
+    pub(crate) fn client_at(&self, at: u32) -> Option<Client<'_>> {
+        let shard = self.shards.get((at >> PLACE_BITS) as usize)?;
+        shard.at(at & ((1 << PLACE_BITS) - 1)).and_then(read).map(Client::new)
     }
 
     fn find(&self, key: &[u8], identity: Identity) -> Option<At> {
@@ -319,7 +330,12 @@ impl Ledger {
 
     /// Every client that has a row, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Client<'_>> {
-        self.shards.iter().flat_map(|shard| shard.iter().map(|(_, found)| Client::new(found)))
+        self.walk().map(|(_, client)| client)
+    }
+
+    /// The same with their places.
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk { shards: &self.shards, at: 0 }
     }
 
     /// Rows whose last call went to this version.
@@ -391,6 +407,34 @@ impl Ledger {
 
     pub(crate) fn record_bytes_max(&self) -> usize {
         self.limit.saturating_mul(ROW_BYTES_MEAN_MAX)
+    }
+}
+
+/// All clients, one after the other.
+pub(crate) struct Walk<'a> {
+    shards: &'a [Shard],
+    /// The next place to look at.
+    at: u32,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (u32, Client<'a>);
+
+    /// Not inlined: it is gone through in many places, and would be code in each.
+    #[inline(never)]
+    fn next(&mut self) -> Option<(u32, Client<'a>)> {
+        loop {
+            let shard = self.shards.get((self.at >> PLACE_BITS) as usize)?;
+            let at = self.at;
+            match shard.next(at & ((1 << PLACE_BITS) - 1)) {
+                Some((place, found, next)) => {
+                    let shard = at >> PLACE_BITS << PLACE_BITS;
+                    self.at = shard | next;
+                    return Some((shard | place, Client::new(found)));
+                }
+                None => self.at = ((at >> PLACE_BITS) + 1) << PLACE_BITS,
+            }
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use crossfade_protocol::clients::Identity;
 use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
-    Config, ConfigureOk, Explanation, InitOk, MigrationStats, ReportOutcomesOk, RolloutComplete,
-    RolloutExplanation, RolloutState, RouteOk, Stage, UsersResponse, json_value,
+    Config, ConfigureOk, InitOk, MigrationStats, ReportOutcomesOk, RolloutComplete,
+    RolloutExplanation, RolloutState, json_value,
 };
 use crossfade_protocol::request::{
     Address, Clock, Command, Message, Outcome, Override, Request as Asked,
@@ -15,13 +15,11 @@ use serde_json::{Map, Value};
 use super::questions::{check_policy, evaluate_gate};
 use super::{Engine, Waiting, write};
 use crate::controller::Source;
-use crate::decision::Decision;
 use crate::event::{NodeChange, What};
 use crate::gate::segment::Arm;
 use crate::health::{ShareBy, client_hash};
 use crate::latency::Histogram;
 use crate::policy::{Policy, STABLE, Traffic};
-use crate::request::Request;
 use crate::rollout::{Course, Phase, Refused};
 use crate::split::Split;
 use crossfade_protocol::layout::apportion;
@@ -100,11 +98,16 @@ impl Engine {
             Asked::Command(command) => self.command(command, to, out)?,
             Asked::Changes(asked) => self.changes(asked, to, out)?,
             Asked::Ledger(asked) => self.ledger(asked, to, out)?,
-            Asked::Brownouts(_) | Asked::Life(_) => {
-                let text = "this engine keeps no ledger of clients".to_owned();
+            Asked::Brownouts(asked) => self.brownouts(asked, to, out)?,
+            Asked::Life(_) => {
+                let text = "not yet".to_owned();
                 return Err(Fault { code: crossfade_protocol::ErrorCode::NotSupported, text });
             }
-            Asked::GetSunset { window_ms } => write::reply(out, to, &self.sunset(window_ms)),
+            Asked::GetSunset { window_ms } => {
+                self.collect();
+                let reply = self.sunset(window_ms);
+                write::reply(out, to, &reply);
+            }
             Asked::Refuse(fault) => {
                 let text = format!("line {}: {}", self.lines, fault.text);
                 write::error(out, to, &Fault { code: fault.code, text });
@@ -190,77 +193,6 @@ impl Engine {
         }
     }
 
-    fn route_message(
-        &mut self,
-        key: Option<&str>,
-        attributes: &[(String, String)],
-        traffic: Option<Override>,
-    ) -> Decision {
-        let traffic = traffic.map(|traffic| compile(&self.policy, traffic));
-        let draw = self.draws.next_u32();
-        let request = Request {
-            key: key.map(str::as_bytes),
-            attributes: &attributes,
-            traffic: traffic.as_ref(),
-            guard_tripped: self.guard.tripped(),
-        };
-        self.policy.decide(&request, draw)
-    }
-
-    pub(super) fn users_response(&self, decision: &Decision) -> UsersResponse {
-        UsersResponse {
-            version: self.policy.version_name(decision.version).to_owned(),
-            canary: decision.canary,
-            refused: Some(decision.reason).filter(|reason| reason.refuses()),
-        }
-    }
-
-    fn route_ok(&self, decision: &Decision, key: Option<&str>) -> RouteOk {
-        RouteOk {
-            version: self.policy.version_name(decision.version).to_owned(),
-            canary: decision.canary == Some(true),
-            reason: decision.reason,
-            rule: decision.rule.and_then(|rule| self.policy.rule_name(rule)).map(str::to_owned),
-            bucket: decision.bucket.or_else(|| key.map(|key| self.policy.bucket(key.as_bytes()))),
-            headers: json_value(&self.policy.headers(decision.version)),
-            refusal: self.policy.refusal(decision, self.now_ms),
-        }
-    }
-
-    fn explain(
-        &self,
-        plan: Option<Plan>,
-        key: Option<&str>,
-        attributes: &[(String, String)],
-        traffic: Option<Override>,
-    ) -> Explanation {
-        let mut other = plan.map(|plan| Policy::new(plan, 0, None));
-        if let Some(other) = &mut other {
-            other.observe(self.now_ms);
-        }
-        let policy = other.as_ref().unwrap_or(&self.policy);
-        let traffic = traffic.map(|traffic| compile(policy, traffic));
-        let mut trace = Vec::new();
-        let request = Request {
-            key: key.map(str::as_bytes),
-            attributes: &attributes,
-            traffic: traffic.as_ref(),
-            // Another policy would arm the guard anew.
-            guard_tripped: other.is_none() && self.guard.tripped(),
-        };
-        // The draw of a look ahead: asking changes nothing.
-        let draw = self.draws.clone().next_u32();
-        let decision = policy.decide_traced(&request, draw, &mut trace);
-        Explanation {
-            version: policy.version_name(decision.version).to_owned(),
-            canary: decision.canary == Some(true),
-            reason: decision.reason,
-            rule: decision.rule.and_then(|rule| policy.rule_name(rule)).map(str::to_owned),
-            bucket: decision.bucket.or_else(|| key.map(|key| policy.bucket(key.as_bytes()))),
-            stages: trace.into_iter().map(|(stage, outcome)| Stage { stage, outcome }).collect(),
-        }
-    }
-
     fn record_outcomes(&mut self, outcomes: &[Outcome]) {
         let newest = usize::from(self.policy.newest());
         for outcome in outcomes {
@@ -326,16 +258,20 @@ impl Engine {
         self.tallies = tallies;
         self.last_served_ms = last_served_ms;
         self.census.renumber(&places);
+        self.renumber_clients(&places, plan.versions.0.len());
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
         self.turn();
         self.reported_versions();
+        self.mark_listed();
         self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();
         self.happened(What::Node(NodeChange::Configured { revision }), None);
-        Ok(revision)
+        // Whoever was marked before is listed in this policy, too.
+        self.list_clients();
+        Ok(self.policy.revision())
     }
 
     /// Where each present version stands in a new list.
@@ -474,7 +410,7 @@ fn refused(refused: Refused) -> Fault {
 }
 
 /// Traffic for one message, in the places of the policy that decides it.
-fn compile(policy: &Policy, traffic: Override) -> Traffic {
+pub(super) fn compile(policy: &Policy, traffic: Override) -> Traffic {
     match traffic {
         Override::Canary(share) => Traffic::Canary { share, sticky: true },
         Override::Split { split, sticky } => {

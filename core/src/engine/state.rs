@@ -41,6 +41,8 @@ struct State {
     last_served_ms: Vec<Option<u64>>,
     fleet: Fleet,
     census: census::Head,
+    /// What nodes reported of clients: so many bytes, which follow, and its brownouts.
+    clients: Option<(u64, Kept)>,
     /// Those of its clients that were not reported: nothing where none are.
     changes: Vec<String>,
     guard: Guard,
@@ -55,7 +57,9 @@ struct State {
 
 /// Writes the state.
 pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
+    let (clients, table) = save_clients(engine);
     let state = State {
+        clients,
         node: engine.node.clone(),
         epoch: engine.epoch,
         sequence: engine.sequence,
@@ -88,6 +92,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         // were it to, no snapshot is better than half of one.
         return out.clear();
     }
+    out.extend_from_slice(&table);
     engine.census.save(out);
     let checksum = xxh64(&out[checked_from..], 0).to_le_bytes();
     out[checked_from - 8..checked_from].copy_from_slice(&checksum);
@@ -115,6 +120,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
+    let clients = load_clients(state.clients, &mut rest)?;
     let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
     let changes = match state.changes.as_slice() {
         [] => None,
@@ -144,6 +150,8 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         fleet: state.fleet,
         census,
         changes,
+        clients,
+        keeps_ledger: engine.keeps_ledger,
         guard: state.guard,
         controller: state.controller,
         presented: state.presented,
@@ -156,4 +164,50 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     engine.name_versions();
     engine.turn();
     Ok(())
+}
+
+/// What is kept of clients beside their rows.
+#[cfg(feature = "ledger")]
+type Kept = crate::brownouts::Book;
+#[cfg(not(feature = "ledger"))]
+type Kept = super::Clients;
+
+/// What nodes reported of clients, and their rows as bytes.
+#[cfg(feature = "ledger")]
+fn save_clients(engine: &Engine) -> (Option<(u64, Kept)>, Vec<u8>) {
+    let Some(clients) = &engine.clients else { return (None, Vec::new()) };
+    let mut table = Vec::new();
+    clients.table.save(&mut table);
+    (Some((table.len() as u64, clients.book.clone())), table)
+}
+
+#[cfg(feature = "ledger")]
+fn load_clients(
+    saved: Option<(u64, Kept)>,
+    rest: &mut Taker<'_>,
+) -> Result<Option<Box<super::Clients>>, String> {
+    let Some((bytes, book)) = saved else { return Ok(None) };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let table = rest.0.split_at_checked(bytes).and_then(|(table, others)| {
+        rest.0 = others;
+        crossfade_ledger::Ledger::load(table)
+    });
+    let table = table.ok_or("damaged snapshot: the ledger")?;
+    Ok(Some(Box::new(super::Clients { table, book, unlisted: true })))
+}
+
+#[cfg(not(feature = "ledger"))]
+fn save_clients(_: &Engine) -> (Option<(u64, Kept)>, Vec<u8>) {
+    (None, Vec::new())
+}
+
+#[cfg(not(feature = "ledger"))]
+fn load_clients(
+    saved: Option<(u64, Kept)>,
+    _: &mut Taker<'_>,
+) -> Result<Option<Box<super::Clients>>, String> {
+    match saved {
+        None => Ok(None),
+        Some(_) => Err("this snapshot has a ledger of clients, and this engine none".to_owned()),
+    }
 }

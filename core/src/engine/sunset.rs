@@ -1,5 +1,8 @@
 //! Whether the old version can go, and what stands in the way.
 
+#[cfg(feature = "ledger")]
+mod clients;
+
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Then;
 use crossfade_protocol::reply::{Check, Depend, Sunset};
@@ -9,14 +12,44 @@ use crossfade_protocol::share::Minutes;
 use super::Engine;
 use crate::rollout::Phase;
 
+const DAY_MS: u64 = 86_400_000;
+
 impl Engine {
-    pub(super) fn sunset(&self, window_ms: u64) -> Sunset {
+    /// `window_ms` is for how long the old version must have served nobody; the plan's own
+    /// when it is not given.
+    pub(super) fn sunset(&self, window_ms: Option<u64>) -> Sunset {
+        let plan = self.policy.plan().sunset;
+        // What is asked of a node that has no more than its own counts is a day.
+        let days = if self.clients.is_some() { plan.quiet_days } else { 1 };
+        let window_ms = window_ms.unwrap_or(u64::from(days) * DAY_MS);
+        let checks = self.checks(window_ms);
+        let left = self.census.len() as u64 - self.census.on_version(self.policy.newest());
+        let known = Sunset {
+            ready: checks.iter().all(|check| check.ok),
+            statement: format!(
+                "{left} clients were last served by an older version here. Whether they come again is known once nodes report clients."
+            ),
+            confidence: plan.confidence,
+            horizon_ms: u64::from(plan.horizon_days) * DAY_MS,
+            depend: Depend { at_most: left, expected: left as f64, exact: false },
+            last_expected_ms: None,
+            forecast: None,
+            checks,
+            candidates: Vec::new(),
+        };
+        #[cfg(feature = "ledger")]
+        if let Some(clients) = &self.clients {
+            return self.sunset_of(clients, known);
+        }
+        known
+    }
+
+    /// What the engine knows without its clients.
+    fn checks(&self, window_ms: u64) -> Vec<Check> {
         let newest = self.policy.newest();
-        let left = self.census.len() as u64 - self.census.on_version(newest);
-        let phase = self.controller.rollout().map(|rollout| rollout.phase());
         let elsewhere = self.elsewhere();
-        let check = |check, ok, detail| Check { check, ok, detail };
-        let checks = vec![
+        let phase = self.controller.rollout().map(|rollout| rollout.phase());
+        let mut checks = vec![
             check(
                 "share",
                 elsewhere.is_none(),
@@ -25,34 +58,29 @@ impl Engine {
                 }),
             ),
             check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
-            check("clients", left == 0, format!("clients last served by an older version: {left}")),
-            check(
-                "counted",
-                self.census.uncounted() == 0,
-                format!(
-                    "requests of clients that did not fit into the table: {}",
-                    self.census.uncounted()
-                ),
-            ),
-            check(
-                "rollout",
-                !phase.is_some_and(Phase::is_back),
-                phase.map_or("there was no rollout".to_owned(), |phase| {
-                    format!("the last rollout is {}", phase.as_str())
-                }),
-            ),
         ];
-        Sunset {
-            ready: checks.iter().all(|check| check.ok),
-            statement: String::new(),
-            confidence: 0.95,
-            horizon_ms: 0,
-            depend: Depend { at_most: left, expected: left as f64, exact: false },
-            last_expected_ms: None,
-            forecast: None,
-            checks,
-            candidates: Vec::new(),
+        if self.clients.is_none() {
+            let left = self.census.len() as u64 - self.census.on_version(newest);
+            let uncounted = self.census.uncounted();
+            checks.push(check(
+                "clients",
+                left == 0,
+                format!("clients last served by an older version: {left}"),
+            ));
+            checks.push(check(
+                "counted",
+                uncounted == 0,
+                format!("requests of clients that did not fit into the table: {uncounted}"),
+            ));
         }
+        checks.push(check(
+            "rollout",
+            !phase.is_some_and(Phase::is_back),
+            phase.map_or("there was no rollout".to_owned(), |phase| {
+                format!("the last rollout is {}", phase.as_str())
+            }),
+        ));
+        checks
     }
 
     /// What still leads to an older version, or `None` when nothing does.
@@ -104,6 +132,10 @@ impl Engine {
             ),
         }
     }
+}
+
+fn check(check: &'static str, ok: bool, detail: String) -> Check {
+    Check { check, ok, detail }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const CHUNK_BITS: u32 = 13;
 const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
 
 /// Bits of a place; the first chunk begins at 0.
-pub(crate) const PLACE_BITS: u32 = 23;
+pub(crate) const PLACE_BITS: u32 = 24;
 const PLACE: u32 = (1 << PLACE_BITS) - 1;
 const TAG: u32 = !PLACE;
 
@@ -32,6 +32,9 @@ const FREE: u32 = 0;
 /// A slot that somebody had. Others have one more than a place in their lower bits.
 const LEFT: u32 = PLACE;
 const SLOTS_MIN: usize = 16;
+
+/// A record that was read.
+pub(crate) type Found<'a> = (Row, Note, &'a [u8]);
 
 /// Where the search for a hash begins, of so many slots.
 #[inline]
@@ -95,8 +98,7 @@ impl Shard {
     ) -> Option<u32> {
         let place = self.push(row, note, key)?;
         self.len += 1;
-        // Up to 0.85 of the slots, and a quarter more when that is reached.
-        if (self.taken + 1) * 20 > self.slots.len() * 17 {
+        if (self.taken + 1) * 8 > self.slots.len() * 7 {
             self.index(hash_of);
         } else {
             self.put(hash, place);
@@ -106,17 +108,17 @@ impl Shard {
 
     fn push(&mut self, row: &Row, note: Note, key: &[u8]) -> Option<u32> {
         let bytes = row.record_bytes();
-        let first = self.chunks.len() < 2;
+        let first = self.chunks.len() == 1;
         let fits = |chunk: &Vec<u8>| chunk.len() + bytes <= CHUNK_BYTES;
         if !self.chunks.last().is_some_and(fits) {
             if (self.chunks.len() + 1) << CHUNK_BITS >= PLACE as usize {
                 return None;
             }
-            self.chunks.push(Vec::with_capacity(if self.chunks.is_empty() {
-                0
-            } else {
-                CHUNK_BYTES
-            }));
+            if self.chunks.len() == self.chunks.capacity() {
+                self.chunks.reserve_exact(8);
+            }
+            let room = if self.chunks.is_empty() { bytes } else { CHUNK_BYTES };
+            self.chunks.push(Vec::with_capacity(room));
         } else if let Some(chunk) = self.chunks.last_mut().filter(|_| first)
             && chunk.capacity() < chunk.len() + bytes
         {
@@ -134,27 +136,18 @@ impl Shard {
     }
 
     fn put(&mut self, hash: u64, place: u32) {
-        let count = self.slots.len();
-        let mut slot = start(hash, count);
-        while let Some(found) = self.slots.get_mut(slot) {
-            if *found == FREE {
-                *found = tag(hash) << PLACE_BITS | (place + 1);
-                self.taken += 1;
-                return;
-            }
-            slot = if slot + 1 == count { 0 } else { slot + 1 };
-        }
+        put(&mut self.slots, hash, place);
+        self.taken += 1;
     }
 
-    /// Builds the index anew, with room.
+    /// Builds the index anew, with an eighth more room: seven of eight slots are taken at
+    /// most, and seven of nine at least.
     fn index(&mut self, hash_of: &dyn Fn(&[u8], u8) -> u64) {
-        let count = (self.len * 20 / 17 * 5 / 4).max(SLOTS_MIN);
         self.slots = Vec::new();
-        self.slots = vec![FREE; count];
-        self.taken = 0;
-        let mut hashes = Vec::with_capacity(self.len);
-        self.each(&mut |place, row, _, key| hashes.push((hash_of(key, row.identity), place)));
-        hashes.into_iter().for_each(|(hash, place)| self.put(hash, place));
+        let mut slots = vec![FREE; (self.len * 9 / 7).max(SLOTS_MIN)];
+        self.each(&mut |place, row, _, key| put(&mut slots, hash_of(key, row.identity), place));
+        self.slots = slots;
+        self.taken = self.len;
     }
 
     /// Gives a record a note, which may take another place.
@@ -228,24 +221,29 @@ impl Shard {
 
     /// Shows every client.
     pub(crate) fn each<'a>(&'a self, show: &mut dyn FnMut(u32, Row, Note, &'a [u8])) {
-        for (at, (row, note, key)) in self.iter() {
-            show(at, row, note, key);
+        let mut at = 0;
+        while let Some((place, (row, note, key), next)) = self.next(at) {
+            show(place, row, note, key);
+            at = next;
         }
     }
 
-    /// Every client, with its place.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, (Row, Note, &[u8]))> {
-        let chunks = self.chunks.iter().enumerate();
-        let all = chunks.flat_map(|(number, chunk)| {
-            let mut at = 0;
-            std::iter::from_fn(move || {
-                let found = row::read(chunk.get(at..)?)?;
-                let place = (number << CHUNK_BITS | at) as u32;
-                at += found.0.record_bytes();
-                Some((place, found))
-            })
-        });
-        all.filter(|(_, (row, ..))| row.identity != DEAD)
+    /// The client at this place or the first behind it: its place, the record, and the
+    /// place behind that.
+    pub(crate) fn next(&self, mut at: u32) -> Option<(u32, Found<'_>, u32)> {
+        loop {
+            let chunk = self.chunks.get((at >> CHUNK_BITS) as usize)?;
+            match chunk.get(at as usize % CHUNK_BYTES..).and_then(row::read) {
+                Some(found) => {
+                    let (place, bytes) = (at, found.0.record_bytes());
+                    at += bytes as u32;
+                    if found.0.identity != DEAD {
+                        return Some((place, found, at));
+                    }
+                }
+                None => at = ((at >> CHUNK_BITS) + 1) << CHUNK_BITS,
+            }
+        }
     }
 
     /// Changes every head; lengths and keys stay.
@@ -284,6 +282,19 @@ pub(crate) fn overwrite(bytes: &mut [u8]) {
     bytes.fill(0);
     // Or the compiler would leave out what nobody reads.
     std::hint::black_box(bytes);
+}
+
+/// Takes the first slot that nobody has had; there is one.
+#[inline]
+fn put(slots: &mut [u32], hash: u64, place: u32) {
+    let mut slot = start(hash, slots.len());
+    while let Some(found) = slots.get_mut(slot) {
+        if *found == FREE {
+            *found = tag(hash) << PLACE_BITS | (place + 1);
+            return;
+        }
+        slot = if slot + 1 == slots.len() { 0 } else { slot + 1 };
+    }
 }
 
 /// Writes a head over the one that is there.
