@@ -44,6 +44,7 @@ mod simulate;
 mod tables;
 mod units;
 pub mod yaml;
+mod zones;
 
 pub use cache::Cache;
 pub use module::{Module, ModuleError};

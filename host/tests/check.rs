@@ -65,6 +65,40 @@ fn all_problems_are_listed_by_line_and_column() {
     assert_eq!(stderr(&output), "");
 }
 
+/// Two brownouts by the clock of a city, one of them in the hour that clocks leave out.
+#[test]
+fn a_start_is_read_with_its_time_zone() {
+    let plan = |start: &str, zone: &str| {
+        format!(
+            "api: users\nversions: [v1, v2]\nkey: {{ header: a }}\n\
+             deprecation: {{ deprecated_at: 2027-01-31 }}\nbrownouts:\n  \
+             - {{ start: {start}, time_zone: {zone}, minutes: 60, percentage: 5 }}\n"
+        )
+    };
+    let file = plans();
+    let good = file.write("good.yaml", &plan("2027-06-01T10:00", "Europe/Berlin"));
+    let output = check(&[&good], "");
+    assert_eq!(stdout(&output), format!("{good} is valid\n"), "{}", stderr(&output));
+    let left_out = file.write("left-out.yaml", &plan("2027-03-28T02:30", "Europe/Berlin"));
+    let output = check(&[&left_out], "");
+    assert_eq!(
+        stdout(&output),
+        format!(
+            "{left_out}:6:14: brownouts[0].start: 2027-03-28T02:30:00 does not exist there, since \
+             clocks are put forward: write 2027-03-28T01:30:00+01:00 or 2027-03-28T03:30:00+02:00\n{left_out} has 1 problem\n"
+        )
+    );
+    let nowhere = file.write("nowhere.yaml", &plan("2027-03-28T02:30", "Mars/Olympus"));
+    let output = check(&[&nowhere], "");
+    assert_eq!(
+        stdout(&output),
+        format!(
+            "{nowhere}:6:43: brownouts[0].time_zone: \"Mars/Olympus\" is no time zone: IANA names \
+             are like Europe/Berlin\n{nowhere} has 1 problem\n"
+        )
+    );
+}
+
 #[test]
 fn standard_input_is_a_file_like_others_but_only_once() {
     let output = check(&["-"], BROKEN);

@@ -50,7 +50,9 @@ impl Policy {
 
     /// A document from a file.
     pub(super) fn read(path: &Path) -> Result<Policy, DocumentError> {
-        let document = read_document(path)?;
+        let mut document = read_document(path)?;
+        // A time that cannot be told stays, and the engine refuses it.
+        crate::zones::resolve(&mut document.value);
         let name = super::source::name(path);
         Ok(Policy { document: document.value.clone(), name, file: Some(document) })
     }

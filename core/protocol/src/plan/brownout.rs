@@ -119,8 +119,8 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
     let start = fields.require("start", "a time with its zone").and_then(|node| {
         match (&time_zone, node.value.as_str()) {
             (Some(Some(zone)), Some(text)) if is_local(text) => node.wrong(&format!(
-                "a time in {}: the engine knows no time zones; write the offset, as in {text}+02:00 \
-                 (`crossfade` does so when it reads a plan)",
+                "a time in {}: the engine knows no time zones; write the offset, such as \
+                 2027-06-01T10:00+02:00 (`crossfade` does so when it reads a plan)",
                 crate::json::shown(zone)
             )),
             _ => read_instant(&node),

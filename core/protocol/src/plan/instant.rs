@@ -166,11 +166,13 @@ impl Serialize for Instant {
     }
 }
 
-/// Whether this is the date and time of day of a clock on some wall: without a zone.
+/// Whether this is a date, or a date and time of day, of a clock on some wall: without a
+/// zone.
 pub(super) fn is_local(text: &str) -> bool {
-    text.len() > "2027-03-01".len()
-        && Instant::parse(text).is_none()
-        && Instant::parse(&format!("{text}Z")).is_some()
+    match Instant::parse(text) {
+        Some(_) => text.len() == "2027-03-01".len(),
+        None => Instant::parse(&format!("{text}Z")).is_some(),
+    }
 }
 
 pub(super) fn read_instant(node: &Node<'_, '_>) -> Option<Instant> {
