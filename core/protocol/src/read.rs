@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Problems;
 use crate::json::{shown, shown_value};
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::share::{Minutes, NOT_A_PERCENTAGE, Share, Weight};
 
 /// Reads `value` with `read`, and gives the result or all problems noted.
@@ -38,13 +38,27 @@ pub struct Node<'v, 'p> {
 impl<'v, 'p> Node<'v, 'p> {
     /// Notes that this value is wrong: `message` follows the value shown.
     pub fn wrong<T>(&self, message: &str) -> Option<T> {
-        self.note(format!("{} is {message}", shown_value(self.value)))
+        self.push_wrong(message);
+        None
     }
 
     /// Notes a problem here, in whole words.
     pub fn note<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.problems.borrow_mut().push(self.path.clone(), message);
+        self.push(message.into());
         None
+    }
+
+    // Apart from what they are generic over, these two are the same for all: once in the
+    // module, not once for each type.
+
+    #[inline(never)]
+    fn push_wrong(&self, message: &str) {
+        self.push(format!("{} is {message}", shown_value(self.value)));
+    }
+
+    #[inline(never)]
+    fn push(&self, message: String) {
+        self.problems.borrow_mut().push(self.path.clone(), message);
     }
 
     /// Where this value stands.
@@ -157,10 +171,16 @@ impl<'v, 'p> Node<'v, 'p> {
     pub fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let found =
             self.value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
-        found.map(|(_, value)| *value).or_else(|| {
-            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.wrong(&format!("not one of {}", names.join(", ")))
-        })
+        if found.is_none() {
+            self.not_one_of(&mut words.iter().map(|(word, _)| *word));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    #[inline(never)]
+    fn not_one_of(&self, words: &mut dyn Iterator<Item = &str>) {
+        let words: Vec<&str> = words.collect();
+        self.push_wrong(&format!("not one of {}", words.join(", ")));
     }
 }
 
@@ -183,6 +203,58 @@ impl<'v, 'p> Fields<'v, 'p> {
     /// The field, noting a problem when it is absent or `null`.
     pub fn require(&self, name: &'static str, what: &str) -> Option<Node<'v, 'p>> {
         self.get(name).or_else(|| self.node.note(format!("`{name}` is missing: {what}")))
+    }
+
+    /// A whole number in this range, or what is usual where the field is absent.
+    #[inline(never)]
+    pub fn whole_or(&self, name: &'static str, range: (u64, u64), usual: u64) -> Option<u64> {
+        let Some(node) = self.get(name) else { return Some(usual) };
+        match node.value.as_u64() {
+            Some(number) if (range.0..=range.1).contains(&number) => Some(number),
+            _ => node.wrong(&format!("not a whole number from {} to {}", range.0, range.1)),
+        }
+    }
+
+    /// A number from `least` to below `end`, or what is usual where the field is absent. A
+    /// least number of 0 is excluded where `or_zero` is false.
+    #[inline(never)]
+    pub fn ratio_or(
+        &self,
+        name: &'static str,
+        (least, or_zero): (f64, bool),
+        usual: f64,
+    ) -> Option<f64> {
+        let Some(node) = self.get(name) else { return Some(usual) };
+        let from = if or_zero || least > 0.0 { "from" } else { "above" };
+        node.number(
+            |number| number >= least && number < 1.0 && (or_zero || number > 0.0),
+            &format!("not a number {from} {least} to below 1"),
+        )
+    }
+
+    /// A name of the caller's own, where there is one.
+    #[inline(never)]
+    pub fn name_or_none(&self, name: &'static str) -> Option<Option<String>> {
+        match self.get(name) {
+            None => Some(None),
+            Some(node) => node.name().map(|text| Some(text.to_owned())),
+        }
+    }
+
+    /// A list of keys, empty where the field is absent, each of 1 to [`KEY_BYTES_MAX`] bytes.
+    #[inline(never)]
+    pub fn keys_or_none(&self, name: &'static str, max: usize) -> Option<Vec<String>> {
+        let Some(node) = self.get(name) else { return Some(Vec::new()) };
+        let items = node.list(max)?;
+        let mut keys = Vec::with_capacity(items.len());
+        for item in &items {
+            match item.text(KEY_BYTES_MAX) {
+                Some("") => drop(item.wrong::<()>("not a key: it is empty")),
+                Some(key) => keys.push(key.to_owned()),
+                None => {}
+            }
+        }
+        (keys.len() == items.len()).then_some(keys)
     }
 
     /// The object these are the fields of.

@@ -19,22 +19,25 @@ impl Policy {
     /// The same policy with other traffic and the next revision.
     #[must_use]
     pub fn with_traffic(&self, traffic: Traffic) -> Policy {
-        Policy { traffic, revision: self.revision + 1, ..self.clone() }
+        let mut policy = self.with_revision(self.revision + 1);
+        policy.traffic = traffic;
+        policy
     }
 
     /// The same policy with other clients treated apart, and the next revision.
     #[must_use]
     pub fn with_clients(&self, clients: ClientPlan) -> Policy {
-        let listed = Listed::new(&clients);
-        let plan = Arc::new(Plan { clients, ..Plan::clone(&self.plan) });
-        Policy { plan, listed, revision: self.revision + 1, ..self.clone() }
+        let mut policy = self.with_revision(self.revision + 1);
+        policy.listed = Listed::new(&clients);
+        Arc::make_mut(&mut policy.plan).clients = clients;
+        policy
     }
 
     /// The same policy with other brownouts, and the next revision.
     #[must_use]
     pub fn with_brownouts(&self, brownouts: Vec<Brownout>) -> Policy {
-        let plan = Arc::new(Plan { brownouts, ..Plan::clone(&self.plan) });
-        let mut policy = Policy { plan, revision: self.revision + 1, ..self.clone() };
+        let mut policy = self.with_revision(self.revision + 1);
+        Arc::make_mut(&mut policy.plan).brownouts = brownouts;
         policy.look_again();
         policy
     }
@@ -42,7 +45,9 @@ impl Policy {
     /// The same policy under another revision.
     #[must_use]
     pub fn with_revision(&self, revision: u64) -> Policy {
-        Policy { revision, ..self.clone() }
+        let mut policy = self.clone();
+        policy.revision = revision;
+        policy
     }
 
     /// The plan as it would have to be written now: with the traffic in force.

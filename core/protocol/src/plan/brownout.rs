@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::instant::{Instant, is_local, read_instant};
-use crate::limits::{KEY_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX, WINDOWS_MAX};
+use crate::limits::{OUTCOME_COUNT_MAX, PINS_MAX, WINDOWS_MAX};
 use crate::read::Node;
 use crate::share::{Minutes, Share};
 
@@ -114,8 +114,8 @@ pub(super) fn read_brownouts(node: &Node<'_, '_>) -> Option<Vec<Brownout>> {
 
 fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
     let fields = node.object()?;
-    let name = fields.get("name").map(|node| node.name().map(str::to_owned));
-    let time_zone = fields.get("time_zone").map(|node| node.name().map(str::to_owned));
+    let name = fields.name_or_none("name");
+    let time_zone = fields.name_or_none("time_zone");
     let start = fields.require("start", "a time with its zone").and_then(|node| {
         match (&time_zone, node.value.as_str()) {
             (Some(Some(zone)), Some(text)) if is_local(text) => node.wrong(&format!(
@@ -133,33 +133,28 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
     let percentage = fields
         .require("percentage", "the share of the old version's clients that is refused")
         .and_then(|node| node.share());
-    let status = fields.get("status").map(|node| read_status(&node));
-    let exempt = fields.get("exempt").map(|node| read_keys(&node, PINS_MAX));
-    let announce = fields.get("announce_minutes").map(|node| node.minutes());
+    let status = fields.whole_or("status", (400, 599), u64::from(Brownout::STATUS));
+    let exempt = fields.keys_or_none("exempt", PINS_MAX);
+    let announce = match fields.get("announce_minutes") {
+        None => Some(Brownout::announced()),
+        Some(node) => node.minutes(),
+    };
     let stop_when = fields.get("stop_when").map(|node| read_stop_when(&node));
     let stopped_at = fields.get("stopped_at").map(|node| read_instant(&node));
     fields.refuse_unknown();
     let start = start?;
     Some(Brownout {
-        name: name.unwrap_or_else(|| Some(start.to_string()))?,
+        name: name?.unwrap_or_else(|| start.to_string()),
         start,
-        time_zone: flip(time_zone)?,
+        time_zone: time_zone?,
         minutes: minutes?,
         percentage: percentage?,
-        status: status.unwrap_or(Some(Brownout::STATUS))?,
-        exempt: exempt.unwrap_or(Some(Vec::new()))?,
-        announce_minutes: announce.unwrap_or_else(|| Some(Brownout::announced()))?,
+        status: status? as u16,
+        exempt: exempt?,
+        announce_minutes: announce?,
         stop_when: flip(stop_when)?,
         stopped_at: flip(stopped_at)?,
     })
-}
-
-/// A status that tells a client that its call failed.
-fn read_status(node: &Node<'_, '_>) -> Option<u16> {
-    match node.value.as_u64() {
-        Some(status @ 400..=599) => Some(status as u16),
-        _ => node.wrong("not the status of a refusal: 400 to 599, such as 503"),
-    }
 }
 
 fn read_stop_when(node: &Node<'_, '_>) -> Option<StopWhen> {
@@ -171,24 +166,6 @@ fn read_stop_when(node: &Node<'_, '_>) -> Option<StopWhen> {
         return node.note("stops nothing: give `clients`, `calls`, or both");
     }
     Some(StopWhen { clients: flip(clients)?, calls: flip(calls)? })
-}
-
-/// A list of keys, each of 1 to [`KEY_BYTES_MAX`] bytes.
-pub(super) fn read_keys(node: &Node<'_, '_>, max: usize) -> Option<Vec<String>> {
-    let items = node.list(max)?;
-    let mut keys = Vec::with_capacity(items.len());
-    let mut complete = true;
-    for item in &items {
-        match item.text(KEY_BYTES_MAX) {
-            Some("") => {
-                item.wrong::<()>("not a key: it is empty");
-                complete = false;
-            }
-            Some(key) => keys.push(key.to_owned()),
-            None => complete = false,
-        }
-    }
-    complete.then_some(keys)
 }
 
 /// An absent field is well; one that could not be read is not.

@@ -3,7 +3,6 @@
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::brownout::read_keys;
 use crate::limits::{
     CLIENTS_MAX, CLIENTS_NATIVE_MAX, IDENTITIES_MAX, LISTED_CLIENTS_MAX, OUTCOME_COUNT_MAX,
 };
@@ -133,26 +132,25 @@ pub enum PinBackMode {
 }
 
 pub(super) fn read_clients(node: &Node<'_, '_>) -> Option<ClientPlan> {
-    let usual = ClientPlan::default();
     let fields = node.object()?;
-    let limit = fields.get("limit").map(|node| match node.value.as_u64() {
-        Some(limit) if (1..=CLIENTS_NATIVE_MAX).contains(&limit) => Some(limit),
-        _ => node.wrong(&format!("not a number of clients from 1 to {CLIENTS_NATIVE_MAX}")),
-    });
-    let identity = fields.get("identity").map(|node| read_identities(&node));
-    let declare = fields.get("declare").map(|node| {
-        let fields = node.object()?;
-        let header = fields.require("header", "the request header that says it");
-        fields.refuse_unknown();
-        header?.name().map(str::to_ascii_lowercase)
-    });
-    let pin_back = fields.get("pin_back").map(|node| read_pin_back(&node));
-    let keys =
-        |name| fields.get(name).map(|node: Node<'_, '_>| read_keys(&node, LISTED_CLIENTS_MAX));
-    let (ready, blocked, pinned_back) = (keys("ready"), keys("blocked"), keys("pinned_back"));
+    let limit = fields.whole_or("limit", (1, CLIENTS_NATIVE_MAX), CLIENTS_MAX as u64);
+    let identity = match fields.get("identity") {
+        None => Some(Vec::new()),
+        Some(node) => read_identities(&node),
+    };
+    let declare = match fields.get("declare") {
+        None => Some(None),
+        Some(node) => read_declare(&node),
+    };
+    let pin_back = match fields.get("pin_back") {
+        None => Some(PinBack::default()),
+        Some(node) => read_pin_back(&node),
+    };
+    let ready = fields.keys_or_none("ready", LISTED_CLIENTS_MAX);
+    let blocked = fields.keys_or_none("blocked", LISTED_CLIENTS_MAX);
+    let pinned_back = fields.keys_or_none("pinned_back", LISTED_CLIENTS_MAX);
     fields.refuse_unknown();
-    let ready = ready.unwrap_or(Some(Vec::new()))?;
-    let blocked = blocked.unwrap_or(Some(Vec::new()))?;
+    let (ready, blocked) = (ready?, blocked?);
     let mut sorted: Vec<&String> = ready.iter().collect();
     crate::order::sort(&mut sorted);
     if let Some(both) = blocked.iter().find(|key| sorted.binary_search(key).is_ok()) {
@@ -162,30 +160,34 @@ pub(super) fn read_clients(node: &Node<'_, '_>) -> Option<ClientPlan> {
         ));
     }
     Some(ClientPlan {
-        limit: limit.unwrap_or(Some(usual.limit))?,
-        identity: identity.unwrap_or(Some(usual.identity))?,
-        declare: super::brownout::flip(declare)?,
-        pin_back: pin_back.unwrap_or(Some(usual.pin_back))?,
+        limit: limit?,
+        identity: identity?,
+        declare: declare?,
+        pin_back: pin_back?,
         ready,
         blocked,
-        pinned_back: pinned_back.unwrap_or(Some(Vec::new()))?,
+        pinned_back: pinned_back?,
     })
 }
 
+fn read_declare(node: &Node<'_, '_>) -> Option<Option<String>> {
+    let fields = node.object()?;
+    let header = fields.require("header", "the request header that says it");
+    fields.refuse_unknown();
+    Some(Some(header?.name()?.to_ascii_lowercase()))
+}
+
 fn read_identities(node: &Node<'_, '_>) -> Option<Vec<IdentitySource>> {
+    let items = node.list(IDENTITIES_MAX)?;
     let mut sources: Vec<IdentitySource> = Vec::new();
-    let mut complete = true;
-    for node in node.list(IDENTITIES_MAX)? {
-        match read_identity(&node) {
-            Some(source) if sources.contains(&source) => {
-                node.wrong::<()>("named twice");
-                complete = false;
-            }
+    for node in &items {
+        match read_identity(node) {
+            Some(source) if sources.contains(&source) => drop(node.wrong::<()>("named twice")),
             Some(source) => sources.push(source),
-            None => complete = false,
+            None => {}
         }
     }
-    complete.then_some(sources)
+    (sources.len() == items.len()).then_some(sources)
 }
 
 fn read_identity(node: &Node<'_, '_>) -> Option<IdentitySource> {
@@ -196,11 +198,11 @@ fn read_identity(node: &Node<'_, '_>) -> Option<IdentitySource> {
         _ => return node.wrong("not {header: NAME}, {jwt: CLAIM}, mtls or address"),
     }
     let fields = node.object()?;
-    let (header, jwt) = (fields.get("header"), fields.get("jwt"));
+    let (header, jwt) = (fields.name_or_none("header"), fields.name_or_none("jwt"));
     fields.refuse_unknown();
-    match (header, jwt) {
-        (Some(node), None) => Some(IdentitySource::Header(node.name()?.to_ascii_lowercase())),
-        (None, Some(node)) => Some(IdentitySource::Jwt(node.name()?.to_owned())),
+    match (header?, jwt?) {
+        (Some(name), None) => Some(IdentitySource::Header(name.to_ascii_lowercase())),
+        (None, Some(claim)) => Some(IdentitySource::Jwt(claim)),
         _ => node.note("exactly one of `header` or `jwt` (a name) is needed"),
     }
 }
@@ -208,17 +210,14 @@ fn read_identity(node: &Node<'_, '_>) -> Option<IdentitySource> {
 fn read_pin_back(node: &Node<'_, '_>) -> Option<PinBack> {
     let usual = PinBack::default();
     let fields = node.object()?;
-    let fdr = fields
-        .get("fdr")
-        .map(|node| node.number(|r| r > 0.0 && r < 1.0, "not a ratio above 0 and below 1"));
-    let min = fields.get("min_requests").map(|node| node.whole(OUTCOME_COUNT_MAX));
+    let fdr = fields.ratio_or("fdr", (0.0, false), usual.fdr);
+    let min = fields.whole_or("min_requests", (0, OUTCOME_COUNT_MAX), usual.min_requests);
     let modes =
         [("off", PinBackMode::Off), ("suggest", PinBackMode::Suggest), ("auto", PinBackMode::Auto)];
-    let mode = fields.get("mode").map(|node| node.word(&modes));
+    let mode = match fields.get("mode") {
+        None => Some(usual.mode),
+        Some(node) => node.word(&modes),
+    };
     fields.refuse_unknown();
-    Some(PinBack {
-        fdr: fdr.unwrap_or(Some(usual.fdr))?,
-        min_requests: min.unwrap_or(Some(usual.min_requests))?.max(1),
-        mode: mode.unwrap_or(Some(usual.mode))?,
-    })
+    Some(PinBack { fdr: fdr?, min_requests: min?.max(1), mode: mode? })
 }

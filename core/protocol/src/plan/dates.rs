@@ -6,7 +6,7 @@ use super::instant::{Instant, read_instant, require_instant};
 
 use super::brownout::flip;
 use crate::limits::KEY_BYTES_MAX;
-use crate::read::Node;
+use crate::read::{Fields, Node};
 
 /// A window in which no step begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,15 +80,14 @@ pub(super) fn read_deprecation(node: &Node<'_, '_>) -> Option<Deprecation> {
     let deprecated_at = require_instant(&fields, "deprecated_at");
     let sunset_node = fields.get("sunset_at");
     let sunset_at = sunset_node.as_ref().map(read_instant);
-    let link = fields.get("link").map(|node| read_link(&node));
-    let sunset_link = fields.get("sunset_link").map(|node| read_link(&node));
-    let successor_node = fields.get("successor");
-    let successor = successor_node.as_ref().map(read_link);
+    let link = link_or_none(&fields, "link");
+    let sunset_link = link_or_none(&fields, "sunset_link");
+    let successor = link_or_none(&fields, "successor");
     let after = fields.get("after").map(|node| {
         node.word(&[("gone", OldVersionAfter::Gone), ("redirect", OldVersionAfter::Redirect)])
     });
     fields.refuse_unknown();
-    if after == Some(Some(OldVersionAfter::Redirect)) && successor_node.is_none() {
+    if after == Some(Some(OldVersionAfter::Redirect)) && successor == Some(None) {
         fields.node().note::<()>(
             "`after: redirect` leads nowhere: add `successor`, such as https://api.example.com",
         );
@@ -102,11 +101,19 @@ pub(super) fn read_deprecation(node: &Node<'_, '_>) -> Option<Deprecation> {
     Some(Deprecation {
         deprecated_at,
         sunset_at,
-        link: flip(link)?,
-        sunset_link: flip(sunset_link)?,
-        successor: flip(successor)?,
+        link: link?,
+        sunset_link: sunset_link?,
+        successor: successor?,
         after: after.unwrap_or(Some(OldVersionAfter::Gone))?,
     })
+}
+
+#[inline(never)]
+fn link_or_none(fields: &Fields<'_, '_>, name: &'static str) -> Option<Option<String>> {
+    match fields.get(name) {
+        None => Some(None),
+        Some(node) => read_link(&node).map(Some),
+    }
 }
 
 /// An absolute http(s) URI that cannot break out of a `Link` header.

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use super::brownout::flip;
 use crate::limits::{CLIENTS_NATIVE_MAX, DAYS_MAX, NAME_BYTES_MAX, OUTCOME_COUNT_MAX};
 use crate::read::Node;
 use crate::share::Share;
@@ -44,25 +43,21 @@ impl SunsetPlan {
 pub(super) fn read_sunset(node: &Node<'_, '_>) -> Option<SunsetPlan> {
     let usual = SunsetPlan::default();
     let fields = node.object()?;
-    let confidence = fields.get("confidence").map(|node| {
-        node.number(|c| (0.5..1.0).contains(&c), "not a confidence from 0.5 to below 1")
-    });
-    let days = |name, least: u64| {
-        fields.get(name).map(|node: Node<'_, '_>| match node.value.as_u64() {
-            Some(days) if (least..=u64::from(DAYS_MAX)).contains(&days) => Some(days as u32),
-            _ => node.wrong(&format!("not a number of days from {least} to {DAYS_MAX}")),
-        })
+    let confidence = fields.ratio_or("confidence", (0.5, true), usual.confidence);
+    let days = |name, least, usual: u32| {
+        fields.whole_or(name, (least, u64::from(DAYS_MAX)), u64::from(usual))
     };
-    let horizon = days("horizon_days", 1);
-    let (quiet, notice) = (days("quiet_days", 0), days("notice_days", 0));
-    let at_most = fields.get("at_most").map(|node| node.whole(CLIENTS_NATIVE_MAX));
+    let horizon = days("horizon_days", 1, usual.horizon_days);
+    let quiet = days("quiet_days", 0, usual.quiet_days);
+    let notice = days("notice_days", 0, usual.notice_days);
+    let at_most = fields.whole_or("at_most", (0, CLIENTS_NATIVE_MAX), usual.at_most);
     fields.refuse_unknown();
     Some(SunsetPlan {
-        confidence: confidence.unwrap_or(Some(usual.confidence))?,
-        horizon_days: horizon.unwrap_or(Some(usual.horizon_days))?,
-        quiet_days: quiet.unwrap_or(Some(usual.quiet_days))?,
-        notice_days: notice.unwrap_or(Some(usual.notice_days))?,
-        at_most: at_most.unwrap_or(Some(usual.at_most))?,
+        confidence: confidence?,
+        horizon_days: horizon? as u32,
+        quiet_days: quiet? as u32,
+        notice_days: notice? as u32,
+        at_most: at_most?,
     })
 }
 
@@ -87,17 +82,18 @@ pub(super) fn read_shadow(node: &Node<'_, '_>) -> Option<Shadow> {
     let percentage = fields
         .require("percentage", "the share of the requests that are mirrored")
         .and_then(|node| node.share());
-    let methods = fields.get("methods").map(|node| read_methods(&node));
-    let min = fields.get("min_requests").map(|node| node.whole(OUTCOME_COUNT_MAX));
-    let max = fields
-        .get("max_mismatch")
-        .map(|node| node.number(|r| (0.0..1.0).contains(&r), "not a ratio from 0 to below 1"));
+    let methods = match fields.get("methods") {
+        None => Some(SAFE.map(str::to_owned).to_vec()),
+        Some(node) => read_methods(&node),
+    };
+    let min = fields.whole_or("min_requests", (0, OUTCOME_COUNT_MAX), 1000);
+    let max = fields.ratio_or("max_mismatch", (0.0, true), 0.01);
     fields.refuse_unknown();
     Some(Shadow {
         percentage: percentage?,
-        methods: flip(methods)?.unwrap_or_else(|| SAFE.map(str::to_owned).to_vec()),
-        min_requests: min.unwrap_or(Some(1000))?.max(1),
-        max_mismatch: max.unwrap_or(Some(0.01))?,
+        methods: methods?,
+        min_requests: min?.max(1),
+        max_mismatch: max?,
     })
 }
 
@@ -106,12 +102,14 @@ fn read_methods(node: &Node<'_, '_>) -> Option<Vec<String>> {
     if items.is_empty() {
         return node.note("mirrors nothing: name at least one of GET, HEAD, OPTIONS");
     }
-    let method = |node: &Node<'_, '_>| {
-        let text = node.text(NAME_BYTES_MAX)?;
-        if SAFE.contains(&text) {
-            return Some(text.to_owned());
+    let mut methods = Vec::new();
+    for node in &items {
+        match node.text(NAME_BYTES_MAX) {
+            Some(text) if SAFE.contains(&text) => methods.push(text.to_owned()),
+            _ => drop(node.wrong::<()>(
+                "not GET, HEAD or OPTIONS: what changes something is never sent twice",
+            )),
         }
-        node.wrong("not GET, HEAD or OPTIONS: what changes something is never sent twice")
-    };
-    items.iter().map(method).collect::<Vec<_>>().into_iter().collect()
+    }
+    (methods.len() == items.len()).then_some(methods)
 }

@@ -24,8 +24,8 @@ pub(super) fn of(plan: &Plan, warnings: &mut Vec<Problem>) {
     for (place, brownout) in plan.brownouts.iter().enumerate() {
         let path = |field: &str| format!("brownouts[{place}]{field}");
         of_brownout(brownout, dates, |field, message| warn(path(field), message));
-        let earlier = plan.brownouts.iter().take(place);
-        if let Some(other) = earlier.filter(|other| overlap(other, brownout)).last() {
+        let earlier = plan.brownouts.get(..place).unwrap_or_default().iter();
+        if let Some(other) = earlier.rev().find(|other| overlap(other, brownout)) {
             let message = format!(
                 "overlaps with `{}`: a client is refused when either hits it, so more are than \
                  each says",
