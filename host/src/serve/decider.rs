@@ -316,6 +316,20 @@ mod tests {
         assert!(matches!(long, Err(Undecided::Subject(_))), "{long:?}");
     }
 
+    #[tokio::test]
+    async fn it_tells_that_a_call_would_be_refused() {
+        let mut document = plan(0);
+        document["deprecation"] =
+            json!({ "deprecated_at": "2020-01-01", "sunset_at": "2020-06-01" });
+        let policies = watch::Sender::new(published(1, document));
+        let decider = decider(&policies);
+        let old = decider.decide(subject("user123", json!({ "plan": "free" }))).await.unwrap();
+        let told = (old.route.version.as_str(), old.route.reason.as_str(), old.route.refusal);
+        assert_eq!(told, ("v1", "gone", Some(Refused { status: 410 })));
+        let new = decider.decide(subject("user123", json!({ "plan": "gold" }))).await.unwrap();
+        assert_eq!((new.route.version.as_str(), new.route.refusal), ("v2", None));
+    }
+
     /// With a share by draw, each question is another draw, although none is counted.
     #[tokio::test]
     async fn draws_go_on_though_nothing_is_counted() {

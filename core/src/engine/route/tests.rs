@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::super::tests::{engine, handle};
 use super::*;
+use crate::guest::Guest as _;
+use crossfade_protocol::Reason;
 
 /// Clients of these tests; each one is met again and again.
 const CLIENTS: usize = 300;
@@ -23,7 +25,9 @@ fn decided(engine: &Engine, key: &str) -> RouteWord {
     }
     let guard_tripped = engine.guard.tripped();
     let request = Request { guard_tripped, ..Request::of_key(key.as_bytes()) };
-    let decision = engine.policy.decide(&request, 0);
+    let mut policy = engine.policy.clone();
+    policy.observe(engine.now_ms);
+    let decision = policy.decide(&request, 0);
     RouteWord::new(decision.version, decision.canary == Some(true), decision.reason)
 }
 
@@ -87,6 +91,24 @@ fn change(engine: &mut Engine, which: usize) {
             let steps = json!([{"percentage": 30, "duration_minutes": 1}]);
             handle(engine, &json!({"type": "gradual_rollout", "steps": steps}).to_string());
         }
+        12 => configure(
+            engine,
+            json!({
+                "canary_percentage": 40,
+                "brownouts": [{"name": "a", "start": "1970-01-01T00:20Z", "minutes": 60,
+                    "percentage": 40, "exempt": ["user2"]}],
+                "deprecation": {"deprecated_at": "1970-01-01", "sunset_at": "1970-01-01T01:40Z"},
+                "clients": {"ready": ["u6"], "blocked": ["u1"], "pinned_back": ["user7"]},
+            }),
+        ),
+        // Brownouts begin, and end, and the sunset comes.
+        13 => {
+            let mut out = Vec::new();
+            engine.tick(engine.now_ms + 30 * 60_000, &mut out);
+        }
+        14 => {
+            handle(engine, r#"{"type":"stop_brownout","name":"a","reason":"enough"}"#);
+        }
         // Sends everybody elsewhere for one request.
         _ => {
             for client in 0..CLIENTS {
@@ -98,7 +120,7 @@ fn change(engine: &mut Engine, which: usize) {
     }
 }
 
-const CHANGES: usize = 13;
+const CHANGES: usize = 16;
 
 #[test]
 fn every_change_changes_what_was_kept() {
@@ -124,6 +146,27 @@ fn a_guard_that_trips_takes_back_whom_it_had_let_through() {
     change(&mut engine, 9);
     everybody(&mut engine);
     assert_eq!(engine.census.on_version(2), 0);
+}
+
+#[test]
+fn a_brownout_and_the_sunset_change_what_was_kept() {
+    let mut engine = engine();
+    change(&mut engine, 12);
+    let refused = |engine: &mut Engine, reason: Reason| {
+        everybody(engine);
+        let is =
+            |client: &usize| engine.route_key(key(*client).as_bytes(), 0).reason() == Some(reason);
+        (0..CLIENTS).filter(is).count()
+    };
+    assert_eq!(refused(&mut engine, Reason::Brownout), 0);
+    change(&mut engine, 13);
+    // 40 % of the 60 % that the canary leaves.
+    assert!((40..110).contains(&refused(&mut engine, Reason::Brownout)));
+    change(&mut engine, 14);
+    assert_eq!(refused(&mut engine, Reason::Brownout), 0);
+    (0..3).for_each(|_| change(&mut engine, 13));
+    assert!(refused(&mut engine, Reason::Gone) > 120);
+    assert_eq!(refused(&mut engine, Reason::Stable), 0);
 }
 
 /// Or all of this would be in vain.

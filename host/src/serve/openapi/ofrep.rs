@@ -41,6 +41,10 @@ pub(crate) struct Metadata {
     reason: String,
     bucket: Option<u32>,
     rule: Option<String>,
+    /// `brownout` or `gone`: the version would refuse the call.
+    refused: Option<String>,
+    /// The status of that refusal.
+    status: Option<u16>,
 }
 
 /// Why there is no version.
