@@ -18,10 +18,10 @@ mod heaviest;
 mod sample;
 mod save;
 mod select;
-pub mod sick;
 mod software;
 mod sources;
 mod table;
+
 pub use heaviest::Heavy;
 pub use sample::{Counted, Side};
 pub use select::{Filter, Order, Selected};
