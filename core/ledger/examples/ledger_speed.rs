@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crossfade_ledger::protocol::clients::{ClientCount, ClientRow, ClientsReport, Identity};
-use crossfade_ledger::{Call, Ledger};
+use crossfade_ledger::{Call, Filter, Ledger, Order};
 use foldhash::fast::FixedState;
 
 /// As large as a row of the ledger without its key.
@@ -159,6 +159,9 @@ fn merge() {
         bytes / 1000,
         ms(began),
     );
+    let began = Instant::now();
+    let listed = ledger.select(&Filter::default(), Order::OldRequests, false, 0, 100);
+    println!("the first 100 of {} listed in {:.0} ms", listed.total.value, ms(began));
     let mut saved = Vec::new();
     let began = Instant::now();
     ledger.save(&mut saved);
@@ -170,4 +173,18 @@ fn merge() {
         saved.len() as f64 / 1e6,
         ms(began),
     );
+    // One more than there is room for: half of the rows go, and frequent callers are
+    // counted from now on.
+    let began = Instant::now();
+    ledger.record(
+        b"one more",
+        Identity::Key,
+        Call { version: 0, failed: false, at_s: 1_800_300_000 },
+    );
+    println!("the first client too many: {:.0} ms, {} rows then", ms(began), ledger.len());
+    let began = Instant::now();
+    while ledger.len() > 400_000 {
+        ledger.set_limit(ledger.len() - 1);
+    }
+    println!("half of the old side: {:.0} ms, {} rows then", ms(began), ledger.len());
 }

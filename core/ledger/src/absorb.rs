@@ -10,9 +10,9 @@ impl Ledger {
     /// Takes in a report, once: whether it was new. `places` says which of our versions
     /// each of its is, `now_s` what no call is later than.
     ///
-    /// Reports of different nodes may come in any order: the counts, first and last calls
-    /// and versions come out the same. Rhythms need not: a gap is only seen in calls that
-    /// are told in order.
+    /// Reports of different nodes may come in any order: counts, first and last calls and
+    /// versions come out the same. Rhythms, and who has wavered, need not: a gap is only
+    /// seen in calls that are told in order.
     ///
     /// # Errors
     /// Too many runs of nodes have reported already.

@@ -21,6 +21,7 @@ mod select;
 mod software;
 mod sources;
 mod table;
+
 pub use heaviest::Heavy;
 pub use sample::{Counted, Side};
 pub use select::{Filter, Order, Selected};
