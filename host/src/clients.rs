@@ -10,6 +10,7 @@ mod table;
 use serde::Deserialize;
 
 pub(crate) use csv::{HEADER, csv_rows};
+pub(crate) use table::rows;
 
 /// The reply `clients`.
 #[derive(Debug, Clone, Deserialize)]

@@ -100,11 +100,16 @@ impl Engine {
             Asked::Command(command) => self.command(command, to, out)?,
             Asked::Changes(asked) => self.changes(asked, to, out)?,
             Asked::Ledger(asked) => self.ledger(asked, to, out)?,
-            Asked::Brownouts(_) | Asked::Life(_) => {
-                let text = "this engine keeps no ledger of clients".to_owned();
+            Asked::Brownouts(asked) => self.brownouts(asked, to, out)?,
+            Asked::Life(_) => {
+                let text = "not yet".to_owned();
                 return Err(Fault { code: crossfade_protocol::ErrorCode::NotSupported, text });
             }
-            Asked::GetSunset { window_ms } => write::reply(out, to, &self.sunset(window_ms)),
+            Asked::GetSunset { window_ms } => {
+                self.collect();
+                let reply = self.sunset(window_ms);
+                write::reply(out, to, &reply);
+            }
             Asked::Refuse(fault) => {
                 let text = format!("line {}: {}", self.lines, fault.text);
                 write::error(out, to, &Fault { code: fault.code, text });
@@ -326,16 +331,20 @@ impl Engine {
         self.tallies = tallies;
         self.last_served_ms = last_served_ms;
         self.census.renumber(&places);
+        self.renumber_clients(&places, plan.versions.0.len());
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
-        self.reported_versions();
         self.turn();
+        self.reported_versions();
+        self.mark_listed();
         self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();
         self.happened(What::Node(NodeChange::Configured { revision }), None);
-        Ok(revision)
+        // Whoever was marked before is listed in this policy, too.
+        self.list_clients();
+        Ok(self.policy.revision())
     }
 
     /// Where each present version stands in a new list.

@@ -39,7 +39,7 @@ impl Listed {
         for (keys, apart) in lists {
             listed.extend(keys.iter().map(|key| (key.as_bytes().into(), apart)));
         }
-        listed.sort_unstable();
+        crossfade_protocol::order::sort(&mut listed);
         listed.dedup_by(|later, earlier| later.0 == earlier.0);
         Listed(listed)
     }

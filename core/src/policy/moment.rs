@@ -43,7 +43,7 @@ impl Running {
     fn of(plan: &Plan, place: usize, brownout: &Brownout) -> Running {
         let mut exempt: Vec<Box<[u8]>> =
             brownout.exempt.iter().map(|key| key.as_bytes().into()).collect();
-        exempt.sort_unstable();
+        crossfade_protocol::order::sort(&mut exempt);
         Running {
             place: place as u16,
             seed: Seed::of_brownout(&plan.salt, &brownout.name),

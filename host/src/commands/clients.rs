@@ -218,7 +218,7 @@ fn every_page(ask: impl Fn(u64) -> Result<Value, Failure>) -> Result<Value, Fail
     let mut whole = ask(0)?;
     loop {
         let listed = whole["clients"].as_array().map_or(0, Vec::len) as u64;
-        if listed % PAGE != 0 || listed == 0 {
+        if !listed.is_multiple_of(PAGE) || listed == 0 {
             return Ok(whole);
         }
         let mut page = ask(listed)?;

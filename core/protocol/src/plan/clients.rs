@@ -154,7 +154,7 @@ pub(super) fn read_clients(node: &Node<'_, '_>) -> Option<ClientPlan> {
     let ready = ready.unwrap_or(Some(Vec::new()))?;
     let blocked = blocked.unwrap_or(Some(Vec::new()))?;
     let mut sorted: Vec<&String> = ready.iter().collect();
-    sorted.sort_unstable();
+    crate::order::sort(&mut sorted);
     if let Some(both) = blocked.iter().find(|key| sorted.binary_search(key).is_ok()) {
         return node.note(format!(
             "`{}` is among `ready` and among `blocked`: it can be one of them",

@@ -91,7 +91,7 @@ fn announced(brownouts: &[Brownout], now_ms: u64) -> Option<String> {
             && (brownout.announce_ms()..brownout.end_ms()).contains(&now_ms)
     };
     let mut told: Vec<&Brownout> = brownouts.iter().filter(is_told).collect();
-    told.sort_by_key(|brownout| brownout.start_ms());
+    crate::order::sort_by(&mut told, |a, b| a.start_ms().cmp(&b.start_ms()));
     told.truncate(ANNOUNCED_MAX);
     let told: Vec<String> = told.into_iter().map(Brownout::interval).collect();
     (!told.is_empty()).then(|| told.join(", "))
