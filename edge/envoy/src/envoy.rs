@@ -13,7 +13,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, MetricType};
 
-use crate::filter::{Exchange, HeaderNames, status};
+use crate::filter::{Exchange, HeaderNames, Then, status};
 use crate::host::{Answer, Call, Host, Level, Metric, When};
 use crate::live::BODY_BYTES_MAX;
 use crate::node::Node;
@@ -61,6 +61,11 @@ impl Host for Envoy {
 
     fn add_response_header(&self, name: &str, value: &str) {
         let _ = hostcalls::add_map_value(MapType::HttpResponseHeaders, name, value);
+    }
+
+    fn respond(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        let body = (!body.is_empty()).then_some(body);
+        let _ = hostcalls::send_http_response(status.into(), headers.to_vec(), body);
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
@@ -199,12 +204,15 @@ struct Stream {
 }
 
 impl Stream {
-    fn with(&mut self, step: impl FnOnce(&mut Exchange, &mut Node, &HeaderNames)) {
-        if let Some((node, names)) = &self.of
-            && let Ok(mut node) = node.try_borrow_mut()
-        {
-            step(&mut self.exchange, &mut node, names);
-        }
+    fn with<T>(
+        &mut self,
+        step: impl FnOnce(&mut Exchange, &mut Node, &HeaderNames) -> T,
+    ) -> Option<T> {
+        let (node, names) = self.of.as_ref()?;
+        // Envoy lets the filter see the answer that it gives itself, but not before this
+        // call of it has returned.
+        let mut node = node.try_borrow_mut().ok()?;
+        Some(step(&mut self.exchange, &mut node, names))
     }
 }
 
@@ -212,8 +220,10 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        self.with(|exchange, node, names| exchange.request(&Envoy, node, names));
-        Action::Continue
+        match self.with(|exchange, node, names| exchange.request(&Envoy, node, names)) {
+            Some(Then::Answered) => Action::Pause,
+            Some(Then::Forward) | None => Action::Continue,
+        }
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {

@@ -7,8 +7,11 @@
 //! | request headers | clock, key header (cookie, address), version header set | 3 |
 //! | | each attribute that a rule asks for and no earlier one did | + 1 |
 //! | | … with a comma in it: is it one value? | + 1 |
+//! | | a plan with `clients`: the user agent; the header to declare in, where there is one | + 1; + 1 |
+//! | | … and no key: each source of an identity, until one has it (the certificate's subject: 2) | + 1 |
+//! | | refused: the answer instead of the version header; a redirect: the path | 0; + 1 |
 //! | response headers | `:status`, clock | 2 |
-//! | | each of `deprecation`, `sunset` and `link` that the version has | + 1 |
+//! | | each of `deprecation`, `sunset`, `link` and `api-brownout` that the version has | + 1 |
 //! | | the reason's header, where one is configured | + 1 |
 //! | end | nothing; without a response: what Envoy answered | 0; 1 |
 //!
@@ -26,8 +29,10 @@
 
 use std::rc::Rc;
 
+use crossfade_core::Decision;
 use crossfade_core::changes::Call;
 use crossfade_core::protocol::Reason;
+use crossfade_core::protocol::plan::{Headers, Refusal};
 use crossfade_core::protocol::request::Outcome;
 use crossfade_core::request::Request;
 
@@ -49,6 +54,15 @@ pub struct HeaderNames {
     pub reason: Option<String>,
 }
 
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It goes on, to the routes.
+    Forward,
+    /// It was answered, and goes no further.
+    Answered,
+}
+
 /// One request.
 #[derive(Debug, Default)]
 pub struct Exchange {
@@ -66,14 +80,16 @@ struct Open {
 }
 
 impl Exchange {
-    /// The request's headers are here: decides, and says so to the routes.
-    pub fn request(&mut self, host: &impl Host, node: &mut Node, names: &HeaderNames) {
-        let Some(in_force) = node.in_force().cloned() else {
+    /// The request's headers are here: decides, and says so to the routes, or refuses.
+    pub fn request(&mut self, host: &impl Host, node: &mut Node, names: &HeaderNames) -> Then {
+        if node.in_force().is_none() {
             host.remove_request_header(&names.version);
             node.metrics.without_policy();
-            return;
-        };
+            return Then::Forward;
+        }
         let started_ns = host.now_ns();
+        node.observe(started_ns / 1_000_000);
+        let Some(in_force) = node.in_force().cloned() else { return Then::Forward };
         let found = Found::new(host, &in_force.places);
         let mut key = found.key();
         #[cfg(feature = "test-trap")]
@@ -85,14 +101,22 @@ impl Exchange {
             guard_tripped: node.guard_tripped(),
         };
         let decision = in_force.policy.decide(&request, node.draw());
-        let version = decision.version;
+        let (version, reason) = (decision.version, decision.reason);
+        let client = node.reports_clients().then(|| found.client(key.take())).flatten();
+        if let Some(refusal) = in_force.policy.refusal(&decision, started_ns / 1_000_000) {
+            answer(host, names, &in_force, &decision, &refusal);
+            if let Some(slot) = in_force.slot(version) {
+                node.refused(slot, reason);
+            }
+            Open { in_force, version, reason, started_ns, client }.remember(node, false, 1);
+            return Then::Answered;
+        }
         host.set_request_header(&names.version, in_force.policy.version_name(version));
         if let Some(slot) = in_force.slot(version) {
-            node.routed(slot, decision.reason);
+            node.routed(slot, reason);
         }
-        let reason = decision.reason;
-        let client = node.reports_clients().then(|| found.client(key.take())).flatten();
         self.open = Some(Open { in_force, version, reason, started_ns, client });
+        Then::Forward
     }
 
     /// The response's headers are here: counts, and marks them.
@@ -106,15 +130,12 @@ impl Exchange {
             node.ended(host, slot, Class::Status(status), Some(&outcome));
         }
         open.remember(node, outcome.failed, 0);
-        if let Some(headers) = open.in_force.policy.headers(open.version) {
-            if let Some(deprecation) = &headers.deprecation {
-                host.set_response_header("deprecation", deprecation);
-            }
-            if let Some(sunset) = &headers.sunset {
-                host.set_response_header("sunset", sunset);
-            }
-            if let Some(link) = &headers.link {
-                host.add_response_header("link", link);
+        let headers = open.in_force.policy.headers(open.version);
+        for (name, value) in headers.into_iter().flat_map(Headers::told) {
+            // Links of the upstream's own are left as they are.
+            match name {
+                "link" => host.add_response_header(name, value),
+                _ => host.set_response_header(name, value),
             }
         }
         if let Some(name) = &names.reason {
@@ -152,6 +173,28 @@ impl Open {
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         node.client(&self.in_force, self.version, call, seconds);
     }
+}
+
+/// Tells a client that its call is refused, and whatever its version tells.
+fn answer(
+    host: &impl Host,
+    names: &HeaderNames,
+    in_force: &InForce,
+    decision: &Decision,
+    refusal: &Refusal,
+) {
+    // The path as the client sent it. Bytes that are no text belong in no header.
+    let path = refusal.header("location").and_then(|_| host.request_header(":path"));
+    let path = path.and_then(|path| String::from_utf8(path).ok()).unwrap_or_default();
+    let location = refusal.location(&path);
+    let told = in_force.policy.headers(decision.version).into_iter().flat_map(Headers::told);
+    let mut headers: Vec<(&str, &str)> = told.collect();
+    headers.extend(refusal.headers.iter().map(|(name, value)| match (*name, &location) {
+        ("location", Some(location)) => (*name, location.as_str()),
+        _ => (*name, value.as_str()),
+    }));
+    headers.extend(names.reason.as_deref().map(|name| (name, decision.reason.as_str())));
+    host.respond(refusal.status, &headers, refusal.body.as_bytes());
 }
 
 fn outcome(open: &Open, failed: bool, latency_ms: Option<f64>) -> Outcome {

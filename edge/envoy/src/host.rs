@@ -32,6 +32,9 @@ pub trait Host {
     /// Adds a value to a response header.
     fn add_response_header(&self, name: &str, value: &str);
 
+    /// Answers the request itself, in the place of an upstream. The request goes no further.
+    fn respond(&self, status: u16, headers: &[(&str, &str)], body: &[u8]);
+
     /// An attribute of the proxy, as bytes: text, or a little-endian `i64`.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
 

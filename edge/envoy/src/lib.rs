@@ -1,9 +1,9 @@
 //! The engine in an Envoy, as a proxy-wasm filter.
 //!
 //! *Does:* find the key of a request, decide with the engine, write the version to a header
-//! that ordinary routes choose by, mark responses of an old version, count, take newer
-//! policies from a control server and report totals to it, and show all this in Envoy's
-//! statistics. Everything but `envoy.rs` runs natively too, over a [`host::Host`].
+//! that ordinary routes choose by, refuse what a brownout or the sunset refuses, mark
+//! responses of an old version, count, take newer policies from a control server and report
+//! totals and clients to it, and show all this in Envoy's statistics. Everything but `envoy.rs` runs natively too, over a [`host::Host`].
 //!
 //! *Does not:* forward requests, look at bodies, keep a client beyond its report, or move a
 //! rollout: that is the controller's.

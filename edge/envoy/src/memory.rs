@@ -51,6 +51,8 @@ pub struct MemoryHost {
     pub request: RefCell<Headers>,
     /// The headers of the response at hand.
     pub response: RefCell<Headers>,
+    /// What the filter answered in the place of an upstream: status, headers and body.
+    pub answered: RefCell<Option<(u16, Headers, Vec<u8>)>>,
     /// Properties, by path with dots.
     pub properties: RefCell<BTreeMap<String, Vec<u8>>>,
     /// Requests that were sent and not taken by [`MemoryHost::sent`] yet.
@@ -155,6 +157,12 @@ impl Host for MemoryHost {
     fn add_response_header(&self, name: &str, value: &str) {
         self.called("add_response_header");
         self.response.borrow_mut().push((name.to_owned(), value.as_bytes().to_vec()));
+    }
+
+    fn respond(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
+        self.called("respond");
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec()));
+        self.answered.replace(Some((status, headers.collect(), body.to_vec())));
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
@@ -274,6 +282,7 @@ impl Instance {
     pub fn request(&self, headers: &[(&str, &[u8])]) -> Exchange {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         self.host.request.replace(headers.collect());
+        self.host.answered.take();
         let mut exchange = Exchange::default();
         let (node, names) = (self.root.node(), self.root.names());
         exchange.request(&self.host, &mut node.borrow_mut(), &names);

@@ -106,6 +106,25 @@ impl Node {
         self.in_force = Some(Rc::new(InForce { policy, places, slots }));
     }
 
+    /// Takes up the time: brownouts begin and end by it, and the sunset comes.
+    #[inline]
+    pub(crate) fn observe(&mut self, now_ms: u64) {
+        if self.in_force.as_ref().is_some_and(|in_force| in_force.policy.is_due(now_ms)) {
+            self.turn(now_ms);
+        }
+    }
+
+    #[cold]
+    fn turn(&mut self, now_ms: u64) {
+        let Some(in_force) = &self.in_force else { return };
+        let InForce { policy, places, slots } = &**in_force;
+        // Requests that are under way keep the one they were decided by.
+        let mut policy = policy.clone();
+        policy.observe(now_ms);
+        let (places, slots) = (places.clone(), slots.clone());
+        self.in_force = Some(Rc::new(InForce { policy, places, slots }));
+    }
+
     /// Remembers clients from now on, until they are reported; `seed` keys the memory.
     pub fn report_clients(&mut self, seed: u64) {
         let mut changes = Changes::new(seed);
@@ -153,6 +172,11 @@ impl Node {
     /// Whether the guard has sent everything to the stable version.
     pub fn guard_tripped(&self) -> bool {
         self.guard.tripped()
+    }
+
+    /// Counts a request that no version will see.
+    pub(crate) fn refused(&mut self, slot: usize, reason: Reason) {
+        self.metrics.decided(slot, reason);
     }
 
     /// Counts a request on its way to a version.

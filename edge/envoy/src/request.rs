@@ -8,19 +8,34 @@
 
 use std::cell::OnceCell;
 
+use crossfade_core::protocol::agent::{declared, product};
 use crossfade_core::protocol::clients::{Declared, Identity};
 use crossfade_core::protocol::limits::{ATTRIBUTE_BYTES_MAX, KEY_BYTES_MAX};
-use crossfade_core::protocol::plan::{AttributeSource, KeyFrom, Plan};
+use crossfade_core::protocol::plan::{AttributeSource, IdentitySource, KeyFrom, Plan};
 use crossfade_core::request::Attributes;
 
 use crate::cookie;
 use crate::host::Host;
 
+/// Envoy's filter that checks tokens, and the name under which it has to leave what was in
+/// one (`payload_in_metadata`).
+const JWT_FILTER: &str = "envoy.filters.http.jwt_authn";
+const JWT_PAYLOAD: &str = "jwt_payload";
+
 /// Where a policy's plan says that the parts are; made once a policy.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Places {
+    /// Where the plan has a `clients` section.
+    clients: Option<ClientPlaces>,
     key: Option<Place>,
     attributes: Vec<(String, Place)>,
+}
+
+/// What else a client is known by, and where it declares itself.
+#[derive(Debug, Clone)]
+struct ClientPlaces {
+    identity: Vec<IdentitySource>,
+    declare: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,7 +66,11 @@ impl Places {
         // Nothing but a rule looks at attributes.
         let sources = plan.attributes.0.iter().filter(|_| !plan.rules.is_empty());
         let attributes = sources.map(|(name, source)| (name.clone(), source.into())).collect();
-        Places { key, attributes }
+        let clients = (!plan.clients.is_default()).then(|| ClientPlaces {
+            identity: plan.clients.identity.clone(),
+            declare: plan.clients.declare.clone(),
+        });
+        Places { clients, key, attributes }
     }
 }
 
@@ -87,9 +106,52 @@ impl<'r, H: Host> Found<'r, H> {
         Some(key).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()))
     }
 
-    /// Who made the request: by its routing key.
+    /// Who made the request: by its routing key, else by the first of the plan's sources
+    /// that it has. Only a plan that has a `clients` section asks for more than the key.
     pub(crate) fn client(&self, key: Option<Vec<u8>>) -> Option<Client> {
-        Some(Client { key: key?, identity: Identity::Key, agent: None, says: None })
+        let Some(clients) = &self.places.clients else {
+            return Some(Client { key: key?, identity: Identity::Key, agent: None, says: None });
+        };
+        let user_agent = self.host.request_header("user-agent").unwrap_or_default();
+        let agent = product(&user_agent);
+        let known = |source| self.known_by(source, agent);
+        let (key, identity) = match key {
+            Some(key) => (key, Identity::Key),
+            None => clients.identity.iter().find_map(known)?,
+        };
+        let declares = clients.declare.as_deref().and_then(|name| self.host.request_header(name));
+        let says = declares.as_deref().and_then(declared);
+        Some(Client { key, identity, agent: agent.map(Box::from), says })
+    }
+
+    fn known_by(
+        &self,
+        source: &IdentitySource,
+        agent: Option<&str>,
+    ) -> Option<(Vec<u8>, Identity)> {
+        let property = |path: &[&str]| self.host.property(path).filter(|value| !value.is_empty());
+        let found = match source {
+            IdentitySource::Header(name) => (single(self.host, name)?, Identity::ApiKey),
+            IdentitySource::Mtls => {
+                // A certificate made for a service often has no subject but a name as URI.
+                let subject = property(&["connection", "subject_peer_certificate"]);
+                let uri = || property(&["connection", "uri_san_peer_certificate"]);
+                (subject.or_else(uri)?, Identity::Mtls)
+            }
+            IdentitySource::Jwt(claim) => {
+                let path = ["metadata", "filter_metadata", JWT_FILTER, JWT_PAYLOAD, claim];
+                (property(&path)?, Identity::Jwt)
+            }
+            IdentitySource::Address => {
+                let mut found = self.look(&Place::Address)?;
+                if let Some(agent) = agent {
+                    found.push(b' ');
+                    found.extend_from_slice(agent.as_bytes());
+                }
+                (found, Identity::Address)
+            }
+        };
+        (1..=KEY_BYTES_MAX).contains(&found.0.len()).then_some(found)
     }
 
     fn look(&self, place: &Place) -> Option<Vec<u8>> {

@@ -192,3 +192,125 @@ fn a_client_counts_for_the_version_it_was_sent_to_also_when_the_policy_has_chang
     assert_eq!(report.versions, ["v0", "v1", "v2"]);
     assert_eq!((report.revision, report.clients[0].on), (2, 2));
 }
+
+const CLIENTS: &str = r#","clients":{"identity":[{"header":"x-api-key"},"mtls",{"jwt":"sub"},"address"],"declare":{"header":"x-api-migration"}}"#;
+
+/// A host in whose requests these properties are found.
+fn properties(pairs: &[(&str, &[u8])]) -> MemoryHost {
+    let host = MemoryHost::default();
+    let all = pairs.iter().map(|(path, value)| ((*path).to_owned(), value.to_vec()));
+    host.properties.replace(all.collect());
+    host
+}
+
+const SUBJECT: &str = "connection.subject_peer_certificate";
+const URI: &str = "connection.uri_san_peer_certificate";
+const CLAIM: &str = "metadata.filter_metadata.envoy.filters.http.jwt_authn.jwt_payload.sub";
+const ADDRESS: &str = "source.address";
+
+#[test]
+fn a_client_without_a_key_is_known_by_the_first_source_that_it_has() {
+    let all = [
+        (SUBJECT, &b"CN=partner"[..]),
+        (URI, b"spiffe://a/b"),
+        (CLAIM, b"alice"),
+        (ADDRESS, b"[2001:db8::1]:443"),
+    ];
+    let known = |properties_of: &[(&str, &[u8])], headers: &[(&str, &[u8])]| {
+        let mut instance = start(properties(properties_of), CLIENTS);
+        instance.exchange(headers, "200");
+        // One that has a key, so that there is a report in any case.
+        instance.exchange(&[("x-user-id", b"last")], "200");
+        let mut clients = report(&mut instance).1.clients;
+        assert_eq!(clients.pop().unwrap().key, "last");
+        clients.pop().map(|client| (client.key, client.identity))
+    };
+    let is = |key: &str, identity| Some((key.to_owned(), identity));
+    assert_eq!(
+        known(&all, &[("x-user-id", b"ann"), ("x-api-key", b"k")]),
+        is("ann", Identity::Key)
+    );
+    assert_eq!(known(&all, &[("x-api-key", b"k")]), is("k", Identity::ApiKey));
+    let twice = [("x-api-key", &b"k"[..]), ("x-api-key", b"l")];
+    assert_eq!(known(&all, &twice), is("CN=partner", Identity::Mtls), "two keys are none");
+    assert_eq!(known(&all[1..], &[("x-api-key", b"")]), is("spiffe://a/b", Identity::Mtls));
+    assert_eq!(known(&all[2..], &[]), is("alice", Identity::Jwt));
+    let agent = ("user-agent", &b"curl/8.5 (x)"[..]);
+    assert_eq!(known(&all[3..], &[agent]), is("2001:db8::1 curl/8.5", Identity::Address));
+    assert_eq!(known(&all[3..], &[]), is("2001:db8::1", Identity::Address));
+    assert_eq!(known(&[], &[agent]), None, "nobody");
+    let long = [b'x'; 1025];
+    assert_eq!(known(&all[2..], &[("x-api-key", &long)]), is("alice", Identity::Jwt));
+}
+
+#[test]
+fn software_and_what_a_client_declares_are_told_where_the_plan_has_clients() {
+    use crossfade_core::protocol::clients::Declared;
+    let headers: [(&str, &[u8]); 3] = [
+        ("x-user-id", b"ann"),
+        ("user-agent", b"okhttp/4.12 (x)"),
+        ("x-api-migration", b"blocked: no time\x1b"),
+    ];
+    let told = |plan: &str| {
+        let mut instance = start(MemoryHost::default(), plan);
+        instance.exchange(&headers, "200");
+        let client = report(&mut instance).1.clients.remove(0);
+        (client.agent, client.says)
+    };
+    let blocked = Declared::Blocked("no time".to_owned());
+    assert_eq!(told(CLIENTS), (Some("okhttp/4.12".to_owned()), Some(blocked)));
+    assert_eq!(told(""), (None, None));
+}
+
+#[test]
+fn clients_cost_the_host_calls_that_the_documentation_says() {
+    let calls = |plan: &str, headers: &[(&str, &[u8])]| {
+        let instance = start(MemoryHost::default(), plan);
+        instance.host.host_calls.take();
+        instance.request(headers);
+        instance.host.host_calls.take()
+    };
+    let key: (&str, &[u8]) = ("x-user-id", b"ann");
+    let three = ["now", "request_header", "set_request_header"];
+    assert_eq!(calls("", &[key]), three);
+    assert_eq!(calls(CLIENTS, &[key]).len(), 5, "user agent and declaration");
+    let without_declare = r#","clients":{"identity":["address"]}"#;
+    assert_eq!(calls(without_declare, &[key]).len(), 4);
+    assert_eq!(calls(without_declare, &[]).len(), 5);
+    // API key, subject, URI, claim and address, none of which is there: nobody declares.
+    assert_eq!(calls(CLIENTS, &[]).len(), 9);
+}
+
+/// What a client may send in a header that is looked at.
+#[test]
+fn hostile_headers_are_short_or_nothing_and_no_trap() {
+    let mut instance = start(MemoryHost::default(), CLIENTS);
+    let long = vec![b'x'; 64 << 10];
+    let parens = vec![b'('; 64 << 10];
+    let values: [&[u8]; 8] = [
+        &long,
+        &parens,
+        b"",
+        b"\xff\xfe",
+        b"\0\x1b[2J",
+        b"a\r\nb: c",
+        "\u{202e}".as_bytes(),
+        b")))/1",
+    ];
+    for (n, value) in values.iter().enumerate() {
+        let key = n.to_string();
+        let headers =
+            [("x-user-id", key.as_bytes()), ("user-agent", value), ("x-api-migration", value)];
+        instance.exchange(&headers, "200");
+        instance.exchange(&[("x-api-key", value), ("x-user-id", value)], "200");
+        let blocked = [b"blocked:", *value].concat();
+        instance.exchange(&[("x-user-id", key.as_bytes()), ("x-api-migration", &blocked)], "200");
+    }
+    let (_, report, body) = report(&mut instance);
+    assert!(report.check().is_ok());
+    assert!(body.iter().all(|byte| *byte >= b' '), "control characters are escaped");
+    for client in &report.clients {
+        let agent = client.agent.as_deref().unwrap_or_default();
+        assert!(agent.len() <= 64 && agent.bytes().all(|byte| byte.is_ascii_graphic()), "{agent}");
+    }
+}

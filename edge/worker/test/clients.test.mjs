@@ -29,7 +29,7 @@ afterEach(async () => {
   await server.stop();
 });
 
-async function start(policy = base) {
+async function start(policy = base, bindings = {}) {
   server.policy = { revision: 1, document: policy };
   edge = await serveWorker({
     ORIGIN_v1: { service: v1.port },
@@ -41,6 +41,7 @@ async function start(policy = base) {
     TIMEOUT_MS: '500',
     ADDRESS_HEADER: 'x-address',
     STATUS_PATH: STATUS,
+    ...bindings,
   });
 }
 
@@ -52,6 +53,7 @@ const told = (requests) => eventually(`${requests} requests in reports`, () => {
   assert.ok(sum <= requests, `${sum} of ${requests} were told`);
   return sum;
 }, (sum) => sum === requests);
+const known = (enough) => eventually('all that is known', () => Object.fromEntries(server.clients.rows), enough);
 
 test('each request is told once, whatever the control server does', async () => {
   await start();
@@ -94,6 +96,66 @@ test('a report that will never be taken is given up, and its requests are told a
   await told(3);
   assert.ok(server.clients.dropped >= 2);
   assert.equal((await status()).counters.client_reports_refused, server.clients.refused);
+});
+
+test('versions, failures, software and declarations are told of each', async () => {
+  await start({ ...base, clients: {
+    identity: [{ header: 'x-api-key' }, 'mtls', 'address'], declare: { header: 'x-api-migration' },
+  } });
+  await ask({ 'x-user-id': 'pinned', 'user-agent': 'okhttp/4.12.0 (linux)' }, '/fail');
+  await ask({ 'x-user-id': 'pinned', 'user-agent': 'okhttp/4.12.0' });
+  await ask({ 'x-user-id': 'ann', 'x-api-migration': 'blocked: uses /export' });
+  await ask({ 'x-api-key': 'key-7', 'x-api-migration': 'ready' }, '/fail');
+  await ask({ 'x-address': '192.0.2.1', 'user-agent': 'curl/8.5' });
+  await ask({ 'x-api-key': '', 'x-address': '192.0.2.2', 'user-agent': '\u00e9' });
+  await ask({ 'user-agent': 'nobody/1' });
+  await told(6);
+  // What the engine does not see of a call comes when it is over: perhaps in the next report.
+  const rows = await known((all) => all['key pinned'].failures === 1 && all['api_key key-7'] && all['key ann'].says);
+  assert.deepEqual(rows['key pinned'], { requests: { v2: 2 }, failures: 1, refused: 0, on: 'v2', agent: 'okhttp/4.12.0' });
+  assert.deepEqual(rows['key ann'].says, { blocked: 'uses /export' });
+  assert.deepEqual(rows['api_key key-7'], { requests: { v1: 1 }, failures: 1, refused: 0, on: 'v1', says: 'ready' });
+  assert.deepEqual(rows['address 192.0.2.1 curl/8.5'].requests, { v1: 1 });
+  assert.deepEqual(rows['address 192.0.2.2'].requests, { v1: 1 });
+});
+
+test('an engine that makes room for a new one leaves its clients behind for the server', async () => {
+  await start(base, { POLL_MS: '20', ORIGIN_v3: { service: v2.port } });
+  server.clients.refuse = 503;
+  await each(['ann', 'bob']);
+  // A plan without v1, which was counted, takes another engine.
+  server.policy = { revision: 2, document: { ...base, versions: { from: 'v2', to: 'v3' } } };
+  await eventually('another engine', async () => {
+    await each(['eve']);
+    return (await status()).counters.engines_renewed;
+  }, (renewed) => renewed === 1);
+  server.clients.refuse = undefined;
+  await each(['eve']);
+  const { rows } = server.clients;
+  await eventually('everybody', async () => {
+    await each(['eve']);
+    return rows.get('key ann')?.requests.v1 === 1 && rows.get('key bob')?.requests.v1 === 1 && rows.get('key eve')?.requests.v2 > 0;
+  }, Boolean);
+  assert.equal(server.clients.dropped, 0);
+});
+
+test('hostile headers are short or nothing', async () => {
+  await start({ ...base, clients: { declare: { header: 'x-api-migration' } } });
+  const long = 'x'.repeat(60_000);
+  for (const [key, headers] of Object.entries({
+    long: { 'user-agent': long, 'x-api-migration': `blocked: ${long}` },
+    parens: { 'user-agent': '('.repeat(30_000), 'x-api-migration': ')'.repeat(30_000) },
+    control: { 'user-agent': 'a\u0080b/1', 'x-api-migration': 'blocked:\u0085 no\ttime' },
+  })) {
+    assert.equal((await ask({ 'x-user-id': key, ...headers })).status, 200);
+  }
+  await told(3);
+  const rows = await known((all) => all['key long'].says && all['key control'].says);
+  assert.equal(rows['key long'].agent, 'x'.repeat(64));
+  assert.ok(rows['key long'].says.blocked.length <= 64);
+  assert.equal(rows['key parens'].agent, undefined);
+  assert.equal(rows['key control'].agent, 'a');
+  assert.deepEqual(rows['key control'].says, { blocked: '\ufffd notime' });
 });
 
 test('a report has 64 KB at most, and 30,000 clients take no more memory than there is', async () => {

@@ -165,6 +165,37 @@ fn tag(name: &str) -> Value {
     json!({ "tag_name": name, "regex": format!("(;{name}=([^;]*))") })
 }
 
+const TLS: &str = "transport_sockets.tls.v3";
+
+fn certificate(name: &str) -> Value {
+    let file = |kind: &str| json!({ "filename": root().join("tests/edge/certificates").join(format!("{name}.{kind}")) });
+    json!({
+        "tls_certificates": [{ "certificate_chain": file("pem"), "private_key": file("key") }],
+        "validation_context": { "trusted_ca": {
+            "filename": root().join("tests/edge/certificates/ca.pem"),
+        } },
+    })
+}
+
+/// Lets a listener speak TLS with those alone who show a certificate of the tests'.
+pub fn with_tls(listener: &mut Value) {
+    listener["filter_chains"][0]["transport_socket"] = json!({ "name": "tls", "typed_config": {
+        "@type": format!("{TYPES}.{TLS}.DownstreamTlsContext"),
+        "common_tls_context": certificate("server"),
+        "require_client_certificate": true,
+    } });
+}
+
+/// A cluster that speaks TLS and shows this certificate of the tests'.
+#[must_use]
+pub fn with_certificate(mut cluster: Value, name: &str) -> Value {
+    cluster["transport_socket"] = json!({ "name": "tls", "typed_config": {
+        "@type": format!("{TYPES}.{TLS}.UpstreamTlsContext"),
+        "common_tls_context": certificate(name),
+    } });
+    cluster
+}
+
 /// A cluster of one server.
 pub fn cluster(name: &str, address: SocketAddr) -> Value {
     json!({

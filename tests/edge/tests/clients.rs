@@ -12,7 +12,7 @@ use crossfade_edge_tests::control::{Control, Mood};
 use crossfade_edge_tests::envoy::Envoy;
 use crossfade_edge_tests::upstream::Upstream;
 use crossfade_edge_tests::wait_for;
-use crossfade_protocol::clients::Identity;
+use crossfade_protocol::clients::{Declared, Identity};
 use crossfade_protocol::limits::{CLIENTS_REPORT_BYTES_MAX, EDGE_CLIENTS_MAX};
 use serde_json::{Value, json};
 
@@ -147,6 +147,135 @@ fn versions_and_failures_are_told_of_each_client() {
     let other = clients.seen("other", Identity::Key);
     assert_eq!((other.requests["v1"], other.failures), (3, 3));
     assert_eq!((other.agent, other.says), (None, None));
+}
+
+const CLIENTS: &str = r#"{"clients":{"identity":[{"header":"x-api-key"},"mtls",{"jwt":"sub"},"address"],"declare":{"header":"x-api-migration"}}}"#;
+
+fn clients() -> Value {
+    serde_json::from_str(CLIENTS).unwrap()
+}
+
+#[test]
+fn a_client_is_known_by_what_the_plan_says_with_its_software_and_what_it_declares() {
+    let edge = Edge::start("clients_ladder", &clients());
+    edge.ask(&[("x-user-id", "ann"), ("user-agent", "okhttp/4.12.0 (x)"), ("x-api-key", "k")]);
+    edge.ask(&[("x-api-key", "k"), ("x-api-migration", "blocked: uses /export")]);
+    edge.ask(&[("x-api-key", "k"), ("x-api-key", "l"), ("user-agent", "curl/8.5")]);
+    edge.ask(&[("x-api-migration", "ready")]);
+    let clients = edge.told(4);
+    let of = |key: &str, identity| clients.seen(key, identity);
+    assert_eq!(of("ann", Identity::Key).agent.as_deref(), Some("okhttp/4.12.0"));
+    let blocked = Declared::Blocked("uses /export".to_owned());
+    assert_eq!(of("k", Identity::ApiKey).says, Some(blocked));
+    assert_eq!(of("127.0.0.1 curl/8.5", Identity::Address).all(), 1);
+    assert_eq!(of("127.0.0.1", Identity::Address).says, Some(Declared::Ready));
+}
+
+/// "a key that only this test has, and every reader of it"; HMAC with SHA-256.
+const SECRET: &str = "YSBrZXkgdGhhdCBvbmx5IHRoaXMgdGVzdCBoYXMsIGFuZCBldmVyeSByZWFkZXIgb2YgaXQ";
+/// `{"iss":"tests","sub":"user3"}`, signed with it.
+const USER3: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJ0ZXN0cyIsInN1YiI6InVzZXIzIn0.vquO5CC6tidUTeEF6tVAm-r2jubF6Pl5RHyRtiJhBeA";
+
+#[test]
+fn the_subject_of_a_token_that_envoy_has_checked_is_a_client() {
+    let keys = json!({ "keys": [{ "kty": "oct", "alg": "HS256", "k": SECRET }] });
+    let provider = json!({
+        "issuer": "tests",
+        "local_jwks": { "inline_string": keys.to_string() },
+        "payload_in_metadata": "jwt_payload",
+    });
+    let jwt = json!({ "name": "envoy.filters.http.jwt_authn", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        "providers": { "tests": provider },
+        "rules": [{ "match": { "prefix": "/" }, "requires": { "requires_any": { "requirements": [
+            { "provider_name": "tests" }, { "allow_missing": {} },
+        ] } } }],
+    } });
+    let edge = Edge::start_after(&[jwt], "clients_jwt", &clients());
+    let bearer = format!("Bearer {USER3}");
+    assert_eq!(edge.ask(&[("authorization", &bearer)]).status, 200);
+    assert_eq!(edge.ask(&[]).status, 200);
+    let clients = edge.told(2);
+    assert_eq!(clients.seen("user3", Identity::Jwt).all(), 1);
+    assert_eq!(clients.seen("127.0.0.1", Identity::Address).all(), 1);
+}
+
+/// Two listeners in one Envoy play the clients: they show their certificates to the third.
+#[test]
+fn the_subject_of_a_certificate_is_a_client_or_its_name_where_it_has_none() {
+    let control = Control::start(1, &json!({}));
+    let upstream = Upstream::start(&VERSIONS);
+    let mut policy = json!({ "api": "a", "versions": VERSIONS, "key": { "header": "x-user-id" } });
+    policy["clients"] = clients()["clients"].clone();
+    let plugin = json!({
+        "policy": policy,
+        "control": { "cluster": "crossfade_control", "poll_ms": 3_600_000, "report_ms": 100 },
+    });
+    let mut edge = config::filtered("edge", Module::Shipped, &VERSIONS, &plugin);
+    config::with_tls(&mut edge);
+    let mut clusters = config::clusters(&upstream);
+    clusters.push(config::cluster("crossfade_control", control.address()));
+    let server = Envoy::start("clients_mtls", 1, &config::bootstrap(vec![edge], clusters));
+    let address = server.address("edge");
+    let ask = |certificate: &str| {
+        let cluster = config::with_certificate(config::cluster("edge", address), certificate);
+        let route = json!([{ "match": { "prefix": "/" }, "route": { "cluster": "edge" } }]);
+        let listener = config::listener("client", &config::Routes::Inline(route), &[], &json!({}));
+        let name = format!("clients_mtls_{certificate}");
+        let client = Envoy::start(&name, 1, &config::bootstrap(vec![listener], vec![cluster]));
+        let mut connection = Connection::open(client.address("client")).unwrap();
+        let response = connection.ask(&client::get([("host2", "x")])).unwrap();
+        assert_eq!(response.status, 200, "{}", client.log());
+    };
+    ask("client");
+    ask("uri");
+    let _watched = server.watched();
+    wait_for("both clients in reports", || (control.clients().requests() == 2).then_some(()));
+    let clients = control.clients();
+    let names: Vec<_> =
+        clients.clients.keys().map(|(key, identity)| (key.as_str(), *identity)).collect();
+    assert_eq!(
+        names,
+        [
+            ("CN=partner-7,O=Partner GmbH", Identity::Mtls),
+            ("spiffe://tests/billing", Identity::Mtls),
+        ]
+    );
+}
+
+/// What a client may send: long, unprintable, and no text at all.
+#[test]
+fn hostile_headers_reach_no_report_as_they_came_and_no_request_fails() {
+    let edge = Edge::start("clients_hostile", &clients());
+    let mut connection = Connection::open(edge.envoy.address("edge")).unwrap();
+    let long = vec![b'x'; 50 << 10];
+    let parens = vec![b'('; 50 << 10];
+    let values: [&[u8]; 6] =
+        [&long, &parens, b"\xff\xfe/1", b"evil\x80/1", "\u{202e}x/1".as_bytes(), b")))/1"];
+    let mut sent = 0;
+    for (n, value) in values.iter().enumerate() {
+        let key = n.to_string().into_bytes();
+        let blocked = [b"blocked:", *value].concat();
+        let requests: [Vec<(&str, &[u8])>; 3] = [
+            vec![("x-user-id", &key), ("user-agent", value)],
+            vec![("x-user-id", &key), ("x-api-migration", &blocked)],
+            vec![("x-api-key", value)],
+        ];
+        for headers in requests {
+            let response = connection.ask(&client::get(headers)).unwrap();
+            assert_eq!(response.status, 200, "{response:?}");
+            sent += 1;
+        }
+    }
+    let clients = edge.told(sent);
+    for ((key, _), seen) in &clients.clients {
+        assert!(key.len() <= 1024, "{} bytes", key.len());
+        let agent = seen.agent.as_deref().unwrap_or_default();
+        assert!(agent.len() <= 64 && agent.bytes().all(|byte| byte.is_ascii_graphic()), "{agent}");
+        if let Some(Declared::Blocked(reason)) = &seen.says {
+            assert!(reason.len() <= 256 && !reason.chars().any(char::is_control), "{reason}");
+        }
+    }
 }
 
 #[test]
