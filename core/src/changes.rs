@@ -42,7 +42,7 @@ pub struct Call<'c> {
 }
 
 /// The buffer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Changes {
     rows: Rows,
     /// What rows call versions by: those of the policy, then those of earlier ones.

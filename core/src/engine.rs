@@ -42,7 +42,7 @@ use crate::request::Request;
 use crate::tally::{Fleet, FleetFull, Tally, growth};
 
 /// One node's engine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     node: String,
     epoch: u64,

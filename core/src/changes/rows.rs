@@ -9,7 +9,7 @@ use foldhash::fast::FoldHasher;
 use super::{AGENT_BYTES_MAX, Call, DECLARED_BYTES_MAX, cut};
 
 /// One client.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     hash: u64,
     key: Box<str>,
@@ -112,7 +112,7 @@ const NOBODY: u32 = u32::MAX;
 const SLOTS_MIN: usize = 64;
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rows {
     rows: Vec<Row>,
     /// Places in `rows`, each at the first free slot from that of its hash on; a power of
