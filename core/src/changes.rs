@@ -7,18 +7,15 @@
 //! everything that was recorded is in exactly one report, or dropped.
 
 mod rows;
-mod saved;
+mod text;
 
-use borsh::{BorshDeserialize, BorshSerialize};
-use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
+use crossfade_protocol::clients::{ClientRow, ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::{
-    AGENT_BYTES_MAX, CLIENTS_REPORT_BYTES_MAX, DECLARED_BYTES_MAX, EDGE_CLIENTS_BYTES_MAX,
-    EDGE_CLIENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX,
+    CLIENTS_REPORT_BYTES_MAX, EDGE_CLIENTS_BYTES_MAX, EDGE_CLIENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX,
 };
-use crossfade_protocol::reply::{json_text, write_json};
 
 use rows::{Row, Rows};
-pub(crate) use saved::Saved;
+use text::Head;
 
 /// One call of a client, or something that is known of its calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,7 +24,7 @@ pub struct Call<'c> {
     pub key: &'c [u8],
     /// Where that comes from.
     pub identity: Identity,
-    /// Place of the version it was decided to go to.
+    /// The version it was decided to go to, by its [place](Changes::place) in the buffer.
     pub version: u8,
     /// Requests; 0 where they were recorded already.
     pub requests: u64,
@@ -45,8 +42,10 @@ pub struct Call<'c> {
 #[derive(Debug, Clone)]
 pub struct Changes {
     rows: Rows,
-    /// What rows call versions by: those of the policy, then those of earlier ones.
+    /// What rows call versions by.
     versions: Vec<String>,
+    /// Where the policy's versions are in there.
+    places: Vec<u8>,
     /// Clients are kept whose hash is at most this.
     theta: u64,
     dropped: u64,
@@ -60,7 +59,7 @@ pub struct Changes {
 }
 
 /// A report that nobody has acknowledged yet.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InFlight {
     /// Its number.
     pub sequence: u64,
@@ -78,6 +77,7 @@ impl Changes {
         Changes {
             rows: Rows::new(seed),
             versions: Vec::new(),
+            places: Vec::new(),
             theta: u64::MAX,
             dropped: 0,
             dropped_ever: 0,
@@ -87,29 +87,33 @@ impl Changes {
         }
     }
 
-    /// Takes the versions of a policy: their places are those of calls from now on.
+    /// Takes the versions of a policy. Rows keep theirs, unless there are too many names:
+    /// then what they tell is dropped.
     pub fn set_versions(&mut self, names: &[String]) {
-        let mut versions: Vec<String> = names.iter().take(VERSIONS_MAX).cloned().collect();
-        let mut places = Vec::with_capacity(self.versions.len());
-        for (old, name) in self.versions.iter().enumerate() {
-            let known = versions.iter().position(|known| known == name);
-            let used = || self.rows.iter().any(|row| row.is_on(old as u8));
-            if known.is_none() && versions.len() < VERSIONS_MAX && used() {
-                versions.push(name.clone());
-                places.push(versions.len().checked_sub(1));
-            } else {
-                places.push(known);
-            }
+        let new = names.iter().filter(|name| self.place(name).is_none()).count();
+        if self.rows.len() == 0 || self.versions.len() + new > VERSIONS_MAX {
+            let gone = self.rows.retain(|_| false);
+            self.leave_out(gone);
+            self.versions.clear();
         }
-        self.versions = versions;
-        let gone = self.rows.renumber(&places);
-        self.leave_out(gone);
+        self.places.clear();
+        for name in names.iter().take(VERSIONS_MAX) {
+            if self.place(name).is_none() {
+                self.versions.push(name.clone());
+            }
+            self.places.extend(self.place(name));
+        }
     }
 
-    /// The place of a version, for a call that was decided under an earlier policy.
-    pub fn place(&self, version: &str) -> Option<u8> {
-        let place = self.versions.iter().position(|known| known == version)?;
-        u8::try_from(place).ok()
+    /// The place of a version, by its name.
+    pub fn place(&self, name: &str) -> Option<u8> {
+        self.versions.iter().position(|known| known == name).map(|place| place as u8)
+    }
+
+    /// The place of the policy's version of this number; one that nothing has, for a number
+    /// that the policy does not have.
+    pub fn place_of(&self, version: u16) -> u8 {
+        self.places.get(usize::from(version)).copied().unwrap_or(u8::MAX)
     }
 
     /// Records a call at this second of the clock.
@@ -122,15 +126,41 @@ impl Changes {
                 &lossy
             }
         };
-        let key = cut(key, KEY_BYTES_MAX);
-        if key.is_empty() || usize::from(call.version) >= self.versions.len() {
-            self.leave_out(call.requests);
-            return;
+        self.record_from(cut(key, KEY_BYTES_MAX), call, now_s, now_s);
+    }
+
+    /// Adds what a row tells, whose versions are by the policy's numbers.
+    pub fn add(&mut self, row: &ClientRow) {
+        let key = cut(&row.key, KEY_BYTES_MAX);
+        for count in &row.counts {
+            let call = Call {
+                identity: row.identity,
+                version: self.place_of(count.version.into()),
+                requests: count.requests,
+                failures: count.failures,
+                ..Call::default()
+            };
+            self.record_from(key, &call, count.first_s, count.last_s);
         }
+        let call = Call {
+            identity: row.identity,
+            version: self.place_of(row.on.into()),
+            refused: row.refused,
+            agent: row.agent.as_deref(),
+            says: row.says.as_ref(),
+            ..Call::default()
+        };
+        self.record_from(key, &call, 0, 0);
+    }
+
+    fn record_from(&mut self, key: &str, call: &Call<'_>, first_s: u32, last_s: u32) {
         let theta = self.theta;
         let wanted = || theta == u64::MAX || client_hash(key.as_bytes(), call.identity) <= theta;
-        if !self.rows.record(key, call, now_s, wanted) {
-            self.leave_out(call.requests);
+        if key.is_empty()
+            || usize::from(call.version) >= self.versions.len()
+            || !self.rows.record(key, call, (first_s, last_s), wanted)
+        {
+            return self.leave_out(call.requests);
         }
         if self.rows.len() > EDGE_CLIENTS_MAX || self.rows.bytes() > EDGE_CLIENTS_BYTES_MAX {
             self.thin_out();
@@ -145,9 +175,11 @@ impl Changes {
         let mut theta = self.theta;
         while theta > 0 {
             theta >>= 1;
-            let kept = self.rows.iter().filter(|row| hash(row) <= theta);
-            let (clients, bytes) =
-                kept.fold((0, 0), |(clients, bytes), row| (clients + 1, bytes + row.bytes()));
+            let (mut clients, mut bytes) = (0, 0);
+            for row in self.rows.iter().filter(|row| hash(row) <= theta) {
+                clients += 1;
+                bytes += row.bytes();
+            }
             if clients <= EDGE_CLIENTS_MAX / 2 && bytes <= EDGE_CLIENTS_BYTES_MAX / 2 {
                 break;
             }
@@ -171,57 +203,36 @@ impl Changes {
         self.in_flight.as_ref()
     }
 
-    /// A report without anything new in it: the number is that of the one before.
+    /// A report without anything new in it: its number is that of the one before.
     pub fn nothing(&self, node: &str, epoch: u64, revision: u64) -> String {
-        json_text(&self.report(node, epoch, revision))
+        self.head(node, epoch, revision).text(self, &[])
     }
 
-    fn report(&self, node: &str, epoch: u64, revision: u64) -> ClientsReport {
-        ClientsReport {
-            node: node.to_owned(),
-            epoch,
-            sequence: self.sequence,
-            revision,
-            more: false,
-            theta: self.theta,
-            dropped: self.dropped,
-            versions: self.versions.clone(),
-            clients: Vec::new(),
-        }
+    fn head<'n>(&self, node: &'n str, epoch: u64, revision: u64) -> Head<'n> {
+        Head { node, epoch, revision, more: false }
     }
 
     fn cut_report(&mut self, node: &str, epoch: u64, revision: u64) -> InFlight {
         self.sequence = self.sequence.saturating_add(1);
-        let mut report = ClientsReport { more: true, ..self.report(node, epoch, revision) };
-        let head = |report: &ClientsReport| {
-            let mut head = Vec::new();
-            write_json(&mut head, report);
-            head.truncate(head.len().saturating_sub(CLOSING.len()));
-            head
-        };
-        let room = CLIENTS_REPORT_BYTES_MAX.saturating_sub(head(&report).len() + CLOSING.len());
+        let mut head = Head { more: true, ..self.head(node, epoch, revision) };
+        let room = CLIENTS_REPORT_BYTES_MAX.saturating_sub(head.text(self, &[]).len());
         let mut clients = Vec::new();
         let requests = self.rows.take(|row| {
             let before = clients.len();
-            if before > 0 {
-                clients.push(b',');
-            }
-            write_json(&mut clients, &row.to_client());
+            text::row(&mut clients, row);
             let fits = clients.len() <= room;
             if !fits {
                 clients.truncate(before);
             }
             fits
         });
-        report.more = self.rows.len() > 0;
-        let text = [head(&report).as_slice(), &clients, CLOSING].concat();
-        self.more = report.more;
-        if !report.more {
+        self.more = self.rows.len() > 0;
+        head.more = self.more;
+        let text = head.text(self, &clients);
+        if !self.more {
             // From here on everybody is counted again.
             self.theta = u64::MAX;
         }
-        // serde_json writes UTF-8 only.
-        let text = String::from_utf8(text).unwrap_or_default();
         let dropped = std::mem::take(&mut self.dropped);
         InFlight { sequence: self.sequence, text, requests, dropped }
     }
@@ -260,10 +271,37 @@ impl Changes {
         let in_flight = self.in_flight.as_ref().map_or(0, |report| report.text.capacity());
         self.rows.memory_bytes() + in_flight
     }
-}
 
-/// What is left of a report after its last client.
-const CLOSING: &[u8] = b"]}";
+    /// All of it, for a snapshot: the report that it would make, however long, and the one
+    /// in flight. In the place of the epoch is the seed.
+    pub(crate) fn save(&self) -> Vec<String> {
+        let mut clients = Vec::new();
+        self.rows.iter().for_each(|row| text::row(&mut clients, row));
+        let all = self.head("n", self.rows.seed(), 0).text(self, &clients);
+        std::iter::once(all)
+            .chain(self.in_flight.iter().map(|report| report.text.clone()))
+            .collect()
+    }
+
+    /// What was saved; `None` when it is damaged.
+    pub(crate) fn load(saved: &[String], names: &[String]) -> Option<Changes> {
+        let read = |text: &String| ClientsReport::read(text.as_bytes()).ok();
+        let all = saved.first().and_then(read)?;
+        let mut changes = Changes { sequence: all.sequence, ..Changes::new(all.epoch) };
+        changes.set_versions(&all.versions);
+        all.clients.iter().for_each(|row| changes.add(row));
+        (changes.theta, changes.dropped) = (all.theta, all.dropped);
+        changes.set_versions(names);
+        if let Some(text) = saved.get(1) {
+            let report = read(text)?;
+            let counts = report.clients.iter().flat_map(|client| &client.counts);
+            let requests = counts.map(|count| count.requests).sum();
+            let (sequence, dropped) = (report.sequence, report.dropped);
+            changes.in_flight = Some(InFlight { sequence, text: text.clone(), requests, dropped });
+        }
+        Some(changes)
+    }
+}
 
 /// The beginning of a text, of at most so many bytes.
 fn cut(text: &str, bytes_max: usize) -> &str {

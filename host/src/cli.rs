@@ -60,14 +60,15 @@ impl From<LogLevel> for LevelFilter {
 }
 
 /// The commands by what one wants of them, in the order in which one does.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Before it runs",
         &["check", "explain", "simulate", "ui", "replay", "gate", "import", "export"],
     ),
     ("Running", &["serve", "node", "data"]),
     ("A rollout", &["status", "start", "pause", "resume", "promote", "abort", "retry", "undo"]),
-    ("Its surroundings", &["policy", "clients", "sunset", "events", "audit", "nodes"]),
+    ("The old version", &["clients", "sunset", "life"]),
+    ("Its surroundings", &["policy", "events", "audit", "nodes"]),
     ("Also", &["completions", "help"]),
 ];
 

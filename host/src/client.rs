@@ -155,7 +155,11 @@ impl Question {
 
     /// The role that it takes.
     fn role(&self) -> &'static str {
-        if self.method == Method::GET { "read" } else { "operate" }
+        match self.method {
+            Method::GET => "read",
+            Method::DELETE => "admin",
+            _ => "operate",
+        }
     }
 }
 
@@ -188,6 +192,14 @@ impl Client {
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
         let body = Some(body.to_string());
         self.ask(&Question { method: Method::POST, body, ..Question::get(path) })
+    }
+
+    /// Has the server erase something.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Trouble> {
+        self.ask(&Question { method: Method::DELETE, ..Question::get(path) })
     }
 
     /// Puts something in the place of what has this revision.
@@ -294,6 +306,24 @@ impl Client {
     }
 }
 
+/// A text as a part of a path or a query.
+pub(crate) fn segment(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(byte));
+            }
+            _ => text += &format!("%{byte:02X}"),
+        }
+    }
+    // A path of dots alone would lead elsewhere.
+    match text.as_str() {
+        "." | ".." => text.replace('.', "%2E"),
+        _ => text,
+    }
+}
+
 /// A path with a query, of which absent parts are left out and the others are escaped.
 pub(crate) fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
     let mut text = path.to_owned();
@@ -303,14 +333,7 @@ pub(crate) fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String
         text.push(separator);
         text += name;
         text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    text.push(char::from(byte));
-                }
-                _ => text += &format!("%{byte:02X}"),
-            }
-        }
+        text += &segment(value);
         separator = '&';
     }
     text

@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod gate;
 mod import;
+mod life;
 mod node;
 mod nodes;
 mod policy;
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Undo(rollout::Args),
     Clients(clients::Args),
     Sunset(sunset::Args),
+    Life(life::Args),
     Events(events::Args),
     Audit(audit::Args),
     Nodes(nodes::Args),
@@ -95,6 +97,7 @@ impl Command {
             Command::Undo(args) => args.run(Verb::Undo),
             Command::Clients(args) => args.run(),
             Command::Sunset(args) => args.run(),
+            Command::Life(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Audit(args) => args.run(),
             Command::Nodes(args) => args.run(),
@@ -127,6 +130,7 @@ impl Command {
             | Command::Undo(_)
             | Command::Clients(_)
             | Command::Sunset(_)
+            | Command::Life(_)
             | Command::Events(_)
             | Command::Audit(_)
             | Command::Nodes(_)

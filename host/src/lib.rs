@@ -23,6 +23,7 @@ pub mod cache;
 mod changes;
 pub mod cli;
 mod client;
+mod clients;
 mod commands;
 pub mod exit;
 mod export;

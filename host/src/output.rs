@@ -1,6 +1,6 @@
 //! How the commands that answer a question print.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -23,6 +23,7 @@ pub(crate) enum Output {
 pub(crate) enum Listing {
     /// A table for people
     #[default]
+    #[value(alias = "table")]
     Human,
     /// Comma-separated values for spreadsheets; its columns are stable
     Csv,
@@ -65,8 +66,9 @@ pub(crate) fn print_json_safely(value: &impl Serialize) -> Result<(), Failure> {
     print(&(json_escaped(&text) + "\n"))
 }
 
-/// Rows as CSV (RFC 4180, but with line feeds). A file gets the values as they are; what a
-/// terminal would obey is escaped where one looks.
+/// Rows as CSV (RFC 4180, but with line feeds). What a terminal would obey is escaped, and
+/// what a spreadsheet would take for a formula begins with an apostrophe: strangers have
+/// written parts of it.
 ///
 /// # Errors
 /// None is known: it writes to memory.
@@ -75,16 +77,25 @@ pub(crate) fn csv_text<const N: usize>(
     rows: impl Iterator<Item = [String; N]>,
 ) -> Result<String, Failure> {
     let wrong = |error: String| Failure::new(Exit::Internal, format!("cannot write CSV: {error}"));
-    let for_terminal = io::stdout().is_terminal();
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header).map_err(|error| wrong(error.to_string()))?;
     for row in rows {
-        let row =
-            row.map(|value| if for_terminal { shown(value.as_bytes(), usize::MAX) } else { value });
-        writer.write_record(row).map_err(|error| wrong(error.to_string()))?;
+        writer
+            .write_record(row.map(|value| cell(&value)))
+            .map_err(|error| wrong(error.to_string()))?;
     }
     let bytes = writer.into_inner().map_err(|error| wrong(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))
+}
+
+/// A value that is a value everywhere. <https://owasp.org/www-community/attacks/CSV_Injection>
+/// lists the beginnings of formulas.
+fn cell(value: &str) -> String {
+    let mut text = shown(value.as_bytes(), usize::MAX);
+    if text.starts_with(['=', '+', '-', '@']) {
+        text.insert(0, '\'');
+    }
+    text
 }
 
 /// `1 problem`, `2 problems`.

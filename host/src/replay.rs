@@ -7,6 +7,7 @@
 //! decisions and its statistics, but for the counts of each client. It never stops at
 //! a line it cannot read.
 
+mod census;
 mod clf;
 mod clients;
 mod driver;
@@ -17,6 +18,7 @@ mod lines;
 mod names;
 mod policy;
 mod progress;
+mod reading;
 mod report;
 mod session;
 mod source;
@@ -34,6 +36,7 @@ use crate::exit::Exit;
 use crate::plugin::{Plugin, PluginError};
 use crate::yaml::DocumentError;
 
+pub use census::Rules;
 pub use driver::Engine;
 pub use entry::LogFormat;
 pub use key::{Attribute, Source};
@@ -86,10 +89,26 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "PERCENT,...", value_parser = Ramp::read, default_value = "1,5,25,100")]
     pub ramp: Ramp,
 
-    /// What tells clients apart: address, address+agent, agent, field:NAME, header:NAME,
-    /// or path:REGEX (its first group)
-    #[arg(long, value_name = "SOURCE", value_parser = Source::read, default_value = "address")]
+    /// What tells clients apart: address, address+agent (so with --census), agent, field:NAME,
+    /// header:NAME, or path:REGEX (its first group)
+    #[arg(long, value_name = "SOURCE", value_parser = Source::read, default_value = "address",
+          default_value_if("census", "true", "address+agent"))]
     pub key: Source,
+
+    /// Tell who is still on which version, by the requests as they were: no policy decides.
+    #[arg(long, conflicts_with_all = ["canary", "split", "ramp", "attributes", "seed"])]
+    pub census: bool,
+
+    /// With --census: which requests went to which version, the oldest version first. A
+    /// pattern is how the path begins, or ~REGEX; more than one option counts on.
+    #[arg(long, value_name = "PATTERN=VERSION,...", value_parser = Rules::read,
+          requires = "census", default_value_if("census", "true", "/v1/=v1,/v2/=v2"))]
+    pub version_of: Vec<Rules>,
+
+    /// With --census: where patterns look, from the same sources as --key.
+    #[arg(long, value_name = "SOURCE", value_parser = Source::read, requires = "census",
+          default_value = "path", hide_default_value = true)]
+    pub version_from: Source,
 
     /// An attribute for the policy's rules, from the same sources: plan=field:user.plan
     #[arg(long = "attribute", value_name = "NAME=SOURCE", value_parser = Attribute::read)]
@@ -135,6 +154,8 @@ pub enum Output {
     Human,
     /// One JSON document; its fields are stable
     Json,
+    /// With --census, a line for each client
+    Csv,
 }
 
 /// Why there is no report.
@@ -168,6 +189,12 @@ pub enum ReplayError {
         /// What it said.
         reply: String,
     },
+    /// Only a list of clients has lines for a spreadsheet.
+    #[error("--output csv: only --census has it")]
+    NoCsv,
+    /// The census cannot be put together.
+    #[error("{0}")]
+    Census(String),
     /// The report could not be written.
     #[error("cannot write the report: {0}")]
     Write(#[source] io::Error),
@@ -177,7 +204,9 @@ impl ReplayError {
     /// How the program ends.
     pub fn exit(&self) -> Exit {
         match self {
-            ReplayError::Policy { from_file: false, .. } => Exit::Usage,
+            ReplayError::Policy { from_file: false, .. }
+            | ReplayError::NoCsv
+            | ReplayError::Census(_) => Exit::Usage,
             ReplayError::Document(DocumentError::Io { .. }) | ReplayError::Write(_) => Exit::Io,
             ReplayError::Document(_)
             | ReplayError::Policy { from_file: true, .. }
@@ -194,6 +223,10 @@ impl Engine for Plugin {
 
     fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, ReplayError> {
         Ok(Plugin::route(self, key, draw)?)
+    }
+
+    fn merge(&mut self, report: &[u8]) -> Result<&[u8], ReplayError> {
+        Ok(Plugin::merge(self, report)?)
     }
 
     fn tick(&mut self, now_ms: u64) -> Result<&[u8], ReplayError> {
@@ -215,8 +248,12 @@ pub fn run<E: Engine>(
     start: impl FnOnce(crate::Start) -> Result<E, ReplayError>,
     out: &mut dyn io::Write,
 ) -> Result<(), ReplayError> {
+    if args.census {
+        return census::run(args, start, out);
+    }
     let (report, span) = Session::new(args, start)?.run()?;
     let text = match args.output {
+        Output::Csv => return Err(ReplayError::NoCsv),
         Output::Human => table::render(&report, span, page()),
         Output::Json => {
             let json = serde_json::to_string_pretty(&report);

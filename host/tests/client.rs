@@ -372,15 +372,20 @@ fn who_reports_and_who_is_there_is_listed() {
     assert_eq!(world.json(&["nodes"])["nodes"][0]["node"], "edge-\u{1b}[31m1");
 
     let csv = world.said(&["clients", "--output", "csv"]);
-    assert_eq!(csv, "client,identity,version,last_seen,requests\n");
+    let columns = "client,identity,version,last_seen,requests,software,old_requests,";
+    assert!(csv.starts_with(columns) && csv.lines().count() == 1, "{csv}");
     assert_eq!(world.json(&["clients", "--limit", "5"])["total"], 0);
     shows(&world.fails(&["clients", "--version", "v 9"], 65), &["no version `v 9`"]);
-    let sunset = world.said(&["sunset"]);
+    let sunset = world.run(&["sunset"]);
+    assert_eq!(sunset.status.code(), Some(1), "not yet: {sunset:?}");
     shows(
-        &sunset,
+        &String::from_utf8_lossy(&sunset.stdout),
         &["✘ The old version cannot be switched off yet.", "✘ share     the policy sends"],
     );
-    assert_eq!(world.json(&["sunset"])["ready"], false);
+    let sunset = world.run(&["sunset", "--output", "json"]);
+    assert_eq!(sunset.status.code(), Some(1));
+    let sunset: Value = serde_json::from_slice(&sunset.stdout).unwrap();
+    assert_eq!(sunset["ready"], false);
     assert_eq!(world.json(&["status"])["api"], "users");
 }
 

@@ -7,4 +7,21 @@
 
 pub use crossfade_protocol as protocol;
 
+pub mod again;
+pub mod readiness;
 pub mod rhythm;
+
+mod absorb;
+mod heaviest;
+mod sample;
+mod save;
+mod select;
+mod software;
+mod sources;
+mod table;
+
+pub use heaviest::Heavy;
+pub use sample::{Counted, Side};
+pub use select::{Filter, Order, Selected};
+pub use sources::SourcesFull;
+pub use table::{Call, Client, Flags, Ledger, On};

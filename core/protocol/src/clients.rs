@@ -168,6 +168,17 @@ pub fn client_hash(key: &[u8], identity: Identity) -> u64 {
     xxhash_rust::xxh64::xxh64(key, SAMPLE ^ identity as u64)
 }
 
+impl ClientRow {
+    /// Reads a list of clients.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_all(json: &[u8]) -> Result<Vec<ClientRow>, Fault> {
+        serde_json::from_slice(json)
+            .map_err(|e| Fault::malformed(format!("`clients` is no list of clients: {e}")))
+    }
+}
+
 impl ClientsReport {
     /// Reads a report.
     ///

@@ -2,11 +2,13 @@
 
 use std::hash::Hasher as _;
 
-use crossfade_protocol::clients::{ClientCount, ClientRow, Declared, Identity};
+use crossfade_protocol::clients::{ClientCount, Declared, Identity};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
-use super::{AGENT_BYTES_MAX, Call, DECLARED_BYTES_MAX, cut};
+use crossfade_protocol::limits::{AGENT_BYTES_MAX, DECLARED_BYTES_MAX};
+
+use super::{Call, cut};
 
 /// One client.
 #[derive(Debug, Clone)]
@@ -30,9 +32,24 @@ impl Row {
         self.identity
     }
 
-    /// Whether there is anything of the version at this place.
-    pub(super) fn is_on(&self, version: u8) -> bool {
-        self.on == version || self.counts.iter().any(|count| count.version == version)
+    pub(super) fn agent(&self) -> Option<&str> {
+        self.agent.as_deref()
+    }
+
+    pub(super) fn on(&self) -> u8 {
+        self.on
+    }
+
+    pub(super) fn counts(&self) -> &[ClientCount] {
+        &self.counts
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    pub(super) fn says(&self) -> Option<&Declared> {
+        self.says.as_ref()
     }
 
     fn requests(&self) -> u64 {
@@ -50,8 +67,9 @@ impl Row {
         size_of::<Row>() + self.key.len() + agent + says + counts
     }
 
-    fn record(&mut self, call: &Call<'_>, now_s: u32) {
-        if call.requests > 0 {
+    fn record(&mut self, call: &Call<'_>, (first_s, last_s): (u32, u32)) {
+        // Failures alone are of calls that were recorded before.
+        if call.requests > 0 || call.failures == 0 {
             self.on = call.version;
         }
         self.refused = self.refused.saturating_add(call.refused);
@@ -61,8 +79,8 @@ impl Row {
                 count.requests = count.requests.saturating_add(call.requests);
                 count.failures = count.failures.saturating_add(call.failures);
                 if call.requests > 0 {
-                    count.first_s = count.first_s.min(now_s);
-                    count.last_s = count.last_s.max(now_s);
+                    count.first_s = count.first_s.min(first_s);
+                    count.last_s = count.last_s.max(last_s);
                 }
             }
             None if call.requests > 0 || call.failures > 0 => {
@@ -71,8 +89,8 @@ impl Row {
                     version: call.version,
                     requests: call.requests,
                     failures: call.failures,
-                    first_s: now_s,
-                    last_s: now_s,
+                    first_s,
+                    last_s,
                 });
             }
             None => {}
@@ -89,18 +107,6 @@ impl Row {
                     Declared::Blocked(cut(reason, DECLARED_BYTES_MAX).to_owned())
                 }
             });
-        }
-    }
-
-    pub(super) fn to_client(&self) -> ClientRow {
-        ClientRow {
-            key: self.key.as_ref().to_owned(),
-            identity: self.identity,
-            agent: self.agent.as_deref().map(str::to_owned),
-            on: self.on,
-            counts: self.counts.clone(),
-            refused: self.refused,
-            says: self.says.clone(),
         }
     }
 }
@@ -153,7 +159,7 @@ impl Rows {
         &mut self,
         key: &str,
         call: &Call<'_>,
-        now_s: u32,
+        seconds: (u32, u32),
         wanted: impl FnOnce() -> bool,
     ) -> bool {
         self.grow();
@@ -178,31 +184,9 @@ impl Rows {
                 (0, self.rows.push_mut(row))
             }
         };
-        row.record(call, now_s);
+        row.record(call, seconds);
         self.bytes = self.bytes + row.bytes() - before;
         true
-    }
-
-    /// Adds a client who is not here.
-    pub(super) fn insert(&mut self, client: ClientRow) {
-        self.grow();
-        let hash = self.hash(&client.key, client.identity);
-        let row = Row {
-            hash,
-            key: client.key.into(),
-            agent: client.agent.map(String::into_boxed_str),
-            says: client.says,
-            counts: client.counts,
-            refused: client.refused,
-            identity: client.identity,
-            on: client.on,
-        };
-        let slot = self.slot(hash, |_| false);
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = self.rows.len() as u32;
-            self.bytes += row.bytes();
-            self.rows.push(row);
-        }
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -273,29 +257,6 @@ impl Rows {
         self.rows.drain(..taken);
         self.changed();
         requests
-    }
-
-    /// Gives every row the place that its versions have in a new list; the requests of
-    /// versions that have none.
-    pub(super) fn renumber(&mut self, places: &[Option<usize>]) -> u64 {
-        let place = |old: u8| places.get(usize::from(old)).copied().flatten().map(|p| p as u8);
-        let mut gone: u64 = 0;
-        for row in &mut self.rows {
-            row.counts.retain_mut(|count| match place(count.version) {
-                Some(new) => {
-                    count.version = new;
-                    true
-                }
-                None => {
-                    gone = gone.saturating_add(count.requests);
-                    false
-                }
-            });
-            row.on = place(row.on).or(row.counts.last().map(|count| count.version)).unwrap_or(0);
-        }
-        self.rows.retain(|row| !row.counts.is_empty() || row.says.is_some());
-        self.changed();
-        gone
     }
 
     /// Rows have gone: counts and indexes what is left, and gives room back.

@@ -20,7 +20,9 @@ fn call(key: &[u8], version: u8) -> Call<'_> {
 
 fn read(report: &InFlight) -> ClientsReport {
     assert!(report.text.len() <= CLIENTS_REPORT_BYTES_MAX, "{} bytes", report.text.len());
-    ClientsReport::read(report.text.as_bytes()).unwrap()
+    let read = ClientsReport::read(report.text.as_bytes()).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), report.text, "as serde writes it");
+    read
 }
 
 fn take(changes: &mut Changes) -> Option<ClientsReport> {
@@ -106,30 +108,26 @@ fn rows_keep_their_versions_when_a_policy_has_others() {
     changes.record(&call(b"ann", 0), 1);
     changes.record(&call(b"ann", 1), 2);
     changes.set_versions(&names(&["v2", "v3"]));
+    assert_eq!((changes.place_of(0), changes.place_of(1), changes.place_of(2)), (1, 2, u8::MAX));
     assert_eq!(
-        (changes.place("v2"), changes.place("v3"), changes.place("v1")),
-        (Some(0), Some(1), Some(2))
+        (changes.place("v2"), changes.place("v1"), changes.place("v4")),
+        (Some(1), Some(0), None)
     );
-    changes.record(&call(b"ann", 1), 3);
+    changes.record(&call(b"ann", 2), 3);
+    changes.record(&call(b"bob", 7), 3);
     let report = take(&mut changes).unwrap();
-    assert_eq!(report.versions, ["v2", "v3", "v1"]);
-    let counts = [(2, 1, 0, 1, 1).into(), (0, 1, 0, 2, 2).into(), (1, 1, 0, 3, 3).into()];
-    assert_eq!((report.clients[0].on, &report.clients[0].counts[..]), (1, &counts[..]));
-    // Nobody is on it any more, so it is not named.
-    changes.record(&call(b"ann", 2), 4);
+    assert_eq!((report.versions.as_slice(), report.dropped), (&names(&["v1", "v2", "v3"])[..], 1));
+    let counts = [(0, 1, 0, 1, 1).into(), (1, 1, 0, 2, 2).into(), (2, 1, 0, 3, 3).into()];
+    assert_eq!((report.clients[0].on, &report.clients[0].counts[..]), (2, &counts[..]));
+    // With nobody in it there are the policy's versions and no others.
     changes.set_versions(&names(&["v2", "v3"]));
-    changes.acknowledge(1);
-    changes.record(&call(b"bob", 7), 4);
-    let report = take(&mut changes).unwrap();
-    assert_eq!((report.versions.len(), report.dropped), (3, 1), "v1 is in use; 7 is no version");
-    changes.set_versions(&names(&["v2", "v3"]));
-    assert_eq!(changes.place("v1"), None);
-    // More versions than there may be: what is left out is dropped.
+    assert_eq!((changes.place_of(0), changes.place("v1")), (0, None));
+    // More names than there may be: what is in it is dropped.
     changes.record(&call(b"ann", 0), 5);
     let many: Vec<String> = (0..VERSIONS_MAX).map(|n| format!("w{n}")).collect();
     changes.set_versions(&many);
     let report = take(&mut changes).unwrap();
-    assert_eq!((report.clients.len(), report.dropped), (0, 1));
+    assert_eq!((report.clients.len(), report.dropped, report.versions), (0, 1, many));
 }
 
 /// Whatever keys are made of, a report is no longer than it may be, and all come.
@@ -272,7 +270,8 @@ proptest! {
             match step {
                 Step::Call { client, version, failed } => {
                     let key = format!("client {client}");
-                    let call = Call { failures: failed.into(), ..call(key.as_bytes(), version) };
+                    let place = changes.place_of(version.into());
+                    let call = Call { failures: failed.into(), ..call(key.as_bytes(), place) };
                     changes.record(&call, 1);
                     *fed.entry((key, list[usize::from(version)].clone())).or_default() += 1;
                     calls += 1;

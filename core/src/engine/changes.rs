@@ -32,21 +32,11 @@ impl Engine {
         requests: u64,
         failures: u64,
     ) {
-        self.note(&Call {
-            key,
-            identity,
-            version: u8::try_from(version).unwrap_or(u8::MAX),
-            requests,
-            failures,
-            ..Call::default()
-        });
-    }
-
-    fn note(&mut self, call: &Call<'_>) {
         let now_s = u32::try_from(self.now_ms / 1000).unwrap_or(u32::MAX);
-        if let Some(changes) = &mut self.changes {
-            changes.record(call, now_s);
-        }
+        let Some(changes) = &mut self.changes else { return };
+        let version = changes.place_of(version);
+        let call = Call { key, identity, version, requests, failures, ..Call::default() };
+        changes.record(&call, now_s);
     }
 
     pub(super) fn changes(
@@ -74,19 +64,8 @@ impl Engine {
                 };
                 write::reply(out, to, &ReportText(text));
             }
-            Asked::Note(noted) => {
-                for noted in &noted {
-                    self.note(&Call {
-                        key: noted.client.as_bytes(),
-                        identity: noted.identity,
-                        version: u8::try_from(noted.version).unwrap_or(u8::MAX),
-                        requests: noted.requests,
-                        failures: noted.failures,
-                        refused: noted.refused,
-                        agent: noted.agent.as_deref(),
-                        says: noted.says.as_ref(),
-                    });
-                }
+            Asked::Note(rows) => {
+                rows.iter().for_each(|row| changes.add(row));
                 write::reply(out, to, &NoteClientsOk {});
             }
         }

@@ -129,12 +129,11 @@ impl Node {
     pub(crate) fn client(&mut self, in_force: &Rc<InForce>, version: u16, call: Call<'_>, s: u32) {
         let Some(changes) = &mut self.changes else { return };
         let current = self.in_force.as_ref().is_some_and(|current| Rc::ptr_eq(current, in_force));
-        let place = match current {
-            true => u8::try_from(version).ok(),
-            false => changes.place(in_force.policy.version_name(version)),
+        let version = match current {
+            true => changes.place_of(version),
+            // A version that no policy has any more has no place: the call is left out.
+            false => changes.place(in_force.policy.version_name(version)).unwrap_or(u8::MAX),
         };
-        // A version that no policy has any more: what has no place is dropped there, too.
-        let version = place.unwrap_or(u8::MAX);
         changes.record(&Call { version, ..call }, s);
     }
 

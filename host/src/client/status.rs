@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::clients::Sunset;
+
 /// Everything about a migration at one moment.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Status {
@@ -228,22 +230,6 @@ pub(crate) struct Migration {
     /// Clients by version, oldest version first.
     #[serde(default)]
     pub(crate) clients: serde_json::Map<String, serde_json::Value>,
-}
-
-/// The reply `sunset`.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Sunset {
-    pub(crate) ready: bool,
-    #[serde(default)]
-    pub(crate) checks: Vec<Check>,
-}
-
-/// One of its checks.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Check {
-    pub(crate) check: String,
-    pub(crate) ok: bool,
-    pub(crate) detail: String,
 }
 
 /// Who reports.

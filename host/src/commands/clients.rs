@@ -1,27 +1,91 @@
-//! `crossfade clients`.
+//! `crossfade clients`: the list, and what is done about single ones.
 
-use serde::Deserialize;
+mod act;
+mod show;
 
-use crate::client::{ServerArgs, page, with_query};
+use serde_json::Value;
+
+use crate::client::{Client, ServerArgs, page, with_query};
+use crate::clients::{self, Listed, csv_rows};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Listing, csv_text, print, print_json_safely};
-use crate::replay::{grouped, text, time};
-use crate::tables::{self, table};
 
-/// List clients, the busiest first, and the version that served each of them last.
+/// List clients: who is still on the old version, and when each is expected next.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP),
+          args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Show(show::Args),
+    Top(TopArgs),
+    /// Pin a client back to the old version, or lift that.
+    Repin(act::RepinArgs),
+    /// Say that a client may be moved at any time: it goes first.
+    Ready(act::DeclareArgs),
+    /// Say that a client must not be moved: it goes last, and the sunset waits for it.
+    Blocked(act::DeclareArgs),
+    /// Take back what was said of a client.
+    Undeclared(act::DeclareArgs),
+    Forget(act::ForgetArgs),
+}
+
+/// What is listed.
+#[derive(Debug, clap::Args)]
+struct ListArgs {
     /// Only those that this version served last.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
+
+    /// Only those in this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
+
+    /// Only those with this software: NAME, or NAME/VERSION.
+    #[arg(long, value_name = "SOFTWARE")]
+    software: Option<String>,
+
+    /// Only those whose key has this in it.
+    #[arg(long = "match", value_name = "TEXT")]
+    contains: Option<String>,
+
+    /// What they are listed by.
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+
+    /// The other way round.
+    #[arg(long)]
+    reverse: bool,
+
+    /// How many of the first are left out.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    offset: u64,
 
     /// How many are listed, 1 to 10,000.
     #[arg(long, value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
 
-    /// For whom the answer is printed.
+    /// List all of them, however many there are.
+    #[arg(long, conflicts_with_all = ["limit", "offset"])]
+    all: bool,
+
+    #[command(flatten)]
+    print: PrintArgs,
+}
+
+/// How a list is printed, and whose it is.
+#[derive(Debug, clap::Args)]
+struct PrintArgs {
+    /// For whom the answer is printed. In CSV a cell that a spreadsheet would take for a
+    /// formula begins with an apostrophe.
     #[arg(long, value_enum, default_value_t)]
     output: Listing,
 
@@ -29,147 +93,203 @@ pub(crate) struct Args {
     server: ServerArgs,
 }
 
+/// List the clients with the most calls to an old version.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = exit::HELP)]
+struct TopArgs {
+    /// How many.
+    #[arg(value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    count: u32,
+
+    /// Those that this version served last, in the place of the oldest.
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+
+    #[command(flatten)]
+    print: PrintArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum State {
+    /// It calls as often as it always did
+    Active,
+    /// Its next call is overdue, but may come
+    Silent,
+    /// It will hardly come again
+    Gone,
+    /// It said that it must not be moved
+    Blocked,
+    /// It was sent back, since the new version fails it
+    #[value(alias = "pinned_back")]
+    PinnedBack,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Sort {
+    /// Most requests first
+    #[default]
+    Requests,
+    /// Latest call first
+    LastSeen,
+    /// Latest newcomer first
+    FirstSeen,
+    /// Longest interval first
+    Interval,
+    /// Soonest expected first
+    Expected,
+    /// Likeliest to call the old version again first
+    Again,
+    /// By key
+    Client,
+}
+
 const EXAMPLES: &str = "\
 Examples:
-  Who is still on v1?
-    crossfade clients --version v1
+  Who is still on v1, the likeliest to call again first?
+    crossfade clients --version v1 --sort again
+
+  The monthly jobs: silent by now, and not gone.
+    crossfade clients --state silent --sort expected
 
   All of them, for a spreadsheet:
-    crossfade clients --version v1 --limit 10000 --output csv > left.csv";
+    crossfade clients --version v1 --all --output csv > left.csv
 
-#[derive(Debug, Deserialize)]
-struct Clients {
-    total: u64,
-    exact: bool,
-    clients: Vec<ClientSeen>,
-}
+  One of them, and back to v1 with it until its owner has looked:
+    crossfade clients show partner-7
+    crossfade clients repin partner-7 --to old --reason \"orders fail on v2\"";
 
-#[derive(Debug, Deserialize)]
-struct ClientSeen {
-    client: String,
-    identity: String,
-    version: String,
-    last_seen_ms: u64,
-    requests: u64,
-}
+/// The most that one answer lists.
+const PAGE: u64 = 10_000;
 
 impl Args {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        let client = self.server.client()?;
-        let query = [("version", self.version), ("limit", Some(self.limit.to_string()))];
+        match self.what {
+            None => self.list.run(),
+            Some(What::Show(args)) => args.run(),
+            Some(What::Top(args)) => args.run(),
+            Some(What::Repin(args)) => args.run(),
+            Some(What::Ready(args)) => args.run("ready"),
+            Some(What::Blocked(args)) => args.run("blocked"),
+            Some(What::Undeclared(args)) => args.run("nothing"),
+            Some(What::Forget(args)) => args.run(),
+        }
+    }
+}
+
+/// The milliseconds of this machine's clock.
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
+/// The word of a choice in a query: `last_seen`.
+fn word(choice: &impl clap::ValueEnum) -> Option<String> {
+    Some(choice.to_possible_value()?.get_name().replace('-', "_"))
+}
+
+impl ListArgs {
+    fn run(self) -> Result<Exit, Failure> {
+        let client = self.print.server.client()?;
+        let ask = |offset: u64, limit: u64| {
+            let number = |number: u64| (number > 0).then(|| number.to_string());
+            let query = [
+                ("version", self.version.clone()),
+                ("state", self.state.as_ref().and_then(word)),
+                ("software", self.software.clone()),
+                ("match", self.contains.clone()),
+                ("sort", word(&self.sort).filter(|word| word != "requests")),
+                ("reverse", self.reverse.then(|| "true".to_owned())),
+                ("offset", number(offset)),
+                ("limit", Some(limit.to_string())),
+            ];
+            client.get(&with_query("/v1/clients", &query))
+        };
+        let answer = match self.all {
+            false => ask(self.offset, u64::from(self.limit))?,
+            true => every_page(|offset| ask(offset, PAGE).map_err(Failure::from))?,
+        };
+        self.print.print(&client, answer)
+    }
+}
+
+/// All pages as one answer. Who comes and goes meanwhile may be there twice or not at all:
+/// the list is put together from several moments.
+fn every_page(ask: impl Fn(u64) -> Result<Value, Failure>) -> Result<Value, Failure> {
+    let mut whole = ask(0)?;
+    loop {
+        let listed = whole["clients"].as_array().map_or(0, Vec::len) as u64;
+        if !listed.is_multiple_of(PAGE) || listed == 0 {
+            return Ok(whole);
+        }
+        let mut page = ask(listed)?;
+        let more = page["clients"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        if more.is_empty() {
+            return Ok(whole);
+        }
+        if let Some(clients) = whole["clients"].as_array_mut() {
+            clients.extend(more);
+        }
+    }
+}
+
+impl TopArgs {
+    fn run(self) -> Result<Exit, Failure> {
+        let client = self.print.server.client()?;
+        let version = match self.version {
+            Some(version) => version,
+            None => oldest_version(&client)?,
+        };
+        let query = [("version", Some(version)), ("limit", Some(self.count.to_string()))];
         let answer = client.get(&with_query("/v1/clients", &query))?;
+        self.print.print(&client, answer)
+    }
+}
+
+fn oldest_version(client: &Client) -> Result<String, Failure> {
+    let status: crate::client::status::Status = client.get_as(crate::client::watch::STATUS)?;
+    Ok(status.old_version().to_owned())
+}
+
+impl PrintArgs {
+    fn print(&self, client: &Client, answer: Value) -> Result<Exit, Failure> {
         if self.output == Listing::Json {
             print_json_safely(&answer)?;
             return Ok(Exit::Ok);
         }
-        let clients: Clients = client.read(answer)?;
+        let listed: Listed = client.read(answer)?;
         print(&match self.output {
-            Listing::Csv => clients.csv()?,
-            Listing::Human | Listing::Json => clients.text(page::columns()),
+            Listing::Csv => csv_text(clients::HEADER, csv_rows(&listed.clients))?,
+            Listing::Human | Listing::Json => listed.text(page::columns(), page::color(), now_ms()),
         })?;
         Ok(Exit::Ok)
     }
 }
 
-impl Clients {
-    fn text(&self, columns: Option<u16>) -> String {
-        let mut out = String::new();
-        let listed = self.clients.len() as u64;
-        let at_least = if self.exact { "" } else { "at least " };
-        let total = format!("{at_least}{} clients", grouped(self.total));
-        if listed == 0 {
-            return format!("{total}\n");
-        }
-        let header = ["Client", "Known by", "Version", "Last seen (UTC)", "Requests"];
-        let row = |name: String, seen: &ClientSeen| {
-            [
-                name,
-                shown(&seen.identity, 20),
-                shown(&seen.version, 30),
-                time::shown(seen.last_seen_ms),
-                grouped(seen.requests),
-            ]
-        };
-        // What the other columns leave is the client's, so that no line breaks.
-        let without = table(header, self.clients.iter().map(|seen| row(String::new(), seen)));
-        let taken = without.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-        let width = columns.map_or(120, usize::from);
-        let room = (width + "Client".len()).saturating_sub(taken + 1).max(10);
-        let rows = self.clients.iter().map(|seen| row(shown(&seen.client, room - 1), seen));
-        tables::write(&mut out, &table(header, rows));
-        out += &if listed < self.total {
-            format!("{} of {total}: --limit lists more\n", grouped(listed))
-        } else {
-            format!("{total}\n")
-        };
-        out
-    }
-
-    fn csv(&self) -> Result<String, Failure> {
-        let header = ["client", "identity", "version", "last_seen", "requests"];
-        csv_text(
-            header,
-            self.clients.iter().map(|seen| {
-                [
-                    seen.client.clone(),
-                    seen.identity.clone(),
-                    seen.version.clone(),
-                    time::rfc3339(seen.last_seen_ms),
-                    seen.requests.to_string(),
-                ]
-            }),
-        )
-    }
-}
-
-fn shown(value: &str, chars_max: usize) -> String {
-    text::shown(value.as_bytes(), chars_max)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn clients(ids: &[&str], total: u64) -> Clients {
-        let seen = |id: &&str| ClientSeen {
-            client: (*id).to_owned(),
-            identity: "key".into(),
-            version: "v1".into(),
-            last_seen_ms: 1_431_857_103_000,
-            requests: 1_234,
-        };
-        Clients { total, exact: true, clients: ids.iter().map(seen).collect() }
-    }
-
     #[test]
-    fn the_table_keeps_to_the_terminal_and_says_what_is_left_out() {
-        let long = "x".repeat(300);
-        for width in [70, 80, 120] {
-            let text = clients(&["ann", &long], 1_753).text(Some(width));
-            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
-            assert!(widest <= usize::from(width), "{widest} > {width}\n{text}");
-            assert!(text.ends_with("2 of 1,753 clients: --limit lists more\n"), "{text}");
+    fn pages_are_asked_for_until_one_is_not_full() {
+        for total in [0, 1, 9_999, 10_000, 10_001, 25_000, 30_000_u64] {
+            let asked = std::cell::RefCell::new(Vec::new());
+            let whole = every_page(|offset| {
+                asked.borrow_mut().push(offset);
+                let clients: Vec<u64> = (offset..total.min(offset + PAGE)).collect();
+                Ok(json!({ "total": total, "exact": true, "clients": clients }))
+            })
+            .unwrap();
+            let expected: Vec<u64> = (0..total).collect();
+            assert_eq!(whole["clients"], json!(expected));
+            assert!(asked.borrow().len() as u64 <= total / PAGE + 1, "{total}: {asked:?}");
         }
-        assert_eq!(clients(&[], 0).text(None), "0 clients\n");
     }
 
     #[test]
-    fn csv_is_quoted_where_it_must_be() {
-        let csv = clients(&["a,b", "say \"x\"", "two\nlines"], 3).csv().unwrap();
-        let at = "2015-05-17T10:05:03Z";
-        assert_eq!(
-            csv,
-            format!(
-                "client,identity,version,last_seen,requests\n\
-                 \"a,b\",key,v1,{at},1234\n\"say \"\"x\"\"\",key,v1,{at},1234\n\
-                 \"two\nlines\",key,v1,{at},1234\n"
-            )
-        );
-    }
-
-    #[test]
-    fn ids_are_made_fit_for_a_terminal() {
-        let text = clients(&["\u{1b}[31m"], 1).text(None);
-        assert!(text.contains(" \\x1b[31m ") && !text.contains('\u{1b}'), "{text}");
+    fn choices_are_written_as_the_server_reads_them() {
+        assert_eq!(word(&State::PinnedBack).as_deref(), Some("pinned_back"));
+        assert_eq!(word(&Sort::LastSeen).as_deref(), Some("last_seen"));
     }
 }

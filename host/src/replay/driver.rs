@@ -35,6 +35,12 @@ pub trait Engine {
     /// As for [`handle`](Engine::handle).
     fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, ReplayError>;
 
+    /// Takes in a report of clients; the answer to it.
+    ///
+    /// # Errors
+    /// As for [`handle`](Engine::handle).
+    fn merge(&mut self, report: &[u8]) -> Result<&[u8], ReplayError>;
+
     /// Lets time act; what happened, as JSON lines.
     ///
     /// # Errors

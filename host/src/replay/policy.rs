@@ -23,6 +23,12 @@ pub(super) struct Policy {
 }
 
 impl Policy {
+    /// These versions, and nothing that decides: for counting.
+    pub(super) fn counting(versions: &[String]) -> Policy {
+        let document = base(json!(versions), "");
+        Policy { document: document.into(), name: "none".to_owned(), file: None }
+    }
+
     /// Everybody falls in or out of the canary by key.
     pub(super) fn canary(share: Share, salt: &str) -> Policy {
         let mut document = base(json!({ "from": "v1", "to": "v2" }), salt);
@@ -63,7 +69,8 @@ impl Policy {
 
     /// How closely the engine must follow the log for this policy.
     pub(super) fn pace(&self) -> Pace {
-        let looks_on = ["rollout", "guard", "brownouts"].iter().any(|field| self.has(field));
+        let looks_on =
+            ["rollout", "guard", "brownouts", "deprecation"].iter().any(|field| self.has(field));
         if looks_on { Pace::Exact } else { Pace::Batched }
     }
 

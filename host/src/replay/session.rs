@@ -3,19 +3,15 @@
 mod finish;
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use crossfade_protocol::limits::{ATTRIBUTE_BYTES_MAX, KEY_BYTES_MAX};
 
 use super::driver::{Driver, Engine, Request};
 use super::entry::{BadLine, Entry};
-use super::lines::Line;
 use super::policy::Policy;
-use super::progress::Progress;
-use super::report::{BadLineRow, FileRow, Input, Report};
-use super::table::grouped;
-use super::text::{SHOWN_CHARS_MAX, shown};
-use super::{ReplayArgs, ReplayError, SourceError, source};
+use super::reading::{Reading, Take};
+use super::report::{FileRow, Input, Report};
+use super::{ReplayArgs, ReplayError};
 use crate::Start;
 
 /// The report, and the first and last time of the log.
@@ -27,12 +23,9 @@ pub(super) struct Session<'a, E, S> {
     policy: Policy,
     start: Option<S>,
     driver: Option<Driver<E>>,
-    progress: Progress,
-    input: Input,
     requests: u64,
     span: Option<(u64, u64)>,
     last_ms: u64,
-    bad_lines: Vec<BadLineRow>,
     /// What the engine thinks of the policy.
     warnings: Vec<String>,
     /// Files that begin before the one before them ended.
@@ -54,12 +47,9 @@ where
             policy,
             start: Some(start),
             driver: None,
-            progress: Progress::start(&args.logs),
-            input: Input::default(),
             requests: 0,
             span: None,
             last_ms: 0,
-            bad_lines: Vec::new(),
             warnings: Vec::new(),
             overlapping: Vec::new(),
         })
@@ -67,124 +57,18 @@ where
 
     /// Reads every log and reports.
     pub(super) fn run(mut self) -> Result<Replayed, ReplayError> {
+        let mut reading = Reading::new(self.args);
         for log in &self.args.logs {
-            let file = self.read_log(log)?;
-            self.input.files.push(file);
+            reading.log(log, &mut self)?;
         }
-        self.progress.finish();
-        if self.input.bad > self.bad_lines.len() as u64 && !self.bad_lines.is_empty() {
-            let more = self.input.bad - self.bad_lines.len() as u64;
-            self.progress.say(&format!("{} more bad lines", grouped(more)));
-        }
-        finish::report(self)
-    }
-
-    /// Reads one log. What is wrong with it is said and noted, not returned.
-    fn read_log(&mut self, path: &Path) -> Result<FileRow, ReplayError> {
-        let mut file = FileRow { name: source::name(path), ..FileRow::default() };
-        let mut lines = match source::open(path, &self.progress.bytes_read) {
-            Ok(lines) => lines,
-            Err(error) => {
-                self.progress.say(&error.to_string());
-                file.error = Some(error.to_string());
-                return Ok(file);
-            }
-        };
-        loop {
-            let number = lines.number();
-            let line = match lines.next() {
-                Ok(Some(line)) => line,
-                Ok(None) => break,
-                Err(source) => {
-                    let error = SourceError::cut(&file.name, number, source);
-                    self.progress.say(&error.to_string());
-                    file.error = Some(error.to_string());
-                    break;
-                }
-            };
-            self.progress.line();
-            self.input.lines += 1;
-            file.lines += 1;
-            self.read_line(line, number + 1, &mut file)?;
-        }
-        Ok(file)
-    }
-
-    fn read_line(
-        &mut self,
-        line: Line<'_>,
-        number: u64,
-        file: &mut FileRow,
-    ) -> Result<(), ReplayError> {
-        let (text, bad) = match line {
-            Line::Whole(line) if line.trim_ascii().is_empty() => {
-                self.input.blank += 1;
-                return Ok(());
-            }
-            Line::Whole(line) => (line, self.replay(line, file)?.err()),
-            Line::TooLong { head, bytes } => (head, Some(BadLine::TooLong { bytes })),
-        };
-        if let Some(why) = bad {
-            self.input.bad += 1;
-            file.bad += 1;
-            if self.bad_lines.len() < self.args.bad_lines as usize {
-                let row = BadLineRow {
-                    file: file.name.clone(),
-                    line: number,
-                    why: why.to_string(),
-                    text: shown(text, SHOWN_CHARS_MAX),
-                };
-                self.progress.say(&row.message());
-                self.bad_lines.push(row);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends one line's request to the engine, or says why it is none.
-    fn replay(
-        &mut self,
-        line: &[u8],
-        file: &mut FileRow,
-    ) -> Result<Result<(), BadLine>, ReplayError> {
-        let args = self.args;
-        let names = &args.json_fields;
-        let entry = match Entry::read(line, args.format, names) {
-            Ok(entry) => entry,
-            Err(bad) => return Ok(Err(bad)),
-        };
-        let key = args.key.find(&entry, names);
-        if let Some(bytes) = key.as_ref().map(|key| key.len()).filter(|len| *len > KEY_BYTES_MAX) {
-            return Ok(Err(BadLine::Key { bytes }));
-        }
-        let mut attributes: Vec<(&str, Cow<'_, str>)> = Vec::new();
-        for attribute in &args.attributes {
-            if let Some(value) = attribute.source.find(&entry, names) {
-                if value.len() > ATTRIBUTE_BYTES_MAX {
-                    let (name, bytes) = (attribute.name.clone(), value.len());
-                    return Ok(Err(BadLine::Attribute { name, bytes }));
-                }
-                attributes.push((&attribute.name, value));
-            }
-        }
-        self.input.without_key += u64::from(key.is_none());
-        self.input.without_status += u64::from(entry.status.is_none());
-        self.clock(entry.time_ms, file);
-        self.requests += 1;
-        file.requests += 1;
-        let request = Request {
-            time_ms: entry.time_ms,
-            key: key.as_deref(),
-            attributes: &attributes,
-            failed: entry.status.map(|status| args.failure_status.contains(status)),
-        };
-        self.driver(entry.time_ms)?.request(request).map(Ok)
+        reading.finish();
+        finish::report(self, reading)
     }
 
     /// Keeps account of the log's time.
-    fn clock(&mut self, now_ms: u64, file: &FileRow) {
+    fn clock(&mut self, now_ms: u64, file: &FileRow, input: &mut Input) {
         if now_ms < self.last_ms {
-            self.input.out_of_order += 1;
+            input.out_of_order += 1;
             if file.requests == 0 {
                 self.overlapping.push(file.name.clone());
             }
@@ -209,5 +93,51 @@ where
         }
         // Only the first call finds a start, and it leaves a driver or an error.
         self.driver.as_mut().ok_or_else(|| ReplayError::Nothing { logs: String::new() })
+    }
+}
+
+impl<E: Engine, S> Take for Session<'_, E, S>
+where
+    S: FnOnce(Start) -> Result<E, ReplayError>,
+{
+    /// Sends one line's request to the engine, or says why it is none.
+    fn take(
+        &mut self,
+        line: &[u8],
+        file: &mut FileRow,
+        input: &mut Input,
+    ) -> Result<Result<(), BadLine>, ReplayError> {
+        let args = self.args;
+        let names = &args.json_fields;
+        let entry = match Entry::read(line, args.format, names) {
+            Ok(entry) => entry,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let key = args.key.find(&entry, names);
+        if let Some(bytes) = key.as_ref().map(|key| key.len()).filter(|len| *len > KEY_BYTES_MAX) {
+            return Ok(Err(BadLine::Key { bytes }));
+        }
+        let mut attributes: Vec<(&str, Cow<'_, str>)> = Vec::new();
+        for attribute in &args.attributes {
+            if let Some(value) = attribute.source.find(&entry, names) {
+                if value.len() > ATTRIBUTE_BYTES_MAX {
+                    let (name, bytes) = (attribute.name.clone(), value.len());
+                    return Ok(Err(BadLine::Attribute { name, bytes }));
+                }
+                attributes.push((&attribute.name, value));
+            }
+        }
+        input.without_key += u64::from(key.is_none());
+        input.without_status += u64::from(entry.status.is_none());
+        self.clock(entry.time_ms, file, input);
+        self.requests += 1;
+        file.requests += 1;
+        let request = Request {
+            time_ms: entry.time_ms,
+            key: key.as_deref(),
+            attributes: &attributes,
+            failed: entry.status.map(|status| args.failure_status.contains(status)),
+        };
+        self.driver(entry.time_ms)?.request(request).map(Ok)
     }
 }

@@ -140,7 +140,7 @@ fn section(out: &mut String, title: &str, page: Page, table: Table) {
 }
 
 /// A note, broken at spaces so that no terminal breaks it in a word.
-fn paragraph(out: &mut String, text: &str, page: Page) {
+pub(super) fn paragraph(out: &mut String, text: &str, page: Page) {
     let width = usize::from(page.width.unwrap_or(80)).clamp(20, 100);
     let mut column = 0;
     for (i, word) in text.split(' ').enumerate() {

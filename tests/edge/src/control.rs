@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::collector::{Collector, Taking};
 use crate::server::{self, Answer, Request, Response};
 
 /// What the server does with `GET /v1/policy`.
@@ -57,6 +58,8 @@ struct State {
     polls: Vec<Poll>,
     fleet: Fleet,
     reports: u64,
+    taking: Taking,
+    clients: Collector,
     wrong: Vec<String>,
 }
 
@@ -71,6 +74,8 @@ impl Control {
             polls: Vec::new(),
             fleet: Fleet::default(),
             reports: 0,
+            taking: Taking::default(),
+            clients: Collector::default(),
             wrong: Vec::new(),
         })));
         Control { address: server::start(&state, listening), state, open }
@@ -102,6 +107,16 @@ impl Control {
     /// Reports taken in so far.
     pub fn reports(&self) -> u64 {
         self.state.lock().reports
+    }
+
+    /// How reports of clients are taken from now on.
+    pub fn take_clients(&self, taking: Taking) {
+        self.state.lock().taking = taking;
+    }
+
+    /// What reports of clients have told so far.
+    pub fn clients(&self) -> Collector {
+        self.state.lock().clients.clone()
     }
 
     /// What was wrong with requests so far: reports that cannot be read, unknown paths.
@@ -172,6 +187,25 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn client_reports(&self, body: &[u8]) -> Response {
+        let mut state = self.lock();
+        let taking = state.taking;
+        let mut status = 200;
+        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match state.clients.take(line, taking) {
+                Ok(answer) => status = answer,
+                Err(fault) => {
+                    let line = String::from_utf8_lossy(line);
+                    state.wrong.push(format!("{fault}: {line}"));
+                    return server::response(400, &[], fault);
+                }
+            }
+        }
+        server::response(status, &[], "{\"type\":\"report_clients_ok\"}\n")
+    }
+}
+
 impl Answer for Shared {
     async fn answer(self: Arc<Self>, request: Request) -> Option<Response> {
         match (request.method().as_str(), request.uri().path()) {
@@ -185,6 +219,10 @@ impl Answer for Shared {
             ("POST", "/v1/totals") => {
                 let body = request.into_body().collect().await.ok()?.to_bytes();
                 Some(self.totals(&body))
+            }
+            ("POST", "/v1/client-reports") => {
+                let body = request.into_body().collect().await.ok()?.to_bytes();
+                Some(self.client_reports(&body))
             }
             (method, path) => {
                 self.lock().wrong.push(format!("asked for {method} {path}"));

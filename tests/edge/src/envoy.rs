@@ -166,6 +166,24 @@ impl Envoy {
         metrics.lines().filter_map(sample).sum::<f64>() as u64
     }
 
+    /// Bytes of memory that Envoy holds, as Linux counts them: that of the filter's
+    /// instances is among them.
+    ///
+    /// # Panics
+    /// Where there is no `/proc`.
+    pub fn resident_bytes(&self) -> u64 {
+        let keeper = self.keeper.id();
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"));
+        let children = children.expect("Linux has /proc");
+        let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).ok();
+        let resident = |status: String| {
+            let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            kilobytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        };
+        let found = children.split_whitespace().filter_map(status).filter_map(resident);
+        found.max().expect("Envoy is running") * 1024
+    }
+
     /// What Envoy has logged so far.
     pub fn log(&self) -> String {
         let log = fs::read(self.folder.join("envoy.log")).unwrap_or_default();

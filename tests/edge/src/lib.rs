@@ -10,6 +10,7 @@
 #![expect(clippy::panic, reason = "a test falls over")]
 
 pub mod client;
+pub mod collector;
 pub mod config;
 pub mod control;
 pub mod envoy;

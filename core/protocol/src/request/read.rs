@@ -186,10 +186,12 @@ fn read_request(
         name if clients::TYPES.contains(&name) => {
             all(&|fields| clients::read(name, fields).map(Request::Ledger))
         }
-        name if changes::TYPES.contains(&name) => {
-            all(&|fields| changes::read(name, fields, versions).map(Request::Changes))
-        }
-        "get_sunset" => all(&|fields| Some(Request::GetSunset { window_ms: read_window(fields)? })),
+        "take_clients" | "note_clients" => changes::read(name, body).map(Request::Changes),
+        "get_sunset" => all(&|fields| {
+            let max = u64::from(MINUTES_MAX) * 60_000;
+            let window_ms = flip(fields.get("window_ms").map(|node| node.whole(max)))?;
+            Some(Request::GetSunset { window_ms })
+        }),
         "get_brownouts" => Ok(Request::Brownouts(Brownouts::List)),
         "start_brownout" => all(&|fields| life::start(fields).map(Request::Brownouts)),
         "stop_brownout" => all(&|fields| life::stop(fields).map(Request::Brownouts)),
@@ -337,20 +339,15 @@ fn read_message_gate(node: &Node<'_, '_>) -> Option<Gate> {
     Some(gate)
 }
 
-/// The place of the version that is named.
-pub(super) fn read_version(fields: &Fields<'_, '_>, versions: &Versions) -> Option<usize> {
-    fields.require("version", "which version served it").and_then(|node| {
+fn read_outcome(node: &Node<'_, '_>, versions: &Versions) -> Option<Outcome> {
+    let fields = node.object()?;
+    let version = fields.require("version", "which version served it").and_then(|node| {
         let name = node.name()?;
         versions.index(name).or_else(|| {
             let shown = crate::json::shown(name);
             node.note(format!("unknown version `{shown}`: known are {}", versions.listed()))
         })
-    })
-}
-
-fn read_outcome(node: &Node<'_, '_>, versions: &Versions) -> Option<Outcome> {
-    let fields = node.object()?;
-    let version = read_version(&fields, versions);
+    });
     let user_id = read_key(&fields, "user_id");
     let ok = flip(fields.get("ok").map(|node| node.flag()));
     let status = flip(fields.get("status").map(|node| {
@@ -479,14 +476,16 @@ pub(super) fn init_document(document: &[u8]) -> Result<InitDocument, Fault> {
                 .ok()
                 .or_else(|| node.wrong("not up to 16 hexadecimal digits"))
         }));
-        let clients = flip(fields.get("clients").map(|node| node.word(&[("report", true)])));
+        let clients =
+            flip(fields.get("clients").map(|node| node.word(&[("report", false), ("keep", true)])));
         fields.get("policy");
         fields.refuse_unknown();
         Some(InitDocument {
             clock: clock?.unwrap_or(default.clock),
             node: name?.unwrap_or_else(|| default.node.clone()),
             epoch: epoch?,
-            report_clients: clients?.unwrap_or_default(),
+            report_clients: clients?.is_some(),
+            keep_clients: clients?.unwrap_or_default(),
             plan: None,
         })
     })

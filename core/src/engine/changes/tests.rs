@@ -39,8 +39,8 @@ fn what_clients_do_by_any_way_is_reported() {
         {"version":"v1","ok":false,"count":5},{"version":"v1","user_id":"ann","status":503,"count":2}]}"#;
     ask(&mut engine, &outcomes.replace('\n', ""), 9_600);
     let noted = r#"{"type":"note_clients","msg_id":1,"clients":[
-        {"client":"ann","version":"v1","agent":"okhttp/4.12 (x)","declares":"blocked: no time"},
-        {"client":"alice","identity":"jwt","version":"v1","requests":2,"failures":1,"refused":1}]}"#;
+        {"key":"ann","on":0,"counts":[],"agent":"okhttp/4.12","says":{"blocked":"no time"}},
+        {"key":"alice","identity":"jwt","on":0,"counts":[[0,2,1,8,10]],"refused":1}]}"#;
     let answer = ask(&mut engine, &noted.replace('\n', ""), 10_000);
     assert_eq!(answer, r#"{"type":"note_clients_ok","in_reply_to":1}"#);
     let expected = concat!(
@@ -48,7 +48,7 @@ fn what_clients_do_by_any_way_is_reported() {
         r#"{"key":"ann","agent":"okhttp/4.12","on":0,"counts":[[0,5,2,5,9]],"says":{"blocked":"no time"}},"#,
         r#"{"key":"bob","on":1,"counts":[[1,1,1,5,5]]},"#,
         r#"{"key":"c1","identity":"sender","on":0,"counts":[[0,1,0,9,9]]},"#,
-        r#"{"key":"alice","identity":"jwt","on":0,"counts":[[0,2,1,10,10]],"refused":1}]}"#
+        r#"{"key":"alice","identity":"jwt","on":0,"counts":[[0,2,1,8,10]],"refused":1}]}"#
     );
     assert_eq!(ask(&mut engine, TAKE, 10_000), expected);
     engine.route(b"ann", 0);
@@ -80,11 +80,16 @@ fn a_snapshot_carries_what_was_not_reported() {
     let mut first = engine(r#","clients":"report""#);
     first.route(b"ann", 0);
     let in_flight = ask(&mut first, TAKE, 6_000);
-    first.route(b"ann", 0);
+    for pinned in ["v2", "v1"] {
+        let plan = PLAN.replace(r#""bob":"v2""#, &format!(r#""ann":"{pinned}""#));
+        ask(&mut first, &format!(r#"{{"type":"configure","document":{plan}}}"#), 6_000);
+        first.route(b"ann", 0);
+    }
+    ask(&mut first, &format!(r#"{{"type":"configure","document":{PLAN}}}"#), 6_000);
     first.route(b"bob", 0);
     ask(
         &mut first,
-        r#"{"type":"note_clients","clients":[{"client":"bob","version":"v2","failures":1,"agent":"a/1","declares":"ready"}]}"#,
+        r#"{"type":"note_clients","clients":[{"key":"bob","on":1,"counts":[[1,0,1,7,7]],"agent":"a/1","says":"ready"}]}"#,
         7_000,
     );
     let mut snapshot = Vec::new();
@@ -113,6 +118,11 @@ fn clients_stay_with_their_versions_when_a_policy_has_more() {
     ask(&mut engine, &format!(r#"{{"type":"configure","document":{plan}}}"#), 6_000);
     engine.route(b"bob", 0);
     let report = ClientsReport::read(ask(&mut engine, TAKE, 6_000).as_bytes()).unwrap();
-    assert_eq!(report.versions, ["v0", "v1", "v2"]);
-    assert_eq!(report.clients[0].counts, [(2, 2, 0, 5, 6).into()]);
+    assert_eq!(report.versions, ["v1", "v2", "v0"]);
+    assert_eq!(report.clients[0].counts, [(1, 2, 0, 5, 6).into()]);
+    let noted = r#"{"type":"note_clients","clients":[{"key":"eve","on":0,"counts":[[0,1,0,6,6]]},{"key":"eve","on":9,"counts":[[9,1,0,6,6]]}]}"#;
+    ask(&mut engine, noted, 6_000);
+    let take = r#"{"type":"take_clients","acknowledged":1}"#;
+    let report = ClientsReport::read(ask(&mut engine, take, 6_000).as_bytes()).unwrap();
+    assert_eq!((report.clients[0].on, report.dropped), (2, 1), "by the policy's numbers");
 }

@@ -30,6 +30,10 @@ impl Engine for Scripted {
         Ok(RouteWord::new(1, true, Reason::Canary))
     }
 
+    fn merge(&mut self, _: &[u8]) -> Result<&[u8], ReplayError> {
+        Ok(b"")
+    }
+
     fn tick(&mut self, now_ms: u64) -> Result<&[u8], ReplayError> {
         self.sent.push(format!("tick {now_ms}"));
         Ok(b"")

@@ -8,6 +8,7 @@ use super::{Engine, Replayed, Session};
 use crate::replay::clients::{Clients, Moved};
 use crate::replay::driver::Driver;
 use crate::replay::policy::{Policy, Ramp};
+use crate::replay::reading::Reading;
 use crate::replay::report::{
     ClientRow, PolicyReport, RampRow, ReasonRow, Report, SHAPE, VersionRow, percent,
 };
@@ -31,8 +32,12 @@ struct Outcomes {
 }
 
 /// Asks the engine for its counts and puts the report together.
-pub(super) fn report<E: Engine, S>(session: Session<'_, E, S>) -> Result<Replayed, ReplayError> {
-    let Session { args, policy, driver, mut input, requests, span, bad_lines, .. } = session;
+pub(super) fn report<E: Engine, S>(
+    session: Session<'_, E, S>,
+    reading: Reading,
+) -> Result<Replayed, ReplayError> {
+    let Session { args, policy, driver, requests, span, .. } = session;
+    let Reading { mut input, bad_lines, .. } = reading;
     let Some(mut driver) = driver else {
         let logs: Vec<String> = input.files.into_iter().map(|file| file.name).collect();
         return Err(ReplayError::Nothing { logs: logs.join(", ") });

@@ -1,0 +1,200 @@
+//! `crossfade replay --census`: who is still on which version, from access logs alone.
+//!
+//! Requests are counted as they were: a pattern tells the version, and no policy decides.
+//! What each client did in a minute goes to the engine as a node's report of its clients
+//! would, so the table and the statement are those of a running control plane.
+
+mod ledger;
+mod order;
+mod report;
+mod rules;
+mod visits;
+
+use std::io;
+
+use crossfade_protocol::agent::product;
+use crossfade_protocol::clients::Identity;
+use crossfade_protocol::limits::KEY_BYTES_MAX;
+
+use super::entry::{BadLine, Entry, Part};
+use super::reading::{Reading, Take};
+use super::report::{FileRow, Input};
+use super::{Engine, ReplayArgs, ReplayError, Source};
+use crate::Start;
+
+use ledger::Ledger;
+use visits::{Call, Visits};
+
+pub use rules::Rules;
+
+/// Reads the logs, and writes who is there.
+///
+/// # Errors
+/// As [`run`](super::run).
+pub(super) fn run<E: Engine>(
+    args: &ReplayArgs,
+    start: impl FnOnce(Start) -> Result<E, ReplayError>,
+    out: &mut dyn io::Write,
+) -> Result<(), ReplayError> {
+    let versions = rules::versions(&args.version_of)?;
+    let policy = ledger::plan(args, &versions)?;
+    let mut census = Census {
+        args,
+        patterns: rules::Patterns::of(&args.version_of, &versions),
+        identity: identity(&args.key),
+        start: Some(start),
+        ledger: None,
+        policy,
+        visits: Visits::new(versions.clone()),
+        seen: Seen { requests: vec![0; versions.len()], ..Seen::default() },
+    };
+    let mut reading = Reading::new(args);
+    for log in order::by_time(args) {
+        reading.log(&log, &mut census)?;
+    }
+    reading.finish();
+    report::write(census.finish()?, reading, args, out)
+}
+
+/// One run.
+struct Census<'a, E, S> {
+    args: &'a ReplayArgs,
+    patterns: rules::Patterns<'a>,
+    identity: Identity,
+    start: Option<S>,
+    ledger: Option<Ledger<E>>,
+    policy: super::policy::Policy,
+    visits: Visits,
+    seen: Seen,
+}
+
+/// What was counted beside the engine.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Of each version.
+    requests: Vec<u64>,
+    /// Of no version.
+    other: u64,
+    /// Where the first of them went.
+    other_example: Option<String>,
+    /// The earliest and the latest time, in Unix milliseconds.
+    span: Option<(u64, u64)>,
+    last_ms: u64,
+}
+
+/// All that is known when everything is read.
+struct Known<E> {
+    ledger: Ledger<E>,
+    versions: Vec<String>,
+    seen: Seen,
+    /// Requests that came when their time had been handed on.
+    late: u64,
+}
+
+impl<E: Engine, S> Take for Census<'_, E, S>
+where
+    S: FnOnce(Start) -> Result<E, ReplayError>,
+{
+    fn take(
+        &mut self,
+        line: &[u8],
+        file: &mut FileRow,
+        input: &mut Input,
+    ) -> Result<Result<(), BadLine>, ReplayError> {
+        let args = self.args;
+        let names = &args.json_fields;
+        let entry = match Entry::read(line, args.format, names) {
+            Ok(entry) => entry,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let key = args.key.find(&entry, names);
+        if let Some(bytes) = key.as_ref().map(|key| key.len()).filter(|len| *len > KEY_BYTES_MAX) {
+            return Ok(Err(BadLine::Key { bytes }));
+        }
+        input.without_key += u64::from(key.is_none());
+        input.without_status += u64::from(entry.status.is_none());
+        file.requests += 1;
+        self.seen.clock(entry.time_ms, input);
+        let looked_at = args.version_from.find(&entry, names);
+        let Some(version) = looked_at.as_deref().and_then(|text| self.patterns.find(text)) else {
+            self.seen.pass(looked_at.as_deref());
+            return Ok(Ok(()));
+        };
+        self.seen.requests[usize::from(version)] += 1;
+        let Some(key) = key else { return Ok(Ok(())) };
+        let agent = entry.part(Part::Agent, names);
+        self.visits.call(Call {
+            key: &key,
+            agent: agent.as_deref().and_then(|agent| product(agent.as_bytes())),
+            version,
+            failed: entry.status.is_some_and(|status| args.failure_status.contains(status)),
+            time_ms: entry.time_ms,
+        });
+        if self.visits.is_full() {
+            self.hand_on(false)?;
+        }
+        Ok(Ok(()))
+    }
+}
+
+impl Seen {
+    fn clock(&mut self, now_ms: u64, input: &mut Input) {
+        input.out_of_order += u64::from(now_ms < self.last_ms);
+        self.last_ms = now_ms;
+        self.span = Some(match self.span {
+            None => (now_ms, now_ms),
+            Some((first, last)) => (first.min(now_ms), last.max(now_ms)),
+        });
+    }
+
+    /// A request that no pattern knows.
+    fn pass(&mut self, text: Option<&str>) {
+        self.other += 1;
+        if self.other_example.is_none() {
+            self.other_example = text.map(str::to_owned);
+        }
+    }
+}
+
+impl<E: Engine, S> Census<'_, E, S>
+where
+    S: FnOnce(Start) -> Result<E, ReplayError>,
+{
+    /// Hands visits to the engine: those that nothing of the log can still belong to, or
+    /// all.
+    fn hand_on(&mut self, all: bool) -> Result<(), ReplayError> {
+        if let Some(start) = self.start.take() {
+            let (first_ms, _) = self.seen.span.unwrap_or_default();
+            self.ledger = Some(Ledger::start(start, &self.policy, self.args.seed, first_ms)?);
+        }
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let now_ms = self.seen.span.map_or(0, |(_, last)| last);
+        let (identity, visits) = (self.identity, &mut self.visits);
+        visits.hand_on(all, identity, &mut |report| ledger.report(report, now_ms))
+    }
+
+    fn finish(mut self) -> Result<Known<E>, ReplayError> {
+        if self.seen.span.is_none() {
+            let logs: Vec<String> =
+                self.args.logs.iter().map(|log| super::source::name(log)).collect();
+            return Err(ReplayError::Nothing { logs: logs.join(", ") });
+        }
+        self.hand_on(true)?;
+        let Census { ledger, visits, seen, .. } = self;
+        // The first call finds a start, and leaves a ledger or an error.
+        let ledger = ledger.ok_or_else(|| ReplayError::Census("no engine".to_owned()))?;
+        Ok(Known { ledger, late: visits.late(), versions: visits.versions, seen })
+    }
+}
+
+/// Where names of this source come from, in the ledger's terms.
+fn identity(key: &Source) -> Identity {
+    match key {
+        Source::Address | Source::AddressAndAgent | Source::Agent => Identity::Address,
+        Source::Method
+        | Source::Path
+        | Source::Field(_)
+        | Source::Header(_)
+        | Source::PathMatch(_) => Identity::Key,
+    }
+}
