@@ -45,7 +45,7 @@ export class Live {
     status: (document) => this.take(document as Document),
     event: () => void this.history(),
     open: (operates) => this.opened(operates),
-    lost: (why) => this.lost(why),
+    lost: (why, standsBy) => this.lost(why, standsBy),
     denied: (why) => this.denied(why),
   });
   private plan: Plan | undefined;
@@ -105,8 +105,8 @@ export class Live {
     void this.reporting();
   }
 
-  private lost(why: string): void {
-    this.trouble = `Connection lost: ${why}`;
+  private lost(why: string, standsBy = false): void {
+    this.trouble = standsBy ? why : `Connection lost: ${why}`;
     this.operator.root.hidden = true;
     this.app.classList.add("lost");
     this.age();
