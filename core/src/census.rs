@@ -44,7 +44,7 @@ pub struct Client<'a> {
 }
 
 /// The table of clients.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Census {
     records: Records,
     index: Index,
@@ -270,7 +270,7 @@ impl Identity {
 }
 
 /// Keyed, so that a sender cannot choose colliding keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Hasher {
     seed: u64,
     derived: SharedSeed,

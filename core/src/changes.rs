@@ -39,7 +39,7 @@ pub struct Call<'c> {
 }
 
 /// The buffer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Changes {
     rows: Rows,
     /// What rows call versions by.

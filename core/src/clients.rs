@@ -16,7 +16,7 @@ use crate::brownouts::Book;
 const CANDIDATES_MAX: usize = 20;
 
 /// Everything about clients.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clients {
     pub(crate) table: Ledger,
     pub(crate) book: Book,

@@ -56,7 +56,7 @@ use clients::no_ledger;
 use without_ledger::{Clients, no_ledger};
 
 /// One node's engine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     node: String,
     epoch: u64,

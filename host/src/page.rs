@@ -8,7 +8,7 @@
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -72,8 +72,8 @@ pub(crate) fn is_built() -> bool {
 }
 
 fn index(about: About, asked: &HeaderMap) -> Response {
-    let (name, found) = ("index.html", Files::get("index.html"));
-    match (found, about.meta()) {
+    let name = "index.html";
+    match (Files::get(name), about.meta()) {
         (Some(mut found), Some(meta)) => {
             let tag = tag(&found, &format!("-{about:?}"));
             let html = String::from_utf8_lossy(&found.data);
@@ -81,22 +81,39 @@ fn index(about: About, asked: &HeaderMap) -> Response {
             found.data = html.into_bytes().into();
             answer(name, found, tag, asked)
         }
-        (found, _) => whole(name, found, asked),
+        _ => file(name, asked),
     }
 }
 
+/// A file as it is, or its compressed twin for whoever takes it.
 fn file(path: &str, asked: &HeaderMap) -> Response {
-    whole(path, Files::get(path), asked)
+    let Some(plain) = Files::get(path) else {
+        return (StatusCode::NOT_FOUND, "there is no such file\n").into_response();
+    };
+    let twin = Files::get(&format!("{path}.br"));
+    let is_twofold = twin.is_some();
+    let twin = twin.filter(|_| takes_brotli(asked));
+    let is_twin = twin.is_some();
+    let found = twin.unwrap_or(plain);
+    let tag = tag(&found, "");
+    let mut response = answer(path, found, tag, asked);
+    if is_twofold {
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if is_twin {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+    }
+    response
 }
 
-fn whole(path: &str, found: Option<EmbeddedFile>, asked: &HeaderMap) -> Response {
-    match found {
-        Some(found) => {
-            let tag = tag(&found, "");
-            answer(path, found, tag, asked)
-        }
-        None => (StatusCode::NOT_FOUND, "there is no such file\n").into_response(),
-    }
+/// Whether `accept-encoding` names brotli, and does not refuse it with a quality of 0.
+fn takes_brotli(asked: &HeaderMap) -> bool {
+    let fields = asked.get_all(header::ACCEPT_ENCODING).iter();
+    let codings = fields.filter_map(|field| field.to_str().ok()).flat_map(|all| all.split(','));
+    codings.map(|coding| coding.split_once(';').unwrap_or((coding, ""))).any(|(name, quality)| {
+        let quality = quality.trim().strip_prefix("q=").unwrap_or("1").trim();
+        name.trim().eq_ignore_ascii_case("br") && quality.parse().is_ok_and(|q: f32| q > 0.0)
+    })
 }
 
 fn answer(path: &str, found: EmbeddedFile, tag: String, asked: &HeaderMap) -> Response {
@@ -136,5 +153,26 @@ fn kind(path: &str) -> &'static str {
         Some("svg") => "image/svg+xml",
         Some("woff2") => "font/woff2",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brotli_is_sent_to_whoever_takes_it() {
+        let takes = |field: &str| {
+            let mut asked = HeaderMap::new();
+            asked.insert(header::ACCEPT_ENCODING, field.parse().unwrap());
+            takes_brotli(&asked)
+        };
+        for yes in ["br", "gzip, deflate, br, zstd", "gzip;q=1.0, BR; q=0.5", "br;q=1"] {
+            assert!(takes(yes), "{yes}");
+        }
+        for no in ["", "gzip", "br;q=0", "br; q=0.000", "brotli", "*"] {
+            assert!(!takes(no), "{no}");
+        }
+        assert!(!takes_brotli(&HeaderMap::new()));
     }
 }

@@ -153,6 +153,20 @@ fn a_step_at_100_percent_is_played_after_the_one_before() {
 }
 
 #[test]
+fn a_healthy_version_is_proven_as_fast_as_the_old_one() {
+    let gate = "gate: { latency: {} }\n";
+    let plan = format!("{}{gate}", plan("{ percentage: 50, duration_minutes: 60 }"));
+    for median in ["100", "40", "7.4"] {
+        let options = format!("--rps 40 --error-rate 1% --latency-ms {median}");
+        let foresight = foresee(&options, &plan);
+        let step = &foresight["steps"][0];
+        let proven = &step["healthy_minutes"]["proven"]["ratio"];
+        assert!(number(proven) >= 0.9, "{median} ms: {step}");
+        assert!(number(&step["false_rollback"]["ratio"]) <= 0.02, "{median} ms: {step}");
+    }
+}
+
+#[test]
 fn latency_is_asked_for_where_the_gate_looks_at_it() {
     let gate = "gate: { latency: { slo_ms: 200 } }\n";
     let plan = plan("{ percentage: 50, duration_minutes: 15 }") + gate;

@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Error, JsString, Number, Reflect};
+use crossfade_core::protocol::json::read;
+#[cfg(feature = "engine")]
+use js_sys::Number;
+use js_sys::{Error, JsString, Reflect};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
@@ -14,6 +17,7 @@ pub(crate) type Body = Map<String, Value>;
 ///
 /// # Errors
 /// A thrown error unless it is an integer that a number holds exactly.
+#[cfg(feature = "engine")]
 pub(crate) fn seed(seed: f64) -> Result<u64, JsValue> {
     if (0.0..=Number::MAX_SAFE_INTEGER).contains(&seed) && seed.fract() == 0.0 {
         return Ok(seed as u64);
@@ -33,6 +37,7 @@ pub(crate) fn text(out: Vec<u8>) -> String {
 ///
 /// # Errors
 /// The answer as a thrown error when it is a refusal.
+#[cfg(feature = "engine")]
 pub(crate) fn body(out: Vec<u8>) -> Result<Body, JsValue> {
     let Some(mut body) = parse(&out) else { return Err(refusal(out)) };
     if body.get("type").is_some_and(|kind| kind == "error") {
@@ -70,6 +75,7 @@ pub(crate) fn to_js(value: &impl Serialize) -> Result<JsValue, JsValue> {
 
 /// The names of a policy's versions in the order of their indices, from the `versions`
 /// of its document: a list, or `{from, to}`. Nothing else has names: an empty list.
+#[cfg(feature = "engine")]
 pub(crate) fn version_names(config: &Body) -> Vec<String> {
     let versions = config.get("document").and_then(|document| document.get("versions"));
     let names: Vec<&Value> = match versions {
@@ -83,7 +89,7 @@ pub(crate) fn version_names(config: &Body) -> Vec<String> {
 /// The body of the first line, in its envelope or bare.
 fn parse(out: &[u8]) -> Option<Body> {
     let line = out.split(|byte| *byte == b'\n').next()?;
-    let mut message: Body = serde_json::from_slice(line).ok()?;
+    let mut message: Body = read(line).ok()?;
     match message.remove("body") {
         Some(Value::Object(body)) => Some(body),
         _ => Some(message),

@@ -86,7 +86,7 @@ impl Router for Linked {
 #[derive(Debug)]
 struct Moment {
     play: Play,
-    engine: Vec<u8>,
+    engine: Core,
 }
 
 /// Moments that are kept; when there are more, every other one goes.
@@ -160,11 +160,7 @@ impl Simulation {
         if let Some(moment) = self.moments.get(place.saturating_sub(1))
             && (is_back || moment.play.now_ms() > self.play.now_ms())
         {
-            let mut out = Vec::new();
-            self.engine.0.restore(&moment.engine, &mut out);
-            if !out.is_empty() {
-                return Err(border::refusal(out));
-            }
+            self.engine.0 = moment.engine.clone();
             self.play = moment.play.clone();
         }
         // As many looks at the evidence as a chart shows: looking costs more than playing.
@@ -260,8 +256,7 @@ impl Simulation {
             });
             self.every_ms *= 2;
         }
-        let mut engine = Vec::new();
-        self.engine.0.snapshot(&mut engine);
+        let engine = self.engine.0.clone();
         let mut play = self.play.clone();
         // What was not taken yet is told by the run itself.
         drop((play.take_rows(), play.take_events()));

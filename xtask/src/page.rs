@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::command::{Run, TaskError, root, say};
 use crate::test_web::require_node;
-use crate::web;
+use crate::{wasm_target, web};
 
 /// Build the page into web/page/dist
 ///
@@ -19,20 +19,13 @@ pub(crate) struct Args {}
 const FOLDER: &str = "web/page";
 const NPM_HINT: &str = "it comes with node 20 or later (https://nodejs.org)";
 
-/// What of `web/pkg` the page's worker imports.
-const GLUE: [&str; 4] = [
-    "crossfade_web.js",
-    "crossfade_web.d.ts",
-    "crossfade_web_bg.wasm",
-    "crossfade_web_bg.wasm.d.ts",
-];
-
 /// See [`Args`].
 pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     require_node()?;
     install()?;
-    web::run(&web::Args {})?;
-    copy_glue()?;
+    wasm_target::require(wasm_target::TARGET)?;
+    // Without what the page's worker does not use: the class `Engine`.
+    web::build(&format!("{FOLDER}/src/wasm"), &["--no-default-features"])?;
     clear(&root().join(FOLDER).join("dist"))?;
     npm(&["run", "--silent", "build"])
 }
@@ -53,16 +46,6 @@ fn install() -> Result<(), TaskError> {
 
 fn npm(args: &[&str]) -> Result<(), TaskError> {
     Run::program("npm", NPM_HINT, &[&["--prefix", FOLDER], args].concat()).show()
-}
-
-fn copy_glue() -> Result<(), TaskError> {
-    let to = root().join(FOLDER).join("src/wasm");
-    let write = |source| TaskError::Write { path: to.display().to_string(), source };
-    fs::create_dir_all(&to).map_err(write)?;
-    for name in GLUE {
-        fs::copy(root().join("web/pkg").join(name), to.join(name)).map_err(write)?;
-    }
-    Ok(())
 }
 
 /// Empties the folder, but for the file that keeps it in the repository: the host watches

@@ -18,20 +18,25 @@ pub(crate) struct Args {}
 /// See [`Args`].
 pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     wasm_target::require(wasm_target::TARGET)?;
-    let module = compile()?;
-    let package = root().join("web/pkg");
+    build("web/pkg", &[])
+}
+
+/// Compiles the façade with more arguments for cargo and writes what loads it to a folder.
+pub(crate) fn build(folder: &str, more: &[&str]) -> Result<(), TaskError> {
+    let module = compile(more)?;
+    let package = root().join(folder);
     write_glue(&module, &package)?;
     let written = package.join("crossfade_web_bg.wasm");
     let bytes = std::fs::metadata(&written)
         .map_err(|source| TaskError::Read { path: written.display().to_string(), source })?
         .len();
-    say(&format!("web/pkg: crossfade_web.js and {} KB of wasm", bytes.div_ceil(1000)));
+    say(&format!("{folder}: crossfade_web.js and {} KB of wasm", bytes.div_ceil(1000)));
     Ok(())
 }
 
-fn compile() -> Result<PathBuf, TaskError> {
+fn compile(more: &[&str]) -> Result<PathBuf, TaskError> {
     let package = ["--package=crossfade-web", "--profile=page", "--target", wasm_target::TARGET];
-    artefact::wasm("crossfade_web", &package)
+    artefact::wasm("crossfade_web", &[package.as_slice(), more].concat())
 }
 
 fn write_glue(module: &Path, package: &Path) -> Result<(), TaskError> {

@@ -125,7 +125,7 @@ const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 const ROW_BYTES_MEAN_MAX: usize = 256;
 
 /// The table of clients.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) shards: Vec<Shard>,
     hasher: Hasher,
@@ -452,7 +452,7 @@ pub(crate) fn sample_hash(row: &Row, key: &[u8]) -> u64 {
 }
 
 /// Keyed, so that nobody can choose keys that collide.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Hasher {
     seed: u64,
     derived: SharedSeed,

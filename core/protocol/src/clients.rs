@@ -185,7 +185,7 @@ impl ClientsReport {
     /// # Errors
     /// What is wrong with it.
     pub fn read(json: &[u8]) -> Result<ClientsReport, Fault> {
-        let report: ClientsReport = serde_json::from_slice(json)
+        let report: ClientsReport = crate::json::read(json)
             .map_err(|e| Fault::malformed(format!("not a report of clients: {e}")))?;
         report.check()?;
         Ok(report)

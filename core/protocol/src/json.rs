@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::limits::JSON_DEPTH_MAX;
@@ -25,6 +25,18 @@ pub fn parse(text: &str) -> Result<Value, String> {
         let what = message.split(" at line ").next().unwrap_or(&message);
         format!("not JSON: {what} at column {}", e.column())
     })
+}
+
+/// Reads JSON of a known form.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+    // Always by way of text: serde_json's reader of bytes is a second reader, which would
+    // be a tenth of the page's module.
+    let text =
+        std::str::from_utf8(json).map_err(|e| format!("not UTF-8 at byte {}", e.valid_up_to()))?;
+    serde_json::from_str(text).map_err(|e| e.to_string())
 }
 
 #[derive(Clone, Copy)]

@@ -32,8 +32,8 @@ impl Totals {
     /// # Errors
     /// What is wrong with it.
     pub fn read(json: &[u8]) -> Result<Totals, Fault> {
-        let totals: Totals = serde_json::from_slice(json)
-            .map_err(|e| Fault::malformed(format!("not totals: {e}")))?;
+        let totals: Totals =
+            crate::json::read(json).map_err(|e| Fault::malformed(format!("not totals: {e}")))?;
         // Every source is kept, so its name is bounded.
         if totals.node.is_empty() || totals.node.len() > NAME_BYTES_MAX {
             let text = format!(

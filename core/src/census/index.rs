@@ -7,7 +7,7 @@
 use super::records::PLACES;
 
 /// Places of records by the hash of their keys.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Index {
     /// A power of two of them, at most half taken.
     slots: Vec<u32>,

@@ -7,7 +7,7 @@ use crossfade_protocol::limits::{CLIENT_KEY_BYTES_MAX, CLIENTS_MAX, KEY_BYTES_MA
 use super::Identity;
 
 /// Records in order of first appearance.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Records {
     /// Zero behind their last record.
     chunks: Vec<Box<[Word; CHUNK_WORDS]>>,

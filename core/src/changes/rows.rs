@@ -11,7 +11,7 @@ use crossfade_protocol::limits::{AGENT_BYTES_MAX, DECLARED_BYTES_MAX};
 use super::{Call, cut};
 
 /// One client.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     hash: u64,
     key: Box<str>,
@@ -118,7 +118,7 @@ const NOBODY: u32 = u32::MAX;
 const SLOTS_MIN: usize = 64;
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Rows {
     rows: Vec<Row>,
     /// Places in `rows`, each at the first free slot from that of its hash on; a power of

@@ -37,7 +37,7 @@ pub(super) fn error(out: &mut Vec<u8>, to: ReplyTo<'_>, fault: &Fault) {
 
 /// How the answers to `get_users` end that name one version, their newline included.
 /// Written once: with a number and a beginning each makes an answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Endings {
     plain: Vec<u8>,
     control: Vec<u8>,

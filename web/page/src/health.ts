@@ -177,6 +177,7 @@ function charts([old, fresh]: [string, string]): Chart[] {
 export class Health {
   readonly root: HTMLElement;
   private body: HTMLElement;
+  private note = h("p", { class: "note" }, "what the gate decides by, since this page was opened");
   private plots: { plot: uPlot; chart: Chart; values: HTMLElement[] }[] = [];
   private drawn = { end: -1, version: -1, now: -1 };
   private events: Told[] = [];
@@ -187,7 +188,7 @@ export class Health {
   cost = 0;
 
   constructor(private store: Store, private seek: (ms: number) => void, private live?: Live) {
-    const { root, body } = card("health", "Health", live ? "what the gate decides by, since this page was opened" : "what the gate decides by; click a moment to go there");
+    const { root, body } = card("health", "Health", live ? this.note : "what the gate decides by; click a moment to go there");
     this.root = root;
     this.empty = h("p", { class: "empty" }, "The charts begin with the first requests.");
     this.body = h("div", { class: "plots" });
@@ -197,6 +198,11 @@ export class Health {
     body.append(this.empty, this.body, h("div", { class: "offscreen" }, table));
     onColours(() => this.build());
     new ResizeObserver(() => this.resize()).observe(this.body);
+  }
+
+  /** From when on a live migration is shown: a server keeps no history of numbers. */
+  since(time: string): void {
+    text(this.note, `what the gate decides by; drawn since this page was opened at ${time}`);
   }
 
   /** A new run with a plan. */
@@ -390,10 +396,12 @@ export class Health {
     const rows = places(store.length, COLUMNS_MAX);
     const to = store.column("to_ms");
     const x = rows.map((row) => to[row]! / 1000);
-    for (const { plot, chart } of this.plots) plot.setData([x, ...chart.data(store, rows)] as unknown as uPlot.AlignedData);
+    // In a batch uPlot draws at once, so that the time it takes is known.
+    for (const { plot, chart } of this.plots) plot.batch(() => plot.setData([x, ...chart.data(store, rows)] as unknown as uPlot.AlignedData));
     this.values();
     this.tabulate(rows);
     this.cost = performance.now() - began;
+    dispatchEvent(new CustomEvent("crossfade:drawn", { detail: { ms: this.cost, charts: this.plots.length, points: rows.length } }));
   }
 
   private tabled = -Infinity;

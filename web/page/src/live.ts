@@ -2,10 +2,11 @@
 // rehearsal; what a server does not know (who each client is, other futures) is not there.
 
 import { ask } from "./ask.ts";
-import { names } from "./defaults.ts";
+import { completed, names } from "./defaults.ts";
 import { card, h, text } from "./dom.ts";
 import { count, duration, percent } from "./format.ts";
 import { Health } from "./health.ts";
+import { write } from "./link.ts";
 import { Log } from "./log.ts";
 import { type Command, Operator } from "./operator.ts";
 import { Store } from "./store.ts";
@@ -44,7 +45,7 @@ export class Live {
     status: (document) => this.take(document as Document),
     event: () => void this.history(),
     open: (operates) => this.opened(operates),
-    lost: (why) => this.lost(why),
+    lost: (why, standsBy) => this.lost(why, standsBy),
     denied: (why) => this.denied(why),
   });
   private plan: Plan | undefined;
@@ -73,9 +74,10 @@ export class Live {
   /** Only what changes seldom is spoken. */
   private spoken = h("span", { class: "offscreen", role: "status" });
   private token = h("button", { type: "button", class: "quiet", onclick: () => this.sign() }, "");
+  private rehearse = h("a", { class: "quiet", href: "?rehearse" }, "Rehearse");
   private bar = h("header", { class: "bar" },
     h("div", { class: "name" }, h("strong", {}, "Crossfade"), this.api), this.pill.root, this.state, this.spoken,
-    h("div", { class: "tools" }, this.token, h("a", { class: "quiet", href: "?rehearse" }, "Rehearse"), themeButton()));
+    h("div", { class: "tools" }, this.token, this.rehearse, themeButton()));
   private versions = card("versions", "Versions", "as reported by all nodes together");
   private nodes = card("nodes", "Nodes");
 
@@ -103,8 +105,8 @@ export class Live {
     void this.reporting();
   }
 
-  private lost(why: string): void {
-    this.trouble = `Connection lost: ${why}`;
+  private lost(why: string, standsBy = false): void {
+    this.trouble = standsBy ? why : `Connection lost: ${why}`;
     this.operator.root.hidden = true;
     this.app.classList.add("lost");
     this.age();
@@ -133,7 +135,10 @@ export class Live {
     this.trouble = "";
     const { rollout, migration } = told;
     // Charts begin with a whole minute.
-    if (!this.base) this.base = Math.floor(told.now_ms / 60_000) * 60_000;
+    if (!this.base) {
+      this.base = Math.floor(told.now_ms / 60_000) * 60_000;
+      this.health.since(this.time(told.now_ms - this.base));
+    }
     if (told.revision !== this.revision) {
       this.learning ??= this.learn(told).finally(() => { this.learning = undefined; });
       return;
@@ -158,6 +163,8 @@ export class Live {
       if (!response.ok) throw new Error(await sentence(response));
       const { document: plan } = (await response.json()) as { document: Plan };
       this.plan = { ...plan, rollout: { ...plan.rollout, steps: told.plan } };
+      // A rehearsal of the very plan that is live.
+      if (told.plan.length > 0) this.rehearse.href = `?rehearse${await write({ script: completed({ plan }), at: 0 })}`;
     } catch (error) {
       this.lost(error instanceof Error ? error.message : String(error));
       setTimeout(() => this.stream.connect(), AGAIN_MS);
@@ -211,7 +218,9 @@ export class Live {
     const { nodes } = (await response.json()) as { nodes: { node: string; revision: number | null; age_ms: number }[] };
     const rows = nodes.slice(0, NODES_SHOWN).map((node) => [node.node, `${duration(node.age_ms)} ago`, node.revision === null ? "–" : String(node.revision)]);
     this.nodes.root.querySelector("table")?.remove();
+    this.nodes.root.querySelector(".more")?.remove();
     if (rows.length > 0) this.nodes.body.append(table(["Node", "Report", "Revision"], rows));
+    if (nodes.length > rows.length) this.nodes.body.append(h("p", { class: "note more" }, `${count(nodes.length - rows.length)} more nodes are not listed here.`));
   }
 
   private fetching: Promise<void> | undefined;

@@ -1,7 +1,7 @@
 // What was decided, when and why. A click goes there.
 
 import { card, h, text } from "./dom.ts";
-import { clock } from "./format.ts";
+import { clock, count } from "./format.ts";
 import type { Told } from "./types.ts";
 
 const SIGNS: Record<string, string> = {
@@ -21,8 +21,13 @@ const WORDS: Record<string, string> = {
   undone: "Undone", completed: "Completed", watch_started: "Watching", retried: "Retried", guard_tripped: "Guard", refused: "Refused",
 };
 
+/** Decisions that are shown at first, and that each press on "Show older" adds. */
+const SHOWN = 100;
+
 export class Log {
   readonly root: HTMLElement;
+  private shown = SHOWN;
+  private older = h("button", { type: "button", class: "quiet older", hidden: true, onclick: () => this.showOlder() }, "");
   private list = h("ol", { class: "log" });
   private empty = h("p", { class: "empty" }, "Nothing was decided yet. The first step begins when you press play.");
   private events: Told[] = [];
@@ -31,7 +36,7 @@ export class Log {
     const { root, body } = card("decisions", "Decisions", live ? "who did what, and why" : "click one to go there");
     this.root = root;
     if (live) text(this.empty, "Nothing was decided yet.");
-    body.append(this.empty, h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Decisions, oldest first" }, this.list));
+    body.append(this.empty, h("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Decisions, oldest first" }, this.older, this.list));
   }
 
   get all(): Told[] {
@@ -40,7 +45,9 @@ export class Log {
 
   reset(): void {
     this.events = [];
+    this.shown = SHOWN;
     this.list.replaceChildren();
+    this.trim();
     this.empty.hidden = false;
   }
 
@@ -51,13 +58,29 @@ export class Log {
     const fresh = events.filter((told) => !last || told.at_ms > last.at_ms || (told.at_ms === last.at_ms && !this.events.some((known) => known.at_ms === told.at_ms && known.event.sentence === told.event.sentence)));
     if (fresh.length === 0) return false;
     this.empty.hidden = true;
-    for (const told of fresh) {
-      this.events.push(told);
-      this.list.append(this.entry(told));
-    }
+    this.events.push(...fresh);
+    this.list.append(...fresh.slice(-this.shown).map((told) => this.entry(told)));
+    this.trim();
     const scroll = this.list.parentElement;
     if (scroll && !scroll.matches(":focus-within")) scroll.scrollTop = scroll.scrollHeight;
     return true;
+  }
+
+  /** Leaves only the newest in the list, and says how many there are before them. */
+  private trim(): void {
+    while (this.list.childElementCount > this.shown) this.list.firstElementChild?.remove();
+    const hidden = this.events.length - this.list.childElementCount;
+    this.older.hidden = hidden === 0;
+    text(this.older, `Show older (${count(hidden)})`);
+  }
+
+  private showOlder(): void {
+    const hidden = this.events.length - this.list.childElementCount;
+    const from = Math.max(0, hidden - SHOWN);
+    this.list.prepend(...this.events.slice(from, hidden).map((told) => this.entry(told)));
+    this.shown += SHOWN;
+    this.trim();
+    if (this.older.hidden) this.list.parentElement?.focus();
   }
 
   /** Forgets what comes after a moment: it will go otherwise now. */

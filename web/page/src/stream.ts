@@ -13,7 +13,7 @@ export interface Listener {
   /** There is a connection; whether its holder may change things. */
   open(operates: boolean): void;
   /** It broke off, or never came about; it is tried again. */
-  lost(why: string): void;
+  lost(why: string, standsBy: boolean): void;
   /** A token is needed, or another one. */
   denied(why: string): void;
 }
@@ -25,6 +25,13 @@ export async function sentence(response: Response): Promise<string> {
     return problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
   } catch {
     return `The server answered ${response.status}.`;
+  }
+}
+
+/** Said by the status of a server that another one leads. */
+class StandsBy extends Error {
+  constructor() {
+    super("This server stands by: another one leads, and shows the migration. `crossfade status` says which");
   }
 }
 
@@ -62,10 +69,11 @@ export class Stream {
 
   private async follow(abort: AbortController): Promise<void> {
     let why = "the server ended it";
+    let standsBy = false;
     try {
       // The status first: it is there at once, and a server that stands by has none.
       const response = await this.ask("v1/status", { signal: abort.signal });
-      if (response.type === "opaqueredirect") throw new Error("this server stands by for another one: `crossfade status` says which leads");
+      if (response.type === "opaqueredirect") throw new StandsBy();
       if (response.status === 401 || response.status === 403) {
         const denied = await sentence(response);
         if (!abort.signal.aborted) this.listener.denied(denied);
@@ -82,10 +90,11 @@ export class Stream {
       this.listener.status(document);
       await this.read(events.body, abort);
     } catch (error) {
+      standsBy = error instanceof StandsBy;
       why = error instanceof TypeError ? "the server cannot be reached" : error instanceof Error ? error.message : String(error);
     }
     if (abort.signal.aborted && abort !== this.abort) return;
-    this.listener.lost(why);
+    this.listener.lost(why, standsBy);
     const wait = AGAIN_MS[Math.min(this.failures, AGAIN_MS.length - 1)]!;
     this.failures += 1;
     this.retry = setTimeout(() => this.connect(), wait);

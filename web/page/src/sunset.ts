@@ -1,9 +1,9 @@
 // May the old version be switched off, and what stands in the way?
 
-import { card, h, text } from "./dom.ts";
-import { count, duration } from "./format.ts";
+import { card, h, keepingFocus, text } from "./dom.ts";
+import { count, duration, percent } from "./format.ts";
 import type { Store } from "./store.ts";
-import type { Sunset as Answer } from "./types.ts";
+import type { Candidate, Sunset as Answer } from "./types.ts";
 
 const TITLES: Record<string, string> = {
   share: "Everything is sent to the new version",
@@ -18,11 +18,15 @@ export class Sunset {
   private answer = h("p", { class: "answer" }, "Not yet");
   private when = h("p", { class: "note" }, "");
   private list = h("ul", { class: "checks" });
+  private statement = h("p", { class: "statement", hidden: true }, "");
+  private left = h("div", { class: "left scroll", tabIndex: 0, role: "region", "aria-label": "Who may call again", hidden: true });
+  private order: Order = "again";
+  private candidates: Candidate[] = [];
 
   constructor() {
     const { root, body } = card("sunset", "May the old version be switched off?");
     this.root = root;
-    body.append(this.answer, this.list, this.when);
+    body.append(this.answer, this.statement, this.list, this.when, this.left);
   }
 
   update(sunset: Answer, store: Store, names: [string, string]): void {
@@ -33,9 +37,40 @@ export class Sunset {
       return h("li", { class: check.ok ? "ok" : "" }, h("span", { class: "mark", "aria-hidden": "true" }, check.ok ? "✓" : "○"), h("span", {}, h("span", { class: "offscreen" }, check.ok ? "Done: " : "Open: "), title, h("small", { class: "num" }, detail(check.detail))));
     });
     this.list.replaceChildren(...items);
+    text(this.statement, sunset.statement ?? "");
+    this.statement.hidden = !sunset.statement;
+    this.who(sunset.candidates ?? []);
+    const forecast = !sunset.ready && sunset.forecast;
+    if (forecast) return text(this.when, `At this pace ready on about ${day(forecast.ready_ms)}; between ${day(forecast.low_ms)} and ${day(forecast.high_ms)}.`);
     text(this.when, sunset.ready ? `${names[0]} can be switched off.` : estimate(store, names[0]));
   }
+
+  /** The clients that stand in the way, in the order that was asked for. */
+  private who(candidates: Candidate[]): void {
+    if (JSON.stringify(candidates) === JSON.stringify(this.candidates)) return;
+    this.candidates = candidates;
+    this.draw();
+  }
+
+  private draw(): void {
+    this.left.hidden = this.candidates.length === 0;
+    const key = (of: Candidate) => of[this.order] ?? "";
+    const rows = this.candidates.toSorted((a, b) => (typeof key(a) === "number" || typeof key(b) === "number" ? Number(key(b)) - Number(key(a)) : String(key(a)).localeCompare(String(key(b)))));
+    const head = HEADS.map(([order, title]) => h("th", { scope: "col", "aria-sort": order === this.order ? (order === "client" || order === "state" ? "ascending" : "descending") : "none" }, h("button", { type: "button", class: "sort", onclick: () => this.sort(order) }, title)));
+    const cells = (of: Candidate) => h("tr", {}, h("th", { scope: "row" }, of.client, of.software ? h("small", {}, of.software) : null), h("td", {}, (of.state ?? "–").replaceAll("_", " ")), h("td", {}, of.requests === undefined ? "–" : count(of.requests)), h("td", {}, of.again === undefined ? "–" : percent(of.again)));
+    keepingFocus(this.left, () => this.left.replaceChildren(h("table", { class: "facts" }, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows.map(cells)))));
+  }
+
+  private sort(order: Order): void {
+    this.order = order;
+    this.draw();
+  }
 }
+
+const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+type Order = "client" | "state" | "requests" | "again";
+const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["requests", "Requests"], ["again", "Calls again"]];
 
 /** The engine's detail with longer stretches as people say them. */
 const detail = (said: string): string => said.replace(/(\d+) minutes ago, (\d+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);

@@ -111,6 +111,21 @@ export interface Counts {
 export interface Sunset {
   ready: boolean;
   checks: Array<{ check: string; ok: boolean; detail: string }>;
+  /** What can be said, and how surely; where clients are counted. */
+  statement?: string;
+  forecast?: { low_ms: number; ready_ms: number; high_ms: number } | null;
+  candidates?: Candidate[];
+}
+
+/** A client that may still depend on the old version. */
+export interface Candidate {
+  client: string;
+  software?: string;
+  state?: string;
+  last_seen_ms?: number;
+  requests?: number;
+  /** How probable it is that it calls the old version again. */
+  again?: number;
 }
 
 /** What there is to draw. Everything but the first lines may be missing: it is as before. */

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 
-import { initSync, Simulation } from '../../pkg/crossfade_web.js';
+import { initSync, Simulation } from '../src/wasm/crossfade_web.js';
 
 /** Long enough for a machine that has other work, too. */
 export const PATIENCE_MS = 60_000;
@@ -117,7 +117,7 @@ let started = false;
 
 /** The same run here, in Node. */
 export function here(script) {
-  if (!started) initSync({ module: readFileSync(new URL('../../pkg/crossfade_web_bg.wasm', import.meta.url)) });
+  if (!started) initSync({ module: readFileSync(new URL('../src/wasm/crossfade_web_bg.wasm', import.meta.url)) });
   started = true;
   return new Simulation(JSON.stringify(script));
 }

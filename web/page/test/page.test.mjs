@@ -199,3 +199,17 @@ test('thirty simulated days leave the memory as it was', async (t) => {
   const after = await heap();
   assert.ok(after < before * 1.3 + 2e6, `${before} bytes after ten days, ${after} after thirty`);
 });
+
+test('what is sent is compressed, and says so', async () => {
+  const ask = (path, accepted) => fetch(new URL(path, address), { headers: { 'accept-encoding': accepted } });
+  const address = await url();
+  const html = await (await ask('/', 'br')).text();
+  for (const path of ['/', ...[...html.matchAll(/(?:src|href)="\.(\/assets\/[^"]+)"/g)].map(([, path]) => path)]) {
+    const small = await ask(path, 'gzip, br');
+    const plain = await ask(path, 'identity');
+    assert.deepEqual([small.headers.get('content-encoding'), plain.headers.get('content-encoding')], ['br', null], path);
+    assert.deepEqual([small.headers.get('vary'), plain.headers.get('vary')], ['accept-encoding', 'accept-encoding'], path);
+    assert.notEqual(small.headers.get('etag'), plain.headers.get('etag'), path);
+    assert.equal(await small.text(), await plain.text(), path);
+  }
+});

@@ -1,5 +1,6 @@
 //! What is driven, and what it says.
 
+use crossfade_protocol::json;
 use serde::Deserialize;
 
 /// Anything that answers messages: the engine linked in, or the module in a host.
@@ -54,7 +55,7 @@ const EVENT: &[u8] = br#"{"type":"event","#;
 /// The events among the lines of an answer, in order. Other lines are passed over.
 pub fn happened(answer: &[u8]) -> impl Iterator<Item = Happened> + '_ {
     let lines = answer.split(|byte| *byte == b'\n').filter(|line| line.starts_with(EVENT));
-    lines.filter_map(|line| serde_json::from_slice(line).ok())
+    lines.filter_map(|line| json::read(line).ok())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod rows;
 
 use crossfade_protocol::Plan;
 use crossfade_protocol::abi::RouteWord;
+use crossfade_protocol::json::read;
 use serde_json::{Value, json};
 use xxhash_rust::xxh64::Xxh64;
 
@@ -234,7 +235,7 @@ impl Play {
             .handle(question.as_bytes(), now(&self.town), &mut out)
             .map_err(RehearsalError::Engine)?;
         let line = out.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        Ok(serde_json::from_slice(line).unwrap_or_default())
+        Ok(read(line).unwrap_or_default())
     }
 
     /// Gives the commands that are due. One that does not fit is passed over, and told.
@@ -257,7 +258,7 @@ impl Play {
             let now_ms = now(&self.town);
             engine.handle(line.as_bytes(), now_ms, &mut out).map_err(RehearsalError::Engine)?;
             if out.starts_with(b"{\"type\":\"error\"") {
-                let said: Value = serde_json::from_slice(&out).unwrap_or_default();
+                let said: Value = read(&out).unwrap_or_default();
                 let sentence = said["text"].as_str().unwrap_or("refused").to_owned();
                 let event =
                     json!({ "event": "refused", "command": order.command, "sentence": sentence });
@@ -301,7 +302,7 @@ impl Play {
         }
         let lines = out.split(|byte| *byte == b'\n');
         for line in lines.filter(|line| line.starts_with(br#"{"type":"event""#)) {
-            let Ok(mut event) = serde_json::from_slice::<Value>(line) else { continue };
+            let Ok(mut event) = read::<Value>(line) else { continue };
             if event["event"] != "rollback_started"
                 && let Some(fields) = event.as_object_mut()
             {
@@ -383,7 +384,7 @@ fn now(town: &Town) -> u64 {
 
 fn refusal(out: &[u8]) -> Option<String> {
     let line = out.split(|b| *b == b'\n').find(|l| l.starts_with(br#"{"type":"error""#))?;
-    let said: Value = serde_json::from_slice(line).ok()?;
+    let said: Value = read(line).ok()?;
     Some(said["text"].as_str().unwrap_or("refused").to_owned())
 }
 

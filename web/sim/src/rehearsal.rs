@@ -1,6 +1,6 @@
 //! A whole rollout, played in the simulated world.
 
-use crossfade_protocol::Share;
+use crossfade_protocol::{Share, json};
 use serde::Deserialize;
 
 use crate::engine::{Engine, Happened, happened};
@@ -164,7 +164,7 @@ impl Rehearsal {
             .handle(b"{\"type\":\"get_rollout\"}\n", self.start_ms + now_ms, &mut out)
             .map_err(RehearsalError::Engine)?;
         refused(&out)?;
-        Ok(serde_json::from_slice(&out).ok().and_then(|reply: Reply| reply.verdict))
+        Ok(json::read(&out).ok().and_then(|reply: Reply| reply.verdict))
     }
 }
 
@@ -172,7 +172,7 @@ fn refused<E>(out: &[u8]) -> Result<(), RehearsalError<E>> {
     let Some(line) = out.split(|byte| *byte == b'\n').find(|line| line.starts_with(ERROR)) else {
         return Ok(());
     };
-    let text = serde_json::from_slice(line).ok().and_then(|reply: Reply| reply.text);
+    let text = json::read(line).ok().and_then(|reply: Reply| reply.text);
     Err(RehearsalError::Refused(text.unwrap_or_else(|| String::from_utf8_lossy(line).into())))
 }
 

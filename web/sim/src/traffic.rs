@@ -119,7 +119,17 @@ impl Latency {
 
     /// Latencies and their probabilities, in steps of a tenth: drawing counts of few
     /// latencies is much cheaper than drawing each request's.
+    ///
+    /// They lie in the middle between the powers of 1.1 at which the buckets of the engine's
+    /// histogram begin. On these borders the last digit that is told would choose the bucket,
+    /// and what an SLO or a quantile is compared with would lie a tenth off.
     pub(crate) fn cells(self) -> Vec<(f64, f64)> {
+        let half = GROWTH.sqrt();
+        let on_borders = Latency { median_ms: self.median_ms / half, ..self }.on_borders();
+        on_borders.into_iter().map(|(ms, part)| (ms * half, part)).collect()
+    }
+
+    fn on_borders(self) -> Vec<(f64, f64)> {
         let growth = libm::log(GROWTH);
         let middle = libm::round(libm::log(self.median_ms) / growth) as i32;
         let reach = (DEVIATIONS * self.sigma / growth).ceil() as i32;
@@ -157,6 +167,14 @@ mod tests {
         );
         assert_eq!(Traffic::new(1.0, 0.0).unwrap().clients(0), Err(TrafficError::NoClients));
         assert!(Latency::new(0.0, 0.5).is_err() && Latency::new(10.0, 3.1).is_err());
+    }
+
+    #[test]
+    fn no_cell_lies_on_a_border_of_the_histogram() {
+        for (ms, _) in Latency::new(80.0, 0.5).unwrap().cells() {
+            let place = libm::log(ms) / libm::log(GROWTH);
+            assert!((place - place.floor() - 0.5).abs() < 1e-6, "{ms} ms: {place}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::row::{self, DEAD, HEAD_BYTES, Head, Note, Row};
 
 /// Records of clients whose hashes begin alike.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Shard {
     /// All but the last as full as records allow.
     chunks: Vec<Vec<u8>>,

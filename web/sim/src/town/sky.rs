@@ -30,13 +30,8 @@ pub(super) struct Latencies {
 }
 
 /// Latencies with this median and their probabilities; none without a median.
-///
-/// They lie between the powers of 1.1 at which the buckets of the engine's histogram
-/// begin. On these borders the last digit that is told would choose the bucket.
 pub(super) fn usual(median_ms: f64) -> Vec<(f64, f64)> {
-    let half = 1.1f64.sqrt();
-    let cells = Latency::new(median_ms / half, SIGMA).map(Latency::cells).unwrap_or_default();
-    cells.into_iter().map(|(ms, part)| (ms * half, part)).collect()
+    Latency::new(median_ms, SIGMA).map(Latency::cells).unwrap_or_default()
 }
 
 impl Latencies {
