@@ -3,6 +3,8 @@
 //! The engine names a problem by its path in the document; here the path becomes a
 //! line and a column.
 
+mod zones;
+
 use std::fmt;
 use std::path::Path;
 
@@ -58,7 +60,7 @@ impl Policy {
     /// The file cannot be read, or is no document. What the document means is for the
     /// engine to judge: see [`check`](Self::check).
     pub fn read(path: &Path) -> Result<Policy, DocumentError> {
-        Ok(Policy { name: name(path), document: read_document(path)? })
+        Ok(Policy::of(name(path), read_document(path)?))
     }
 
     /// Reads a document from bytes; `name` stands for the file in messages.
@@ -66,7 +68,13 @@ impl Policy {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Policy, DocumentError> {
-        Ok(Policy { name: name.to_owned(), document: parse_document(name, bytes)? })
+        Ok(Policy::of(name.to_owned(), parse_document(name, bytes)?))
+    }
+
+    /// Times of day in a place become moments here.
+    fn of(name: String, mut document: Document) -> Policy {
+        zones::resolve(&mut document.value);
+        Policy { name, document }
     }
 
     /// The file's name; for standard input, those words.
