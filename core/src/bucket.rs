@@ -24,6 +24,14 @@ impl Seed {
     pub fn of_rule(salt: &str, name: &str) -> Seed {
         Seed::of_salt(&format!("{salt}/rules/{name}"))
     }
+
+    /// The seed of a brownout: that of the salt `{salt}/brownouts/{name}`.
+    ///
+    /// Independent of the policy's, or it would be the last ones of a ramp whom every
+    /// brownout hits.
+    pub fn of_brownout(salt: &str, name: &str) -> Seed {
+        Seed::of_salt(&format!("{salt}/brownouts/{name}"))
+    }
 }
 
 /// The bucket of a key, 0 to 9,999.

@@ -64,6 +64,8 @@ pub struct Census {
 pub(crate) struct Terms {
     /// Of the policy.
     pub(crate) revision: u64,
+    /// Of that policy: how often time has changed whom it refuses.
+    pub(crate) turn: u32,
     pub(crate) guard_tripped: bool,
 }
 
@@ -217,20 +219,13 @@ impl Census {
     /// The `limit` clients with the most requests, on `version` if given; of equals the
     /// one with the smaller key first.
     pub fn busiest(&self, version: Option<u16>, limit: usize) -> Vec<Client<'_>> {
-        let mut clients: Vec<Client<'_>> =
-            self.iter().filter(|client| version.is_none_or(|v| v == client.version)).collect();
-        let order = |a: &Client<'_>, b: &Client<'_>| {
+        let clients = self.iter().filter(|client| version.is_none_or(|v| v == client.version));
+        crossfade_protocol::order::first(clients, limit, |a, b| {
             b.requests
                 .cmp(&a.requests)
                 .then_with(|| a.key.cmp(b.key))
                 .then(a.identity.cmp(b.identity))
-        };
-        if limit < clients.len() && limit > 0 {
-            clients.select_nth_unstable_by(limit - 1, order);
-        }
-        clients.truncate(limit);
-        clients.sort_unstable_by(order);
-        clients
+        })
     }
 
     /// Gives every client the place its version has in a new list; `places[old]` is the

@@ -5,7 +5,8 @@ use crossfade_protocol::Reason;
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// The version, as its place in the policy's list.
+    /// The version, as its place in the policy's list. Of a call that is refused, the one
+    /// that would have served it.
     pub version: u16,
     /// Whether a canary percentage was in force, and if so whether it chose the new
     /// version.
@@ -16,13 +17,15 @@ pub struct Decision {
     pub bucket: Option<u16>,
     /// The rule that decided, as its place in the policy's list.
     pub rule: Option<u16>,
+    /// The brownout that refuses the call, as its place in the policy's list.
+    pub brownout: Option<u16>,
 }
 
 impl Decision {
     /// A decision that no share took part in.
     #[inline]
     pub(crate) fn plain(version: u16, reason: Reason) -> Decision {
-        Decision { version, canary: None, reason, bucket: None, rule: None }
+        Decision { version, canary: None, reason, bucket: None, rule: None, brownout: None }
     }
 }
 

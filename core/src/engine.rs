@@ -6,6 +6,7 @@
 //! everything else is read by `crossfade-protocol` and answered in [`answer`].
 
 mod answer;
+mod brownouts;
 mod changes;
 mod clients;
 mod lines;
@@ -19,6 +20,7 @@ mod write;
 use std::collections::VecDeque;
 
 use crossfade_protocol::abi::RouteWord;
+use crossfade_protocol::clients::ClientsReport;
 use crossfade_protocol::limits::{CLIENTS_MAX, EVENTS_MAX, TIME_MS_MAX};
 use crossfade_protocol::plan::{Plan, Versions};
 use crossfade_protocol::request::{Address, Clock, InitDocument};
@@ -27,6 +29,7 @@ use crossfade_protocol::{ErrorCode, Fault};
 
 use crate::census::{Census, Identity};
 use crate::changes::Changes;
+use crate::clients::Clients;
 use crate::controller::{Changed, Controller, Source};
 use crate::decision::Decision;
 use crate::draws::Draws;
@@ -69,6 +72,10 @@ pub struct Engine {
     census: Census,
     /// What clients did and nobody was told yet, where this is wanted.
     changes: Option<Box<Changes>>,
+    /// What nodes have reported of their clients, once one has.
+    clients: Option<Box<Clients>>,
+    /// Whether this node's own clients are in there, too.
+    keeps_ledger: bool,
     guard: Guard,
     controller: Controller,
     /// Outcomes reported on a virtual clock: the evidence of every step.
@@ -115,6 +122,8 @@ impl Engine {
             fleet: Fleet::default(),
             census,
             changes: None,
+            clients: None,
+            keeps_ledger: init.keep_clients,
             guard: Guard::default(),
             controller: Controller::default(),
             presented: Presented::default(),
@@ -125,6 +134,7 @@ impl Engine {
             events_dropped: 0,
         };
         engine.name_versions();
+        engine.turn();
         if init.report_clients {
             engine.report_clients();
         }
@@ -143,6 +153,14 @@ impl Engine {
     fn observe(&mut self, now_ms: u64) {
         let now_ms = now_ms.saturating_add(self.ahead_ms).min(TIME_MS_MAX);
         self.now_ms = self.now_ms.max(now_ms);
+        self.turn();
+    }
+
+    /// Lets the policy have the time: brownouts begin and end by it.
+    fn turn(&mut self) {
+        if self.policy.is_due(self.now_ms) {
+            self.policy.observe(self.now_ms);
+        }
     }
 
     fn refuse_at(&self, address: Option<&Address>, fault: &Fault, out: &mut Vec<u8>) {
@@ -177,6 +195,9 @@ impl Engine {
             _ => None,
         };
         let to = write::ReplyTo { envelope, msg_id: message.msg_id };
+        if decision.reason.refuses() {
+            return write::reply(out, to, &self.users_response(&decision));
+        }
         if let Some(endings) = self.endings.get(usize::from(decision.version)) {
             write::users_response(out, to, endings.of_answer(decision.canary));
         }
@@ -294,6 +315,7 @@ impl Engine {
             let ahead_ms = next_ms.saturating_sub(self.now_ms);
             self.ahead_ms = self.ahead_ms.saturating_add(ahead_ms);
             self.now_ms = next_ms;
+            self.turn();
             self.act();
         }
     }
@@ -329,6 +351,11 @@ impl Guest for Engine {
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) {
         self.observe(now_ms);
+        self.collect();
+        if !self.policy.plan().brownouts.is_empty() {
+            self.watch_brownouts();
+        }
+        self.list_clients();
         if self.clock == Clock::Wall {
             self.act();
             self.settle(out);
@@ -359,7 +386,7 @@ impl Guest for Engine {
         let to = write::ReplyTo::default();
         let report = match Totals::read(totals) {
             Ok(report) => report,
-            Err(fault) => return write::error(out, to, &fault),
+            Err(fault) => return self.merge_clients(totals, &fault, out),
         };
         if let Some(fault) = self.unacceptable(&report) {
             return write::error(out, to, &fault);
@@ -402,6 +429,19 @@ impl Guest for Engine {
 }
 
 impl Engine {
+    /// The same of a report that is none of totals: one of clients, which has a list of them.
+    fn merge_clients(&mut self, report: &[u8], fault: &Fault, out: &mut Vec<u8>) {
+        let to = write::ReplyTo::default();
+        if memchr::memmem::find(report, b"\"clients\"").is_none() {
+            return write::error(out, to, fault);
+        }
+        match ClientsReport::read(report).and_then(|report| self.take_report(&report)) {
+            Ok(taken) => write::reply(out, to, &taken),
+            Err(fault) => write::error(out, to, &fault),
+        }
+        self.list_clients();
+    }
+
     /// Lets the gates see what a node has counted since its report before.
     fn weigh(&mut self, before: Option<&Totals>, node: &str, epoch: u64, revision: u64) {
         let Some(now) = self.fleet.newest(node, epoch).filter(|_| self.clock == Clock::Wall) else {

@@ -1,6 +1,8 @@
 //! What happened, as values. Adapters choose levels; the words are here, so that they are
 //! the same everywhere.
 
+use crossfade_protocol::Share;
+use crossfade_protocol::plan::Instant;
 use serde::Serialize;
 
 use crate::gate::Evidence;
@@ -28,6 +30,91 @@ pub enum What {
     Rollout(Change),
     /// To the node.
     Node(NodeChange),
+    /// To a client, or to many of them.
+    Client(ClientChange),
+}
+
+/// What happened to clients.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum ClientChange {
+    /// The new version fails this client more often than the others.
+    ClientSick {
+        /// Whom.
+        client: String,
+        /// Its requests to the new version since it is watched.
+        requests: u64,
+        /// How many of them failed.
+        failures: u64,
+        /// What would have been nothing out of the ordinary.
+        expected_ratio: f64,
+        /// The evidence, as an e-value.
+        e_value: f64,
+        /// What it takes among so many clients.
+        threshold: f64,
+    },
+    /// It gets the old version whatever the policy says of others.
+    ClientPinnedBack {
+        /// Whom.
+        client: String,
+        /// Why.
+        reason: String,
+    },
+    /// It gets what the policy says again.
+    ClientLifted {
+        /// Whom.
+        client: String,
+        /// Why.
+        reason: String,
+    },
+    /// It said of itself that it is ready, or blocked.
+    ClientDeclared {
+        /// Whom.
+        client: String,
+        /// `ready`, `blocked` or `nothing`.
+        says: &'static str,
+        /// Why.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// Calls to the old version are refused from now on.
+    BrownoutStarted {
+        /// Which.
+        name: String,
+        /// Share of the clients.
+        percentage: Share,
+        /// Until then.
+        until_ms: u64,
+    },
+    /// They are not any longer, as planned.
+    BrownoutEnded {
+        /// Which.
+        name: String,
+        /// Whom it hit.
+        clients: u64,
+        /// Calls that were refused.
+        refused: u64,
+    },
+    /// They are not any longer, before the planned end.
+    BrownoutStopped {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: String,
+        /// Whom it hit.
+        clients: u64,
+        /// Calls that were refused.
+        refused: u64,
+    },
+    /// The migration went from one phase of its life to another.
+    Life {
+        /// From here.
+        from: &'static str,
+        /// To there.
+        to: &'static str,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What happened to a node.
@@ -63,6 +150,7 @@ impl Event {
         match &self.what {
             What::Rollout(change) => rollout_sentence(change, &because),
             What::Node(change) => node_sentence(change),
+            What::Client(change) => client_sentence(change),
         }
     }
 }
@@ -115,6 +203,51 @@ fn node_sentence(change: &NodeChange) -> String {
         ),
         NodeChange::ClientsFull { clients } => {
             format!("The table of clients is full at {clients}: new clients are no longer counted.")
+        }
+    }
+}
+
+fn client_sentence(change: &ClientChange) -> String {
+    let because = |reason: &str| {
+        if reason.is_empty() { ".".to_owned() } else { format!(": {reason}") }
+    };
+    match change {
+        ClientChange::ClientSick {
+            client,
+            requests,
+            failures,
+            expected_ratio,
+            e_value,
+            threshold,
+        } => {
+            format!(
+                "The new version fails {client}: {failures} of {requests} requests, where {} % would be nothing out of the ordinary (e-value {e_value:.0}, {threshold:.0} are needed among all clients).",
+                libm::round(1000.0 * expected_ratio) / 10.0
+            )
+        }
+        ClientChange::ClientPinnedBack { client, reason } => {
+            format!("{client} is pinned back to the old version{}", because(reason))
+        }
+        ClientChange::ClientLifted { client, reason } => {
+            format!("{client} goes where the policy says again{}", because(reason))
+        }
+        ClientChange::ClientDeclared { client, says, reason } => match *says {
+            "nothing" => format!("{client} takes back what it said."),
+            says => format!("{client} says that it is {says}{}", because(reason)),
+        },
+        ClientChange::BrownoutStarted { name, percentage, until_ms } => format!(
+            "Brownout {name} began: {percentage} of the old version's clients are refused until {}.",
+            Instant::of_ms(*until_ms)
+        ),
+        ClientChange::BrownoutEnded { name, clients, refused } => {
+            format!("Brownout {name} ended: {refused} calls of {clients} clients were refused.")
+        }
+        ClientChange::BrownoutStopped { name, reason, clients, refused } => format!(
+            "Brownout {name} was stopped after {refused} refused calls of {clients} clients{}",
+            because(reason)
+        ),
+        ClientChange::Life { from, to, reason } => {
+            format!("The migration went from {from} to {to}{}", because(reason))
         }
     }
 }

@@ -6,9 +6,11 @@
 //! *Does not:* read a clock, draw randomness it was not given, do I/O, spawn
 //! threads, or know which host it runs in.
 
+mod brownouts;
 pub mod bucket;
 pub mod census;
 pub mod changes;
+mod clients;
 mod controller;
 pub mod decision;
 pub mod draws;

@@ -1,8 +1,13 @@
 //! The policy: the routing part of a plan, compiled, and the decision itself.
 //!
 //! [`Policy::decide`] reads top to bottom in the order of decision: kill switch, local
-//! guard, brownout, pin, first matching rule, split or canary, stable. It never waits,
-//! never allocates and cannot fail.
+//! guard, pinned back, pin, first matching rule, ready or blocked, split or canary, stable;
+//! and what led to an old version is refused after the sunset, or in a brownout. It never
+//! waits, never allocates and cannot fail.
+
+mod listed;
+mod moment;
+mod next;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::sync::Arc;
@@ -16,6 +21,8 @@ use crate::gate::sentence::Names;
 use crate::request::Request;
 use crate::rule::{self, Rule, Then};
 use crate::split::Split;
+use listed::{Apart, Listed};
+use moment::Moment;
 
 /// The version everything falls back to: the first of the list.
 pub const STABLE: u16 = 0;
@@ -35,6 +42,8 @@ pub struct Policy {
     newest: u16,
     seed: Seed,
     draw_without_key: bool,
+    listed: Listed,
+    moment: Moment,
     headers: Vec<Headers>,
 }
 
@@ -130,68 +139,16 @@ impl Policy {
             newest: plan.versions.0.len().saturating_sub(1) as u16,
             seed: Seed::of_salt(&plan.salt),
             draw_without_key: plan.key.on_missing == OnMissingKey::Random,
-            headers: Headers::of_plan(&plan),
+            listed: Listed::new(&plan.clients),
+            moment: Moment::default(),
+            headers: Headers::of_plan(&plan, 0),
             plan: Arc::new(plan),
         }
-    }
-
-    /// The table that a following split should start from.
-    fn laid_out(&self) -> Option<Split> {
-        match &self.traffic {
-            Traffic::Split { split, .. } => Some(split.clone()),
-            Traffic::Canary { .. } | Traffic::Stable => None,
-        }
-    }
-
-    /// The same policy with other traffic and the next revision.
-    #[must_use]
-    pub fn with_traffic(&self, traffic: Traffic) -> Policy {
-        Policy { traffic, revision: self.revision + 1, ..self.clone() }
-    }
-
-    /// The same policy under another revision.
-    #[must_use]
-    pub fn with_revision(&self, revision: u64) -> Policy {
-        Policy { revision, ..self.clone() }
     }
 
     /// The plan this was compiled from, as it was read.
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// The plan as it would have to be written now: with the traffic in force.
-    pub fn plan_in_force(&self) -> Plan {
-        let mut plan = Plan::clone(&self.plan);
-        let name =
-            |version: u16| plan.versions.0.get(usize::from(version)).cloned().unwrap_or_default();
-        // A rollout decides by key whatever the plan said before it.
-        if let Traffic::Canary { sticky, .. } | Traffic::Split { sticky, .. } = &self.traffic {
-            plan.sticky = *sticky;
-        }
-        plan.traffic = match (&self.traffic, &plan.traffic) {
-            (Traffic::Stable, _) => plan::Traffic::Stable,
-            (Traffic::Canary { share, .. }, _) => plan::Traffic::Canary(*share),
-            (Traffic::Split { split, .. }, plan::Traffic::Split { split: weights, .. }) => {
-                let mut from = 0;
-                let range = |(to, version): &(u16, u16)| {
-                    let range = plan::BucketRange { version: name(*version), from, to: *to };
-                    from = *to;
-                    range
-                };
-                let layout: Vec<_> = split.ranges().iter().map(range).collect();
-                // Laid out by the weights alone: what a reader makes of no layout.
-                let split_only = plan::Traffic::Split { split: weights.clone(), layout: None };
-                let plain = Policy::new(Plan { traffic: split_only, ..plan.clone() }, 0, None);
-                let is_plain = plain.laid_out().as_ref() == Some(split);
-                plan::Traffic::Split {
-                    split: weights.clone(),
-                    layout: (!is_plain).then_some(layout),
-                }
-            }
-            (Traffic::Split { .. }, other) => other.clone(),
-        };
-        plan
     }
 
     /// Grows with every change.
@@ -239,7 +196,10 @@ impl Policy {
     /// Whether a share, and nothing else, chooses the version of this key. Where rules may
     /// have chosen, only the request would tell.
     pub fn is_randomised(&self, key: &[u8]) -> bool {
-        !self.kill_switch && self.rules.is_empty() && self.pin(Some(key)).is_none()
+        !self.kill_switch
+            && self.rules.is_empty()
+            && self.pin(Some(key)).is_none()
+            && self.listed.get(Some(key)).is_none()
     }
 
     /// Whether every request of a key is decided alike: by the key, and by nothing else but
@@ -285,6 +245,23 @@ impl Policy {
         draw: u32,
         trace: &mut impl Trace,
     ) -> Decision {
+        let apart = self.listed.get(request.key);
+        let decision = self.choose(request, apart, draw, trace);
+        if decision.version == self.newest {
+            return decision;
+        }
+        self.unless_refused(decision, request, apart, trace)
+    }
+
+    /// The version that serves, if it serves.
+    #[inline]
+    fn choose(
+        &self,
+        request: &Request<'_>,
+        apart: Option<Apart>,
+        draw: u32,
+        trace: &mut impl Trace,
+    ) -> Decision {
         if self.kill_switch {
             trace.stage("kill_switch", || {
                 format!("on: everything to {}", self.version_name(STABLE))
@@ -298,6 +275,12 @@ impl Policy {
         }
         if self.plan.guard.is_some() {
             trace.stage("guard", || "not tripped".to_owned());
+        }
+        if apart == Some(Apart::PinnedBack) {
+            trace.stage("pinned_back", || {
+                format!("the new version fails for this client: {}", self.version_name(STABLE))
+            });
+            return Decision::plain(STABLE, Reason::PinnedBack);
         }
         if let Some(version) = self.pin(request.key) {
             trace.stage("pin", || format!("this key is pinned to {}", self.version_name(version)));
@@ -314,7 +297,29 @@ impl Policy {
             decision.rule = Some(place as u16);
             return decision;
         }
+        if let Some(decision) = apart.and_then(|apart| self.as_said(apart, request, trace)) {
+            return decision;
+        }
         self.by_traffic(request, draw, trace)
+    }
+
+    /// Ready clients move as soon as anybody does, blocked ones when everybody does.
+    fn as_said(
+        &self,
+        apart: Apart,
+        request: &Request<'_>,
+        trace: &mut impl Trace,
+    ) -> Option<Decision> {
+        let share = request.traffic.unwrap_or(&self.traffic).share_of(self.newest);
+        let (version, reason) = match apart {
+            Apart::Ready if share > Share::ZERO => (self.newest, Reason::Ready),
+            Apart::Blocked if share < Share::FULL => (STABLE, Reason::Blocked),
+            _ => return None,
+        };
+        trace.stage(reason.as_str(), || {
+            format!("this client is {}, at {share}: {}", apart.word(), self.version_name(version))
+        });
+        Some(Decision::plain(version, reason))
     }
 
     #[inline]
@@ -378,6 +383,7 @@ impl Policy {
                     reason: Reason::Canary,
                     bucket: Some(bucket),
                     rule: None,
+                    brownout: None,
                 }
             }
             Traffic::Split { split, sticky } => {
@@ -406,7 +412,7 @@ impl Policy {
             let by = if sticky && request.key.is_some() { "of the key" } else { "drawn" };
             format!("bucket {bucket} ({by}) belongs to {}", self.version_name(version))
         });
-        Decision { version, canary: None, reason, bucket: Some(bucket), rule: None }
+        Decision { bucket: Some(bucket), ..Decision::plain(version, reason) }
     }
 
     /// The bucket of a request: of its key, or of the draw where the key does not count.

@@ -19,6 +19,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "worker.js", esModule = embed "worker.js"),
     (name = "edge.js", esModule = embed "edge.js"),
+    (name = "clients.js", esModule = embed "clients.js"),
     (name = "control.js", esModule = embed "control.js"),
     (name = "crossfade.js", esModule = embed "crossfade.js"),
     (name = "lookup.js", esModule = embed "lookup.js"),

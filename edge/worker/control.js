@@ -1,4 +1,5 @@
-// The control server, as a worker sees it: GET /v1/policy and POST /v1/totals.
+// The control server, as a worker sees it: GET /v1/policy, POST /v1/totals and POST
+// /v1/client-reports.
 
 /** As the contract has it. */
 const ANSWER_BYTES_MAX = 4 << 20;
@@ -47,6 +48,19 @@ export class Control {
     if (response.status !== 400) return void (await this.#body(response));
     const refused = (await this.#text(response)).split('\n').filter((line) => line.includes('"error"'));
     console.warn(`crossfade: control server: ${refused.length} totals are refused: ${refused[0]}`);
+  }
+
+  /** Hands a report of clients in. False when it never will be taken. */
+  async clients(line) {
+    const headers = { ...this.#headers, 'content-type': 'application/json' };
+    const response = await this.#send('/v1/client-reports', { method: 'POST', headers, body: line });
+    if (response.status !== 400 && response.status !== 413) {
+      await this.#body(response);
+      return true;
+    }
+    const said = (await this.#text(response)).slice(0, 200);
+    console.warn(`crossfade: control server: a report of clients is refused: ${said}`);
+    return false;
   }
 
   async #send(path, options) {

@@ -6,7 +6,8 @@ export const KEY_BYTES_MAX: 1024;
 
 /** Why a request went where it went, in the order in which the causes are tried. */
 export type Reason =
-  | 'kill_switch' | 'guard' | 'brownout' | 'pin' | 'rule' | 'split' | 'canary' | 'no_key' | 'stable';
+  | 'kill_switch' | 'guard' | 'brownout' | 'pin' | 'rule' | 'split' | 'canary' | 'no_key' | 'stable'
+  | 'gone' | 'pinned_back' | 'ready' | 'blocked';
 
 /** Where one request goes, and why. */
 export interface Routed {
@@ -44,6 +45,11 @@ export interface CrossfadeOptions {
   seed?: number;
   /** The time at the start in unix milliseconds. Default: `Date.now()`. */
   nowMs?: number;
+  /**
+   * `report`: what clients do is remembered until `take_clients` has taken it.
+   * Default: it is not.
+   */
+  clients?: 'report';
   /** Whether a rollout takes its real time or is played at once. Default: `wall`. */
   clock?: 'wall' | 'virtual';
   /** The whole init document as it is, in the place of policy, node, epoch and clock. */

@@ -21,7 +21,7 @@ const FUNCTIONS = [
 /** By the code in bits 17-23 of a route word. */
 const REASONS = [
   undefined, 'kill_switch', 'guard', 'brownout', 'pin', 'rule', 'split', 'canary', 'no_key',
-  'stable',
+  'stable', 'gone', 'pinned_back', 'ready', 'blocked',
 ];
 
 const CANNOT = 0xffff_ffff;
@@ -267,8 +267,8 @@ export class Crossfade {
     return this.#routed.get(word) ?? this.#name(word);
   }
 
-  decide({ key, attributes } = {}, nowMs = Date.now()) {
-    const asked = JSON.stringify({ type: 'route', msg_id: 0, key, attributes });
+  decide({ key, attributes, count } = {}, nowMs = Date.now()) {
+    const asked = JSON.stringify({ type: 'route', msg_id: 0, key, attributes, count });
     const answer = this.#ask(asked, 'route_ok', nowMs);
     delete answer.type;
     delete answer.in_reply_to;
@@ -331,9 +331,9 @@ export class Crossfade {
   }
 
   #initDocument(epoch) {
-    const { init, clock = 'wall', node, policy } = this.#options;
+    const { init, clock = 'wall', node, policy, clients } = this.#options;
     if (init !== undefined) return init;
-    return JSON.stringify({ clock, node, epoch, policy: policyOf(policy) });
+    return JSON.stringify({ clock, node, epoch, clients, policy: policyOf(policy) });
   }
 
   #serve(lines, nowMs) {

@@ -1,6 +1,7 @@
 // One edge node: decides for each request, forwards it, counts how it ended, and keeps
 // in step with a control server. What fails here never fails a request.
 
+import { clientLookup, Clients } from './clients.js';
 import { Control } from './control.js';
 import { Crossfade, CrossfadeTrap } from './crossfade.js';
 import { attributesLookup, keyLookup } from './lookup.js';
@@ -17,12 +18,19 @@ const ENGINE_BYTES_MAX = 32 << 20;
 // Last totals of engines that were replaced, until the control server has them.
 const FINAL_TOTALS_MAX = 16;
 
+// Reports of clients that are sent one after the other; and of engines that were replaced,
+// those that are kept, of 64 KB each.
+const CLIENT_REPORTS_AT_ONCE = 16;
+const FINAL_REPORTS_MAX = 32;
+
 // What a request's URL looks like. The runtime puts a Host header in front of the path as it
 // came, and refuses to fetch what comes of some: a client must not pass that off as a
 // failure of a version.
 const URL_SHAPE = /^https?:\/\/(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?\//i;
 
-const pathOf = (url) => url.slice(url.indexOf('/', url.indexOf('//') + 2)).split('?', 1)[0];
+const pathAndQueryOf = (url) => url.slice(url.indexOf('/', url.indexOf('//') + 2));
+const pathOf = (url) => pathAndQueryOf(url).split('?', 1)[0];
+const REFUSED = new Set(['brownout', 'gone']);
 const badRequest = () => new Response('bad request\n', { status: 400 });
 
 export class Edge {
@@ -34,7 +42,10 @@ export class Edge {
   #policy;
   #guardTripped = false;
   #outcomes = new Outcomes();
+  #clients = new Clients();
   #finalTotals = [];
+  #finalReports = [];
+  #clientsTaken = {};
   #handedOverMs = 0;
   #pollFromMs = 0;
   #reportUntilMs = 0;
@@ -47,7 +58,11 @@ export class Edge {
     guard_tripped: 0,
     engines_renewed: 0,
     outcomes_dropped: 0,
+    refused: 0,
     reports: 0,
+    client_reports: 0,
+    client_reports_refused: 0,
+    clients_left_out: 0,
     control_errors: { network: 0, status: 0, answer: 0, too_large: 0, policy: 0, internal: 0 },
   };
 
@@ -76,8 +91,16 @@ export class Edge {
     this.#counters.requests += 1;
     this.#poll(ctx, nowMs);
 
-    const routed = this.#decide(request.headers);
+    if (this.#policy?.timed && nowMs - this.#handedOverMs >= HAND_OVER_MS) this.#handOver(nowMs);
+    const key = this.#policy?.key?.(request.headers);
+    const routed = this.#decide(request.headers, key);
     const version = routed?.version ?? fallback;
+    if (routed?.refusal) {
+      this.#counters.refused += 1;
+      this.#remember(request, key, routed, nowMs, { failed: false, refused: true });
+      this.#afterwards(ctx, nowMs);
+      return this.#refuse(request, routed);
+    }
     const origin = origins.get(version);
     if (origin === undefined) return new Response('crossfade: no origin is configured\n', { status: 500 });
 
@@ -98,11 +121,9 @@ export class Edge {
     }
     const endedMs = Date.now();
     if (routed !== undefined) {
-      this.#outcomes.record(version, response?.status, endedMs - nowMs);
-      if (this.#outcomes.size >= BATCH_MAX || endedMs - this.#handedOverMs >= HAND_OVER_MS) {
-        this.#handOver(endedMs);
-      }
-      this.#reportLater(ctx, endedMs);
+      const failed = this.#outcomes.record(version, response?.status, endedMs - nowMs);
+      this.#remember(request, key, routed, nowMs, { failed, refused: false });
+      this.#afterwards(ctx, endedMs);
     }
     if (response === undefined) return this.#marked(new Response('bad gateway\n', { status: 502 }), version, routed);
     // A web socket's response is not to be made anew.
@@ -111,17 +132,38 @@ export class Edge {
     return marked ? this.#marked(new Response(response.body, response), version, routed) : response;
   }
 
+  #afterwards(ctx, nowMs) {
+    if (this.#outcomes.size >= BATCH_MAX || nowMs - this.#handedOverMs >= HAND_OVER_MS) this.#handOver(nowMs);
+    this.#reportLater(ctx, nowMs);
+  }
+
+  // What the engine does not know of the client. It has counted the call of one who has a key.
+  #remember(request, key, { version }, atMs, { failed, refused }) {
+    if (this.#control === undefined) return;
+    const client = this.#policy?.client(request, key);
+    const place = this.#policy?.versions.indexOf(version);
+    if (client && place >= 0) this.#clients.record(client, place, { counted: client.identity === 'key', failed, refused, atMs });
+  }
+
+  #refuse(request, { refusal: { status, headers, keeps_path, body }, ...routed }) {
+    const response = new Response(body, { status, headers });
+    if (keeps_path) response.headers.set('location', headers.location + pathAndQueryOf(request.url));
+    return this.#marked(response, routed.version, routed);
+  }
+
   // Where a request goes and why; undefined when there is no policy.
-  #decide(headers) {
+  #decide(headers, key) {
     const policy = this.#policy;
     if (policy === undefined) {
       this.#counters.undecided.no_policy += 1;
       return undefined;
     }
     try {
-      const key = policy.key?.(headers);
-      if (policy.attributes === undefined) return this.#engine.route(key ?? '') ?? this.#engine.decide({ key });
-      return this.#engine.decide({ key, attributes: policy.attributes(headers) });
+      if (policy.attributes !== undefined) return this.#engine.decide({ key, attributes: policy.attributes(headers) });
+      const routed = this.#engine.route(key ?? '') ?? this.#engine.decide({ key });
+      if (!REFUSED.has(routed.reason) || routed.refusal) return routed;
+      // It is counted already; this says with what it is refused.
+      return this.#engine.decide({ key, count: false });
     } catch (error) {
       const trapped = error instanceof CrossfadeTrap;
       this.#counters.undecided[trapped ? 'trap' : 'error'] += 1;
@@ -186,19 +228,24 @@ export class Edge {
     const { versions, config } = engine;
     const without = versions.filter((version) => !this.#settings.origins.has(version));
     if (without.length > 0) throw new Error(`there is no origin for ${without.join(', ')}`);
-    const { api, deprecation } = config;
+    const { api, deprecation, brownouts } = config;
     const pins = Object.fromEntries(versions.map((version) => [version, version]));
-    engine.configure({ api, versions, key: { address: true }, deprecation, pins });
-    const marks = new Map(versions.map((version) => {
-      const { headers } = engine.decide({ key: version });
+    engine.configure({ api, versions, key: { address: true }, deprecation, brownouts, pins });
+    const marksAt = (nowMs) => new Map(versions.map((version) => {
+      const { headers } = engine.decide({ key: version, count: false }, nowMs);
       return [version, Object.entries(headers).filter(([name]) => name !== 'x-api-version')];
     }));
     return {
       revision,
       document,
+      versions,
       stable: versions[0],
-      marks,
+      marks: marksAt(Date.now()),
+      marksAt,
+      // Whether the time alone may change whom it refuses, and what it announces.
+      timed: brownouts?.length > 0 || deprecation?.sunset_at !== undefined,
       key: keyLookup(config, this.#settings.addressHeader),
+      client: clientLookup(config, this.#settings.addressHeader),
       attributes: config.rules?.length > 0 ? attributesLookup(config) : undefined,
     };
   }
@@ -209,8 +256,10 @@ export class Edge {
       this.#finalTotals.push(this.#totals());
       this.#finalTotals.splice(0, this.#finalTotals.length - FINAL_TOTALS_MAX);
       this.#counters.engines_renewed += 1;
+      this.#drainClients();
     }
-    this.#engine = new Crossfade(this.#module, { policy: document, node: this.#node, nowMs });
+    const clients = this.#control && 'report';
+    this.#engine = new Crossfade(this.#module, { policy: document, node: this.#node, clients, nowMs });
     this.#keepBraking(nowMs);
   }
 
@@ -234,6 +283,7 @@ export class Edge {
   #handOver(nowMs) {
     this.#handedOverMs = nowMs;
     if (this.#policy === undefined) return;
+    this.#announce(nowMs);
     const { size } = this.#outcomes;
     const { message, unknown } = this.#outcomes.take(this.#policy.marks);
     let dropped = size;
@@ -241,12 +291,26 @@ export class Edge {
       const answer = size > unknown ? this.#engine.handle(message, nowMs) : '';
       if (answer.includes('"error"')) throw new Error(answer);
       dropped = unknown;
+      if (this.#clients.size > 0) {
+        const noted = this.#engine.handle(this.#clients.take(), nowMs);
+        if (noted.includes('"error"')) throw new Error(noted);
+      }
       for (const line of this.#engine.tick(nowMs).split('\n').filter(Boolean)) this.#heard(line);
       if (this.#engine.memoryBytes > ENGINE_BYTES_MAX) this.#renew(this.#policy.document, nowMs);
     } catch (error) {
       this.#broke(error);
     }
     this.#counters.outcomes_dropped += dropped;
+  }
+
+  // What the old version's answers are marked with changes when a brownout is announced.
+  #announce(nowMs) {
+    if (!this.#policy.timed) return;
+    try {
+      this.#policy.marks = this.#policy.marksAt(nowMs);
+    } catch (error) {
+      console.error(`crossfade: ${error.message}`);
+    }
   }
 
   #heard(line) {
@@ -282,7 +346,47 @@ export class Edge {
       // Each line was taken in, or never will be.
       this.#finalTotals = this.#finalTotals.filter((line) => !final.includes(line));
       this.#counters.reports += 1;
+      await this.#reportClients();
     }));
+  }
+
+  // One report after the other, each until it is taken in: of engines that were replaced
+  // first, since of each the numbers have to come in order.
+  async #reportClients() {
+    for (let sent = 0; sent < CLIENT_REPORTS_AT_ONCE; sent++) {
+      const final = this.#finalReports[0];
+      const { line, sequence, empty } = final ?? this.#takeClients(this.#clientsTaken);
+      if (empty) return;
+      const engine = this.#engine;
+      const taken = await this.#control.clients(line);
+      this.#counters[taken ? 'client_reports' : 'client_reports_refused'] += 1;
+      if (final) this.#finalReports = this.#finalReports.filter((report) => report !== final);
+      // An engine that was replaced meanwhile has left this report with the others; it is
+      // sent once more, and taken in once.
+      else if (engine === this.#engine) this.#clientsTaken = { [taken ? 'acknowledged' : 'refused']: sequence };
+    }
+  }
+
+  // The engine's next report of clients, after the one before was dealt with.
+  #takeClients(before) {
+    const line = this.#engine.handle(JSON.stringify({ type: 'take_clients', ...before }));
+    const { type, epoch, sequence, dropped = 0, clients, ...rest } = JSON.parse(line);
+    if (type !== 'clients_report') throw new Error(line);
+    this.#clientsTaken = {};
+    // The engine numbers policies by itself; the server knows its own numbers.
+    const { revision } = this.#policy;
+    const report = { ...rest, epoch, sequence, revision, dropped, clients };
+    return { line: `${JSON.stringify(report)}\n`, sequence, empty: clients.length === 0 && dropped === 0 };
+  }
+
+  #drainClients() {
+    for (let before = this.#clientsTaken; this.#control && this.#finalReports.length < FINAL_REPORTS_MAX;) {
+      const report = this.#takeClients(before);
+      if (report.empty) break;
+      this.#finalReports.push(report);
+      before = { acknowledged: report.sequence };
+    }
+    this.#clientsTaken = {};
   }
 
   async #talk(exchange) {
@@ -302,6 +406,7 @@ export class Edge {
 
   #status() {
     this.#handOver(Date.now());
+    this.#counters.clients_left_out = this.#clients.left;
     return Response.json({
       node: this.#node,
       revision: this.#policy?.revision,

@@ -33,6 +33,12 @@ export function attributesLookup(plan) {
   };
 }
 
+/** A function from headers to one value, which has to be as sound as a key. */
+export function attributeLookup(source) {
+  const look = valueLookup(source);
+  return (headers) => keyOf(look(headers));
+}
+
 function valueLookup(source) {
   if (source?.header !== undefined) return (headers) => headers.get(source.header) ?? undefined;
   if (source?.cookie !== undefined) return (headers) => cookie(headers.get('cookie'), source.cookie);

@@ -16,7 +16,7 @@ export class Outcomes {
     return this.#size;
   }
 
-  /** `status` is undefined when no response came. */
+  /** `status` is undefined when no response came. Gives whether that is a failure. */
   record(version, status, latencyMs) {
     const ok = status !== undefined && !(status >= 500 && status <= 599);
     const latency = status === undefined ? NO_LATENCY : Math.max(0, Math.round(latencyMs));
@@ -25,6 +25,7 @@ export class Outcomes {
     const place = latency * 2 + (ok ? 1 : 0);
     counts.set(place, (counts.get(place) ?? 0) + 1);
     this.#size += 1;
+    return !ok;
   }
 
   /**

@@ -87,6 +87,18 @@ impl Ledger {
         if !plan.brownouts.is_empty() {
             self.note("brownouts", "are left out: no part of this file knows the time");
         }
+        if plan.deprecation.as_ref().is_some_and(|dates| dates.sunset_at.is_some()) {
+            self.note(
+                "deprecation.sunset_at",
+                "is announced, and refuses nobody: no part of this file knows the time",
+            );
+        }
+        if plan.clients.names_somebody() {
+            self.note(
+                "clients",
+                format!("who is ready, blocked or pinned back is left out: {instead}"),
+            );
+        }
     }
 }
 

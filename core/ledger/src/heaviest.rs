@@ -3,6 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::clients::Identity;
 
+use crate::sample::Side;
 use crate::select::{Filter, Order};
 use crate::table::{Ledger, News};
 
@@ -46,36 +47,55 @@ const SLOTS: usize = COUNTERS * 4;
 impl Callers {
     /// Counts calls.
     pub(crate) fn offer(&mut self, hash: u64, key: &[u8], identity: Identity, calls: u64) {
-        if calls == 0 {
-            return;
-        }
-        if self.slots.len() != SLOTS {
-            self.index();
-        }
-        let mut slot = hash as usize % SLOTS;
-        while let Some(place) = usize::from(self.slots[slot]).checked_sub(1) {
-            if let Some(found) = self.counters.get_mut(place)
-                && found.hash == hash
-                && found.identity == identity as u8
-                && *found.key == *key
-            {
+        let slot = match self.find(hash, key, identity) {
+            Ok(found) => {
                 found.calls = found.calls.saturating_add(calls);
                 return;
             }
-            slot = (slot + 1) % SLOTS;
+            Err(slot) => slot,
+        };
+        if calls == 0 {
+            return;
         }
         self.counters.push(Counter { hash, calls, identity: identity as u8, key: key.into() });
         self.slots[slot] = self.counters.len() as u16;
         if self.counters.len() == COUNTERS {
             let mut calls: Vec<u64> = self.counters.iter().map(|counter| counter.calls).collect();
-            let (_, median, _) = calls.select_nth_unstable(COUNTERS / 2);
-            let median = *median;
+            crossfade_protocol::order::sort(&mut calls);
+            let median = calls[COUNTERS / 2];
             self.short = self.short.saturating_add(median);
             self.counters.retain_mut(|counter| {
                 counter.calls = counter.calls.saturating_sub(median);
                 counter.calls > 0
             });
             self.index();
+        }
+    }
+
+    /// Forgets how often a client called that has moved on.
+    fn leave(&mut self, hash: u64, key: &[u8], identity: Identity) {
+        if let Ok(found) = self.find(hash, key, identity) {
+            found.calls = 0;
+        }
+    }
+
+    /// The counter of a client, or the slot it would have.
+    fn find(&mut self, hash: u64, key: &[u8], identity: Identity) -> Result<&mut Counter, usize> {
+        if self.slots.len() != SLOTS {
+            self.index();
+        }
+        let mut slot = hash as usize % SLOTS;
+        loop {
+            let Some(place) = usize::from(self.slots[slot]).checked_sub(1) else {
+                return Err(slot);
+            };
+            let is_found = self.counters.get(place).is_some_and(|found| {
+                found.hash == hash && found.identity == identity as u8 && *found.key == *key
+            });
+            if is_found {
+                return self.counters.get_mut(place).ok_or(slot);
+            }
+            slot = (slot + 1) % SLOTS;
         }
     }
 
@@ -113,18 +133,23 @@ impl Callers {
 impl Ledger {
     pub(crate) fn tell_callers(&mut self, hash: u64, news: &News<'_>) {
         let Some(callers) = &mut self.callers else { return };
+        if news.on == self.newest {
+            callers.leave(hash, news.key, news.identity);
+            return;
+        }
         let old = news.counts.iter().filter(|count| count.version != self.newest);
         let calls = old.fold(0, |sum: u64, count| sum.saturating_add(count.requests));
         callers.offer(hash, news.key, news.identity, calls);
     }
 
-    /// Who has called old versions most, at most `limit` of them, by calls that are sure.
-    /// Exact while nobody was left out.
+    /// Of those whose last call went to an old version, who has called old versions most:
+    /// at most `limit` of them, by calls that are sure. Exact while nobody was left out.
     pub fn heaviest(&self, limit: usize) -> Vec<Heavy> {
         // What edges could not tell may have been anybody's.
         let untold = self.dropped_before;
         let Some(callers) = &self.callers else {
-            let found = self.select(&Filter::default(), Order::OldRequests, false, 0, limit);
+            let old = Filter { side: Some(Side::Old), ..Filter::default() };
+            let found = self.select(&old, Order::OldRequests, false, 0, limit);
             let heavy = found.clients.iter().map(|client| {
                 let calls = u64::from(client.old.requests);
                 let high = if client.saturated { u64::MAX } else { calls.saturating_add(untold) };
@@ -132,9 +157,11 @@ impl Ledger {
             });
             return heavy.filter(|heavy| heavy.low > 0).collect();
         };
-        let mut heavy: Vec<&Counter> = callers.counters.iter().collect();
-        heavy.sort_unstable_by(|a, b| b.calls.cmp(&a.calls).then_with(|| a.key.cmp(&b.key)));
-        let heavy = heavy.into_iter().take(limit).map(|counter| Heavy {
+        let calling = callers.counters.iter().filter(|counter| counter.calls > 0);
+        let heavy = crossfade_protocol::order::first(calling, limit, |a, b| {
+            b.calls.cmp(&a.calls).then_with(|| a.key.cmp(&b.key))
+        });
+        let heavy = heavy.into_iter().map(|counter| Heavy {
             key: counter.key.to_vec(),
             identity: Identity::from_byte(counter.identity),
             low: counter.calls,

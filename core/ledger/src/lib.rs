@@ -7,6 +7,8 @@
 
 pub use crossfade_protocol as protocol;
 
+pub mod again;
+pub mod readiness;
 pub mod rhythm;
 
 mod absorb;

@@ -86,7 +86,7 @@ impl Rows {
     }
 
     /// How many clients they stand for, all of whom called at `since_s` or later.
-    pub(crate) fn counted(&self, thresholds: &[Threshold; 2], since_s: Option<u32>) -> Counted {
+    fn counted(&self, thresholds: &[Threshold; 2], since_s: Option<u32>) -> Counted {
         let mut sum = Counted { exact: true, ..Counted::default() };
         let (mut below, mut above) = (0.0, 0.0);
         for ((threshold, all), kept) in thresholds.iter().zip(self.all).zip(self.kept) {
@@ -115,7 +115,7 @@ impl Rows {
 /// the share that is: more clients would have shown in 95 of 100 samples.
 fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
     const Z: f64 = 1.96;
-    let share = (floor as f64 + 1.0) / 18_446_744_073_709_551_616.0;
+    let share = share(floor);
     let (kept_f, left) = (kept as f64, 1.0 - share);
     let value = kept_f / share;
     let middle = 2.0 * kept_f + Z * Z * left;
@@ -133,11 +133,21 @@ fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
     }
 }
 
+/// The share of all hashes that are at most this.
+fn share(floor: u64) -> f64 {
+    (floor as f64 + 1.0) / 18_446_744_073_709_551_616.0
+}
+
 impl Ledger {
     /// When a client, or one of its calls, was last left out; `None` while none was.
     pub fn sampled_until_s(&self) -> Option<u32> {
         let sampled = self.thresholds.iter().filter(|threshold| threshold.floor < u64::MAX);
         sampled.map(|threshold| threshold.until_s).max()
+    }
+
+    /// The share of the clients on this side that are sure to be here; 1 for all.
+    pub fn kept(&self, side: Side) -> f64 {
+        share(self.thresholds[side as usize].floor)
     }
 
     /// Clients whose last call went to this side, at `since_s` or later when given.
@@ -166,13 +176,18 @@ impl Ledger {
         for client in self.iter().filter(|c| on(c.version) && c.last_seen_s() >= since) {
             rows.add(self, &client);
         }
-        // A side that was not asked for has no rows, and no say in how exact this is.
         let asked = |side: Side| {
             (0..self.per_version.len() as u8).any(|v| on(v) && self.side_of(v) == side)
         };
+        self.counted(&rows, &[asked(Side::Old), asked(Side::New)], since_s)
+    }
+
+    /// What rows stand for. A side that was not asked for has no rows, and no say in how
+    /// exact this is.
+    pub(crate) fn counted(&self, rows: &Rows, asked: &[bool; 2], since_s: Option<u32>) -> Counted {
         let mut thresholds = self.thresholds;
-        for (side, threshold) in [Side::Old, Side::New].into_iter().zip(&mut thresholds) {
-            if !asked(side) {
+        for (threshold, asked) in thresholds.iter_mut().zip(asked) {
+            if !asked {
                 *threshold = Threshold::default();
             }
         }
@@ -249,7 +264,7 @@ impl Ledger {
 
     fn first_callers(&self) -> Callers {
         let mut callers = Callers::default();
-        for client in self.iter() {
+        for client in self.iter().filter(|client| client.version != self.newest) {
             let hash = self.hash(client.key, client.identity as u8);
             callers.offer(hash, client.key, client.identity, client.old.requests.into());
         }
@@ -258,11 +273,14 @@ impl Ledger {
 
     /// Keeps a row that has changed, unless it is now on a side that leaves it out.
     pub(crate) fn keep_or_drop(&mut self, at: At, before: u8) -> bool {
+        if !self.is_sampled() {
+            return true;
+        }
         let (shard, _, place) = at;
         let Some((row, _, key)) = self.shards[shard].at(place).and_then(crate::table::read) else {
             return false;
         };
-        let (side, hash) = (self.side_of(row.place), sample_hash_if(&self.thresholds, &row, key));
+        let (side, hash) = (self.side_of(row.place), sample_hash(&row, key));
         let threshold = &mut self.thresholds[side as usize];
         if self.newest == before || side == Side::Old || hash <= threshold.now {
             self.relax();
@@ -274,21 +292,25 @@ impl Ledger {
         false
     }
 
+    fn is_sampled(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.now < u64::MAX)
+    }
+
     /// Lets more in again when few are left. One step at a time, and not before the rows
     /// that are there could have been heard of a few times.
     pub(crate) fn relax(&mut self) {
-        if self.thresholds.iter().all(|threshold| threshold.now == u64::MAX) {
+        if !self.is_sampled() {
             return;
         }
         let rows = self.rows();
         let all: usize = rows.iter().sum();
         for side in [0, 1] {
             let threshold = &mut self.thresholds[side];
-            threshold.heard += 1;
+            threshold.heard = threshold.heard.saturating_add(1);
+            // The new side gives way to the old one, and must leave it room.
             let few = if side == 0 { rows[0] } else { all };
             let waited = threshold.heard > 4 * rows[side] as u64;
-            if threshold.now < u64::MAX && few * 4 <= self.limit && all * 2 <= self.limit && waited
-            {
+            if threshold.now < u64::MAX && few * 4 <= self.limit && waited {
                 threshold.now = threshold.now.saturating_mul(2) | 1;
                 threshold.heard = 0;
             }
@@ -306,12 +328,4 @@ impl Ledger {
             self.callers = Some(self.first_callers());
         }
     }
-}
-
-/// The hash of a row, where there is a sample at all.
-fn sample_hash_if(thresholds: &[Threshold; 2], row: &Row, key: &[u8]) -> u64 {
-    if thresholds.iter().all(|threshold| threshold.now == u64::MAX) {
-        return 0;
-    }
-    sample_hash(row, key)
 }

@@ -4,6 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::clients::Identity;
 use crossfade_protocol::limits::{AGENTS_MAX, VERSIONS_MAX};
 
+use crate::again::Population;
 use crate::heaviest::Callers;
 use crate::sample::Threshold;
 use crate::software::Names;
@@ -28,6 +29,7 @@ struct Head {
     reasons: Names,
     sources: Sources,
     callers: Option<Callers>,
+    population: Population,
 }
 
 impl Ledger {
@@ -46,6 +48,7 @@ impl Ledger {
             reasons: self.reasons.clone(),
             sources: self.sources.clone(),
             callers: self.callers.clone(),
+            population: self.population.clone(),
         };
         out.push(VERSION);
         // Writing to memory does not fail; were it to, loading would.
@@ -68,7 +71,7 @@ impl Ledger {
         let valid = usize::from(head.newest) < VERSIONS_MAX
             && head.sources.is_valid()
             && head.callers.as_ref().is_none_or(Callers::is_valid)
-            && head.software.unheld(AGENTS_MAX)
+            && head.software.unheld(AGENTS_MAX - 2)
             && head.reasons.unheld(AGENTS_MAX);
         if !valid {
             return None;
@@ -100,6 +103,7 @@ impl Ledger {
         ledger.reasons = head.reasons;
         ledger.sources = head.sources;
         ledger.callers = head.callers;
+        ledger.population = head.population;
         Some(ledger)
     }
 }

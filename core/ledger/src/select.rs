@@ -61,8 +61,7 @@ impl Ledger {
     /// The clients that pass `filter`, in order or the other way round, without the first
     /// `offset`, and at most `limit`.
     ///
-    /// No more is held than twice what could be listed: 16 bytes for each of `offset` and
-    /// `limit`.
+    /// No more is held than could be listed: 16 bytes for each of `offset` and `limit`.
     pub fn select(
         &self,
         filter: &Filter<'_>,
@@ -71,35 +70,30 @@ impl Ledger {
         offset: usize,
         limit: usize,
     ) -> Selected<'_> {
-        let wanted = offset.saturating_add(limit);
-        let held = wanted.saturating_mul(2).saturating_add(1024);
         let compare = |a: &Candidate, b: &Candidate| {
             let ordering = a.0.cmp(&b.0).then_with(|| self.by_key(a, b));
             if reverse { ordering.reverse() } else { ordering }
         };
         let mut rows = Rows::default();
-        let mut found: Vec<Candidate> = Vec::new();
-        for (shard, part) in (0..).zip(&self.shards) {
-            for (place, client) in part.iter() {
-                let client = Client::new(client);
-                if !self.passes(filter, &client) {
-                    continue;
-                }
+        let all = (0..).zip(&self.shards).flat_map(|(shard, part)| {
+            part.iter().map(move |(place, client)| (shard, place, Client::new(client)))
+        });
+        let found =
+            all.filter(|(.., client)| self.passes(filter, client)).map(|(shard, place, client)| {
                 rows.add(self, &client);
-                if wanted == 0 {
-                    continue;
-                }
-                if found.len() == held {
-                    found.select_nth_unstable_by(wanted - 1, compare);
-                    found.truncate(wanted);
-                }
-                found.push((rank(order, &client), shard, place));
-            }
-        }
-        found.sort_unstable_by(compare);
+                (rank(order, &client), shard, place)
+            });
+        // All are gone through, also when none is wanted: they count.
+        let mut found =
+            crossfade_protocol::order::first(found, offset.saturating_add(limit).max(1), compare);
+        found.truncate(offset.saturating_add(limit));
         let clients = found.iter().skip(offset).take(limit);
+        let asked = [Side::Old, Side::New].map(|side| {
+            filter.side.is_none_or(|asked| asked == side)
+                && filter.version.is_none_or(|version| self.side_of(version) == side)
+        });
         Selected {
-            total: rows.counted(&self.thresholds, filter.since_s),
+            total: self.counted(&rows, &asked, filter.since_s),
             clients: clients
                 .filter_map(|(_, shard, at)| self.client_at((*shard).into(), *at))
                 .collect(),
@@ -150,7 +144,7 @@ impl Ledger {
             .filter(|(_, (clients, _))| *clients > 0)
             .map(|(number, (clients, calls))| (self.software(number), clients, calls))
             .collect();
-        list.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        crossfade_protocol::order::sort_by(&mut list, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         list
     }
 }

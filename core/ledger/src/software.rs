@@ -83,7 +83,7 @@ impl Names {
         self.names.iter_mut().for_each(|(_, held)| *held = 0);
         let mut sorted: Vec<u16> = (FIRST..).take(self.names.len()).collect();
         sorted.retain(|number| self.get(*number).is_some_and(|name| !name.is_empty()));
-        sorted.sort_unstable_by(|a, b| self.get(*a).cmp(&self.get(*b)));
+        crossfade_protocol::order::sort_by(&mut sorted, |a, b| self.get(*a).cmp(&self.get(*b)));
         let all_differ = sorted.is_sorted_by(|a, b| self.get(*a) < self.get(*b));
         self.sorted = sorted;
         all_differ && self.names.len() <= max

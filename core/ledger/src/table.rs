@@ -12,6 +12,7 @@ use crossfade_protocol::limits::{AGENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
+use crate::again::Population;
 use crate::heaviest::Callers;
 use crate::rhythm::Rhythm;
 use crate::sample::{Side, Threshold};
@@ -115,7 +116,7 @@ pub(crate) struct News<'a> {
 }
 
 /// The shards are chosen by the highest bits of a hash.
-const SHARD_BITS: u32 = 7;
+const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
 const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 
@@ -147,6 +148,8 @@ pub struct Ledger {
     pub(crate) sources: Sources,
     /// Once old rows are sampled.
     pub(crate) callers: Option<Callers>,
+    /// How long silences ended.
+    pub(crate) population: Population,
 }
 
 impl Ledger {
@@ -167,7 +170,13 @@ impl Ledger {
             reasons: Names::default(),
             sources: Sources::default(),
             callers: None,
+            population: Population::default(),
         }
+    }
+
+    /// How long silences of all clients ended.
+    pub fn population(&self) -> &Population {
+        &self.population
     }
 
     /// How many clients have exact rows.
@@ -252,7 +261,7 @@ impl Ledger {
         let (mut row, note, _) = self.shards[shard].at(place).and_then(read)?;
         let (before, seen_s) = (row.place, row.last_s());
         for count in news.counts {
-            row.count(count, self.newest);
+            row.count(count, self.newest, &mut self.population);
         }
         let newer = |last_s: u32| {
             last_s > seen_s || last_s == seen_s && (news.latest_counts || on < before)

@@ -83,7 +83,7 @@ fn time_that_goes_back_makes_no_gap_and_lowers_nothing() {
     assert_eq!(ann.rhythm, crossfade_ledger::rhythm::Rhythm::NEW);
     ledger.record(b"ann", Identity::Key, call(0, 9_100));
     let ann = ledger.get(b"ann", Identity::Key).unwrap();
-    assert_eq!(ann.rhythm, crossfade_ledger::rhythm::Rhythm::NEW.gap(100, 9_100));
+    assert_eq!(ann.rhythm, crossfade_ledger::rhythm::Rhythm::NEW.gap(8_500, 9_100));
     assert_eq!(ann.version, 0);
 }
 
@@ -323,7 +323,7 @@ fn known(client: &Client<'_>) -> Known {
         old: client.old,
         new: client.new,
         version: client.version,
-        flags: client.flags,
+        flags: client.flags.without(Flags::WAVERED),
         refused: client.refused,
     }
 }

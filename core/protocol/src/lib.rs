@@ -14,6 +14,7 @@ pub mod json;
 pub mod layout;
 pub mod limits;
 pub mod memory;
+pub mod order;
 pub mod plan;
 pub mod read;
 pub mod reason;

@@ -48,6 +48,23 @@ pub const MINUTES_MAX: u32 = 10 * 366 * 24 * 60;
 /// Freeze windows, and brownouts, of one plan. More: a problem of the plan.
 pub const WINDOWS_MAX: usize = 1000;
 
+/// Clients that a plan lists as ready, as blocked or as pinned back: of each so many. More:
+/// a problem of the plan.
+pub const LISTED_CLIENTS_MAX: usize = 10_000;
+
+/// Places where a client's identity may come from beside the routing key. More: a problem
+/// of the plan.
+pub const IDENTITIES_MAX: usize = 8;
+
+/// Coming brownouts that an answer announces. More: only the next ones are.
+pub const ANNOUNCED_MAX: usize = 8;
+
+/// Days in any horizon or notice: ten years. More: a problem of the plan.
+pub const DAYS_MAX: u32 = 3660;
+
+/// Clients that a controller natively keeps at most. More: a problem of the plan.
+pub const CLIENTS_NATIVE_MAX: u64 = 10_000_000;
+
 /// The weight of one version in a split (Gateway API's bound). More: error 12.
 pub const WEIGHT_MAX: u32 = 1_000_000;
 

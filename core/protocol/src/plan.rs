@@ -5,12 +5,16 @@
 //! A plan is written back in the same shape, with defaults left out, so that what
 //! `get_config` answers can be read again.
 
+mod brownout;
+mod clients;
 mod condition;
 mod dates;
+mod ends;
 mod gate;
 mod headers;
 mod instant;
 mod read;
+mod refusal;
 mod rollout;
 mod schema;
 mod semver;
@@ -21,14 +25,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use brownout::{Brownout, StopWhen};
+pub use clients::{ClientPlan, IdentitySource, PinBack, PinBackMode};
 pub use condition::{Condition, Test};
-pub use dates::{Brownout, Deprecation, Freeze, OldVersionAfter};
+pub use dates::{Deprecation, Freeze, OldVersionAfter};
+pub use ends::{Shadow, SunsetPlan};
 pub use gate::{
     FailureGate, FailureSlo, Gate, LatencyGate, MissingData, MissingDataPolicy, NotWorse,
     OnInconclusive,
 };
 pub use headers::Headers;
 pub use instant::Instant;
+pub use refusal::Refusal;
 pub use rollout::{Approval, EvidenceNeed, RollbackMode, Rollout, Step};
 pub use schema::schema;
 pub use semver::{Comparison, Requirement, SdkVersion};
@@ -90,6 +98,15 @@ pub struct Plan {
     /// When a share of the old version's calls is refused on purpose.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub brownouts: Vec<Brownout>,
+    /// How clients are told apart, counted, and treated.
+    #[serde(skip_serializing_if = "ClientPlan::is_default")]
+    pub clients: ClientPlan,
+    /// When the old version may go.
+    #[serde(skip_serializing_if = "SunsetPlan::is_default")]
+    pub sunset: SunsetPlan,
+    /// What is compared before anybody is moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
     /// How client identities are kept.
     pub privacy: Privacy,
 }
@@ -142,6 +159,9 @@ impl Plan {
             },
             deprecation: None,
             brownouts: Vec::new(),
+            clients: ClientPlan::default(),
+            sunset: SunsetPlan::default(),
+            shadow: None,
             privacy: Privacy::Plain,
         }
     }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $text:literal;)*) => {
-        /// Why a request went where it went, in the order in which the causes are tried.
+        /// Why a request went where it went. `docs/protocol.md` has the order in which the
+        /// causes are tried.
         ///
         /// Codes are part of the ABI: a code is never reused for another meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ macro_rules! reasons {
         pub enum Reason { $($(#[doc = $doc])* $name = $code,)* }
 
         impl Reason {
-            /// Every reason, in order of decision.
+            /// Every reason, in the order of their codes.
             pub const ALL: [Reason; [$($code),*].len()] = [$(Reason::$name),*];
 
             /// The name in messages, metrics and logs.
@@ -34,7 +35,7 @@ reasons! {
     KillSwitch = 1, "kill_switch";
     /// The node's local guard saw too many failures of the new version.
     Guard = 2, "guard";
-    /// A brownout refuses this client's calls to the old version.
+    /// A brownout refuses this call to an old version.
     Brownout = 3, "brownout";
     /// The policy pins this key to a version.
     Pin = 4, "pin";
@@ -48,6 +49,14 @@ reasons! {
     NoKey = 8, "no_key";
     /// Nothing else applied: the stable version.
     Stable = 9, "stable";
+    /// The sunset has passed: calls to an old version are refused.
+    Gone = 10, "gone";
+    /// This client was taken back to the stable version, since the new one fails for it.
+    PinnedBack = 11, "pinned_back";
+    /// This client has declared that it is ready: it is among the first.
+    Ready = 12, "ready";
+    /// This client has declared that it is blocked: it is among the last.
+    Blocked = 13, "blocked";
 }
 
 impl Reason {
@@ -55,6 +64,11 @@ impl Reason {
     /// [`RouteWord`](crate::abi::RouteWord), 1 to 127.
     pub fn code(self) -> u8 {
         self as u8
+    }
+
+    /// Whether the call is to be refused, not served.
+    pub fn refuses(self) -> bool {
+        matches!(self, Reason::Brownout | Reason::Gone)
     }
 }
 

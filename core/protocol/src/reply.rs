@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Problem;
 use crate::memory::Appender;
+use crate::plan::Refusal;
 use crate::{Reason, Share};
 
 /// A reply's name and its fields.
@@ -87,6 +88,9 @@ replies! {
         /// Whether the canary percentage chose the new version; absent when none was in force.
         #[serde(skip_serializing_if = "Option::is_none")]
         canary: Option<bool>,
+        /// Why the call is to be refused, where it is: `brownout` or `gone`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<Reason>,
     }
 
     /// To `route`.
@@ -105,6 +109,9 @@ replies! {
         bucket: Option<u16>,
         /// Headers by name: the routing header, and what the old version's clients are told.
         headers: Value,
+        /// What the client gets where its call is to be refused; `headers` go with it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refusal: Option<Refusal>,
     }
 
     /// To `explain`.
@@ -261,6 +268,22 @@ replies! {
         revision: u64,
     }
 
+    /// To `get_brownouts`, `start_brownout` and `stop_brownout`.
+    Brownouts = "brownouts" {
+        /// All of the plan's, in its order.
+        brownouts: Vec<BrownoutSeen>,
+    }
+
+    /// To `get_life` and `advance_life`.
+    LifeNow = "life" {
+        /// Where the migration stands.
+        phase: &'static str,
+        /// Since when.
+        since_ms: u64,
+        /// Where it may go, and what stands in the way.
+        next: Vec<LifeStep>,
+    }
+
     /// To `get_sunset`.
     Sunset = "sunset" {
         /// Whether the old version can go.
@@ -284,6 +307,51 @@ replies! {
         /// Who may call the old version again, the likeliest first.
         candidates: Vec<ClientSeen>,
     }
+}
+
+/// A brownout, whom it hit, and what became of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BrownoutSeen {
+    /// What it is called.
+    pub name: String,
+    /// `planned`, `announced`, `running`, `over` or `stopped`.
+    pub state: &'static str,
+    /// Its first moment.
+    pub start_ms: u64,
+    /// The first moment after it.
+    pub end_ms: u64,
+    /// Share of the old version's clients that are refused.
+    pub percentage: Share,
+    /// What they get.
+    pub status: u16,
+    /// How many are spared by name.
+    pub exempt: u64,
+    /// Clients that were refused.
+    pub hit_clients: u64,
+    /// Whether that is all of them.
+    pub exact: bool,
+    /// Calls that were refused.
+    pub refused_calls: u64,
+    /// Of the clients: those who call the new version since.
+    pub moved: u64,
+    /// Those who called the old one again after the end.
+    pub unchanged: u64,
+    /// Those who were not heard of since.
+    pub silent: u64,
+    /// Why it was stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// A phase that a migration may go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LifeStep {
+    /// Its name.
+    pub to: &'static str,
+    /// Whether it may go there now.
+    pub allowed: bool,
+    /// Why not, or what it would mean.
+    pub why: String,
 }
 
 /// How many clients still depend on the old version.

@@ -132,8 +132,8 @@ pub enum Request {
     Life(Lives),
     /// `get_sunset`: can the old version go, and what stands in the way?
     GetSunset {
-        /// As in [`Request::GetMigrationStats`].
-        window_ms: u64,
+        /// As in [`Request::GetMigrationStats`]; absent is the plan's.
+        window_ms: Option<u64>,
     },
     /// `refuse`: the host's word for a line that it could not hand over. The reply is
     /// an error with this code and text.
@@ -250,6 +250,8 @@ pub struct InitDocument {
     pub epoch: Option<u64>,
     /// Whether it remembers what clients do until a report of them is taken.
     pub report_clients: bool,
+    /// Whether it takes those reports in itself, and so keeps a ledger of its own clients.
+    pub keep_clients: bool,
     /// The first policy.
     pub plan: Option<Box<Plan>>,
 }
@@ -261,6 +263,7 @@ impl Default for InitDocument {
             node: "node".to_owned(),
             epoch: None,
             report_clients: false,
+            keep_clients: false,
             plan: None,
         }
     }

@@ -146,7 +146,7 @@ proptest! {
     #[test]
     fn it_counts_as_a_plain_map_does(steps in prop::collection::vec(step(), 1..400)) {
         let (mut census, mut model) = (Census::new(5), Model::default());
-        let mut terms = Terms { revision: 1, guard_tripped: false };
+        let mut terms = Terms { revision: 1, turn: 0, guard_tripped: false };
         for (now_s, step) in steps.into_iter().enumerate() {
             let now_s = now_s as u32;
             let now_ms = u64::from(now_s) * 1000;
@@ -211,7 +211,7 @@ proptest! {
 #[test]
 fn generations_that_have_run_out_begin_again() {
     let mut census = census(&[]);
-    let terms = |revision| Terms { revision, guard_tripped: false };
+    let terms = |revision| Terms { revision, turn: 0, guard_tripped: false };
     let word = RouteWord::new(1, true, Reason::Canary);
     census.record_decided(b"user123", word, terms(1), 0);
     assert_eq!(census.again(b"user123", terms(1), 0), Some(word));

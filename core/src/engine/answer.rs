@@ -56,8 +56,7 @@ impl Engine {
             Asked::GetUsers { user_id, traffic } => {
                 let decision = self.route_message(user_id.as_deref(), &[], traffic);
                 self.count(&decision, user_id.as_deref(), src);
-                let version = self.policy.version_name(decision.version).to_owned();
-                write::reply(out, to, &UsersResponse { version, canary: decision.canary });
+                write::reply(out, to, &self.users_response(&decision));
             }
             Asked::Route { key, attributes, traffic, count } => {
                 let decision = self.route_message(key.as_deref(), &attributes, traffic);
@@ -101,11 +100,16 @@ impl Engine {
             Asked::Command(command) => self.command(command, to, out)?,
             Asked::Changes(asked) => self.changes(asked, to, out)?,
             Asked::Ledger(asked) => self.ledger(asked, to, out)?,
-            Asked::Brownouts(_) | Asked::Life(_) => {
-                let text = "this engine keeps no ledger of clients".to_owned();
+            Asked::Brownouts(asked) => self.brownouts(asked, to, out)?,
+            Asked::Life(_) => {
+                let text = "not yet".to_owned();
                 return Err(Fault { code: crossfade_protocol::ErrorCode::NotSupported, text });
             }
-            Asked::GetSunset { window_ms } => write::reply(out, to, &self.sunset(window_ms)),
+            Asked::GetSunset { window_ms } => {
+                self.collect();
+                let reply = self.sunset(window_ms);
+                write::reply(out, to, &reply);
+            }
             Asked::Refuse(fault) => {
                 let text = format!("line {}: {}", self.lines, fault.text);
                 write::error(out, to, &Fault { code: fault.code, text });
@@ -208,6 +212,14 @@ impl Engine {
         self.policy.decide(&request, draw)
     }
 
+    pub(super) fn users_response(&self, decision: &Decision) -> UsersResponse {
+        UsersResponse {
+            version: self.policy.version_name(decision.version).to_owned(),
+            canary: decision.canary,
+            refused: Some(decision.reason).filter(|reason| reason.refuses()),
+        }
+    }
+
     fn route_ok(&self, decision: &Decision, key: Option<&str>) -> RouteOk {
         RouteOk {
             version: self.policy.version_name(decision.version).to_owned(),
@@ -216,6 +228,7 @@ impl Engine {
             rule: decision.rule.and_then(|rule| self.policy.rule_name(rule)).map(str::to_owned),
             bucket: decision.bucket.or_else(|| key.map(|key| self.policy.bucket(key.as_bytes()))),
             headers: json_value(&self.policy.headers(decision.version)),
+            refusal: self.policy.refusal(decision, self.now_ms),
         }
     }
 
@@ -226,7 +239,10 @@ impl Engine {
         attributes: &[(String, String)],
         traffic: Option<Override>,
     ) -> Explanation {
-        let other = plan.map(|plan| Policy::new(plan, 0, None));
+        let mut other = plan.map(|plan| Policy::new(plan, 0, None));
+        if let Some(other) = &mut other {
+            other.observe(self.now_ms);
+        }
         let policy = other.as_ref().unwrap_or(&self.policy);
         let traffic = traffic.map(|traffic| compile(policy, traffic));
         let mut trace = Vec::new();
@@ -315,15 +331,20 @@ impl Engine {
         self.tallies = tallies;
         self.last_served_ms = last_served_ms;
         self.census.renumber(&places);
+        self.renumber_clients(&places, plan.versions.0.len());
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
+        self.turn();
         self.reported_versions();
+        self.mark_listed();
         self.controller.forget();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();
         self.happened(What::Node(NodeChange::Configured { revision }), None);
-        Ok(revision)
+        // Whoever was marked before is listed in this policy, too.
+        self.list_clients();
+        Ok(self.policy.revision())
     }
 
     /// Where each present version stands in a new list.

@@ -1,12 +1,19 @@
 //! Messages about clients.
 
-use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
-use crossfade_protocol::reply::{ClientSeen, Clients};
-use crossfade_protocol::request::{Ledger as Asked, Selection};
-use crossfade_protocol::{ErrorCode, Fault, json};
+use crossfade_ledger::{Filter, Flags};
+use crossfade_protocol::clients::{ClientsReport, Declared, Identity};
+use crossfade_protocol::limits::{CLIENTS_LISTED_MAX, LISTED_CLIENTS_MAX};
+use crossfade_protocol::plan::{ClientPlan, Privacy};
+use crossfade_protocol::reply::{
+    ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
+    ReportClientsOk,
+};
+use crossfade_protocol::request::{ClientState, Ledger as Asked, Selection, Who};
+use crossfade_protocol::{Fault, json};
 
 use super::{Engine, write};
-use crate::census::Identity;
+use crate::clients::{Clients, Known, Look};
+use crate::event::{ClientChange, What};
 
 impl Engine {
     pub(super) fn ledger(
@@ -15,41 +22,314 @@ impl Engine {
         to: write::ReplyTo<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
+        self.collect();
         match asked {
-            Asked::List(selection) => write::reply(out, to, &self.clients(&selection)?),
-            _ => {
-                let text = "this engine keeps no ledger of clients".to_owned();
-                return Err(Fault { code: ErrorCode::NotSupported, text });
+            Asked::Report(report) => {
+                write::reply(out, to, &self.take_report(&report)?);
+                self.list_clients();
+            }
+            Asked::List(selection) => {
+                let reply = match &self.clients {
+                    Some(clients) => self.select(clients, &selection)?,
+                    None => self.counted_clients(&selection)?,
+                };
+                write::reply(out, to, &reply);
+            }
+            Asked::Show(who) => {
+                let (key, identity) = self.find(&who)?;
+                let clients = self.ledgered()?;
+                let client = clients.table.get(key.as_bytes(), identity);
+                let client = client.ok_or_else(|| nobody(&who))?;
+                let look = self.look();
+                let known = clients.known(client, &clients.hazards(look), look);
+                write::reply(out, to, &OneClient { client: self.seen(clients, &known) });
+            }
+            Asked::Declare(who, says) => {
+                let (key, identity) = self.find(&who)?;
+                let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
+                let changed = clients.table.declare(key.as_bytes(), identity, says.as_ref());
+                if changed {
+                    let (says, reason) = match says {
+                        Some(Declared::Ready) => ("ready", String::new()),
+                        Some(Declared::Blocked(reason)) => ("blocked", reason),
+                        None => ("nothing", String::new()),
+                    };
+                    let client = key.clone();
+                    self.about_client(ClientChange::ClientDeclared { client, says, reason });
+                }
+                self.client_ok(key, changed, to, out);
+            }
+            Asked::Repin { who, back, reason } => {
+                let (key, identity) = self.find(&who)?;
+                let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
+                let flag = Flags::PINNED_BACK;
+                let changed = clients.table.set_flag(key.as_bytes(), identity, flag, back);
+                if changed {
+                    let client = key.clone();
+                    self.about_client(match back {
+                        true => ClientChange::ClientPinnedBack { client, reason },
+                        false => ClientChange::ClientLifted { client, reason },
+                    });
+                }
+                self.client_ok(key, changed, to, out);
+            }
+            Asked::Forget(who) => {
+                let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
+                let changed = clients.table.forget(who.client.as_bytes()) > 0;
+                clients.unlisted |= changed;
+                self.client_ok(who.client, changed, to, out);
             }
         }
         Ok(())
     }
 
-    fn clients(&self, selection: &Selection) -> Result<Clients, Fault> {
-        let place = match &selection.version {
-            None => None,
-            Some(name) => Some(self.versions().index(name).ok_or_else(|| {
-                Fault::unknown(format!(
-                    "no version `{}`: known are {}",
-                    json::shown(name),
-                    self.versions().listed()
-                ))
-            })? as u16),
+    fn client_ok(
+        &mut self,
+        client: String,
+        changed: bool,
+        to: write::ReplyTo<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(clients) = self.clients.as_mut().filter(|_| changed) {
+            clients.unlisted = true;
+        }
+        self.list_clients();
+        write::reply(out, to, &ClientOk { client, changed, revision: self.policy.revision() });
+    }
+
+    /// Says what happened to a client, unless names are not to be said.
+    fn about_client(&mut self, change: ClientChange) {
+        self.happened(What::Client(change), None);
+    }
+
+    fn ledgered(&self) -> Result<&Clients, Fault> {
+        self.clients.as_deref().ok_or_else(no_ledger)
+    }
+
+    pub(super) fn look(&self) -> Look {
+        Look::new(&self.policy.plan().sunset, self.now_ms)
+    }
+
+    /// Takes in a node's report; what this engine keeps of clients begins with the first.
+    pub(super) fn take_report(&mut self, report: &ClientsReport) -> Result<ReportClientsOk, Fault> {
+        // Requests under a version that the policy no longer has count as the stable one's.
+        let place = |name: &String| self.versions().index(name).unwrap_or_default() as u8;
+        let places: Vec<u8> = report.versions.iter().map(place).collect();
+        let now_ms = self.now_ms;
+        let clients = self.keep_clients();
+        let new = clients.take(report, &places, now_ms).map_err(|_| {
+            Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
+        })?;
+        let sequence = clients.table.sequence(&report.node, report.epoch);
+        Ok(ReportClientsOk { node: report.node.clone(), new, sequence })
+    }
+
+    /// What is known of clients, begun if it is not there.
+    pub(super) fn keep_clients(&mut self) -> &mut Clients {
+        if self.clients.is_none() {
+            let seed = self.draws.next_u64();
+            let mut clients = Clients::new(self.policy.plan().clients.limit as usize, seed);
+            let places: Vec<u8> = (0..self.policy.versions().len() as u8).collect();
+            clients.table.renumber(&places, self.policy.newest() as u8);
+            self.clients = Some(Box::new(clients));
+            self.mark_listed();
+        }
+        // Just made, if it was not there.
+        self.clients.get_or_insert_with(|| Box::new(Clients::new(1, 0)))
+    }
+
+    /// What this node's own clients did goes into its own ledger, where it keeps one.
+    pub(super) fn collect(&mut self) {
+        while self.keeps_ledger
+            && let Some(changes) = &mut self.changes
+            && let Some(report) = changes.next(&self.node, self.epoch, self.policy.revision())
+        {
+            let (sequence, report) = (report.sequence, ClientsReport::read(report.text.as_bytes()));
+            changes.acknowledge(sequence);
+            // What this engine wrote it can read.
+            let taken = report.and_then(|report| self.take_report(&report));
+            debug_assert!(taken.is_ok(), "{taken:?}");
+        }
+    }
+
+    /// Gives clients the places their versions have in a new list.
+    pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
+        if let Some(clients) = &mut self.clients {
+            let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
+            clients.table.renumber(&places, versions.saturating_sub(1) as u8);
+        }
+    }
+
+    /// What the policy says of clients is marked in the ledger.
+    pub(super) fn mark_listed(&mut self) {
+        let Some(clients) = &mut self.clients else { return };
+        let plan = &self.policy.plan().clients;
+        clients.table.set_limit(plan.limit as usize);
+        let lists = [
+            (&plan.ready, Flags::READY),
+            (&plan.blocked, Flags::BLOCKED),
+            (&plan.pinned_back, Flags::PINNED_BACK),
+        ];
+        for (keys, flag) in lists {
+            for key in keys {
+                clients.table.set_flag(key.as_bytes(), Identity::Key, flag, true);
+            }
+        }
+        clients.unlisted = true;
+    }
+
+    /// Clients marked since are listed in the next policy, so that every edge knows them.
+    ///
+    /// Where identities are hashed, no edge would recognise them: nothing is listed.
+    pub(super) fn list_clients(&mut self) {
+        let Some(clients) = self.clients.as_mut().filter(|clients| clients.unlisted) else {
+            return;
         };
-        let total = place.map_or(self.census.len() as u64, |place| self.census.on_version(place));
-        let listed = self.census.busiest(place, selection.limit.min(CLIENTS_LISTED_MAX));
-        let clients = listed.into_iter().map(|client| ClientSeen {
+        clients.unlisted = false;
+        let plan = self.policy.plan();
+        if plan.privacy == Privacy::Hashed {
+            return;
+        }
+        let listed = |flag, before: &Vec<String>| {
+            let mut keys = clients.listed(flag, LISTED_CLIENTS_MAX);
+            // Whoever is listed and has not called yet stays.
+            let unseen = |key: &&String| clients.table.get(key.as_bytes(), Identity::Key).is_none();
+            let room = LISTED_CLIENTS_MAX.saturating_sub(keys.len());
+            keys.extend(before.iter().filter(unseen).take(room).cloned());
+            crossfade_protocol::order::sort(&mut keys);
+            keys
+        };
+        let now = ClientPlan {
+            ready: listed(Flags::READY, &plan.clients.ready),
+            blocked: listed(Flags::BLOCKED, &plan.clients.blocked),
+            pinned_back: listed(Flags::PINNED_BACK, &plan.clients.pinned_back),
+            ..plan.clients.clone()
+        };
+        let sorted = |keys: &Vec<String>| {
+            let mut keys = keys.clone();
+            crossfade_protocol::order::sort(&mut keys);
+            keys
+        };
+        let same = sorted(&plan.clients.ready) == now.ready
+            && sorted(&plan.clients.blocked) == now.blocked
+            && sorted(&plan.clients.pinned_back) == now.pinned_back;
+        if !same {
+            self.policy = self.policy.with_clients(now);
+        }
+    }
+
+    /// Which client is meant: the first of its name when its identity is not said.
+    fn find(&self, who: &Who) -> Result<(String, Identity), Fault> {
+        let table = &self.ledgered()?.table;
+        let known = |identity: &Identity| table.get(who.client.as_bytes(), *identity).is_some();
+        let found = match who.identity {
+            Some(identity) => Some(identity).filter(known),
+            None => Identity::ALL.into_iter().find(known),
+        };
+        Ok((who.client.clone(), found.ok_or_else(|| nobody(who))?))
+    }
+
+    fn select(&self, clients: &Clients, selection: &Selection) -> Result<ClientsReply, Fault> {
+        let filter = Filter {
+            version: self.place(selection)?.map(|place| place as u8),
+            software: selection.software.as_deref(),
+            contains: selection.contains.as_deref().map(str::as_bytes),
+            ..Filter::default()
+        };
+        let order = (selection.sort, selection.reverse);
+        let page = (selection.offset, selection.limit.min(CLIENTS_LISTED_MAX));
+        let found = clients.select(filter, selection.state, order, page, self.look());
+        let total = found.total;
+        let bound = |bound| (!total.exact).then_some(bound);
+        Ok(ClientsReply {
+            total: total.value,
+            exact: total.exact,
+            low: bound(total.low),
+            high: bound(total.high),
+            clients: found.clients.iter().map(|known| self.seen(clients, known)).collect(),
+        })
+    }
+
+    pub(super) fn seen(&self, clients: &Clients, known: &Known<'_>) -> ClientSeen {
+        let client = &known.client;
+        let ms = |seconds: u32| u64::from(seconds) * 1000;
+        let on = |on: &crossfade_ledger::On| ClientOn {
+            requests: on.requests.into(),
+            failures: on.failures.into(),
+            first_seen_ms: (on.requests > 0).then(|| ms(on.first_s)),
+            last_seen_ms: (on.requests > 0).then(|| ms(on.last_s)),
+        };
+        let says = match client.flags {
+            flags if flags.has(Flags::READY) => Some("ready"),
+            flags if flags.has(Flags::BLOCKED) => Some("blocked"),
+            _ => None,
+        };
+        let interval_ms = client.rhythm.typical_s().map(ms);
+        ClientSeen {
             client: String::from_utf8_lossy(client.key).into_owned(),
-            identity: match client.identity {
-                Identity::Key => "key",
-                Identity::Sender => "sender",
-            },
+            identity: client.identity.as_str(),
+            version: self.policy.version_name(client.version.into()).to_owned(),
+            last_seen_ms: ms(client.last_seen_s()),
+            requests: client.requests(),
+            known: Some(Box::new(ClientKnown {
+                software: client
+                    .software
+                    .and_then(|it| clients.table.software(it))
+                    .map(str::to_owned),
+                old: on(&client.old),
+                new: on(&client.new),
+                interval_ms,
+                regularity: interval_ms.map(|_| client.rhythm.regular()),
+                expected_ms: known.expected_s.map(ms),
+                again: known.again,
+                state: known.state.as_str(),
+                says,
+                because: client.reason.and_then(|it| clients.table.reason(it)).map(str::to_owned),
+                refused: client.refused.into(),
+            })),
+        }
+    }
+
+    fn place(&self, selection: &Selection) -> Result<Option<u16>, Fault> {
+        let Some(name) = &selection.version else { return Ok(None) };
+        let place = self.versions().index(name).ok_or_else(|| {
+            let listed = self.versions().listed();
+            Fault::unknown(format!("no version `{}`: known are {listed}", json::shown(name)))
+        })?;
+        Ok(Some(place as u16))
+    }
+
+    /// The same of a node that keeps no ledger, from its own census.
+    fn counted_clients(&self, selection: &Selection) -> Result<ClientsReply, Fault> {
+        let place = self.place(selection)?;
+        if selection.state.is_some_and(|state| state != ClientState::Active)
+            || selection.software.is_some()
+        {
+            return Err(no_ledger());
+        }
+        let total = place.map_or(self.census.len() as u64, |place| self.census.on_version(place));
+        let end = selection.offset.saturating_add(selection.limit);
+        let listed = self.census.busiest(place, end);
+        let clients = listed.into_iter().skip(selection.offset).take(CLIENTS_LISTED_MAX);
+        let clients = clients.map(|client| ClientSeen {
+            client: String::from_utf8_lossy(client.key).into_owned(),
+            identity: Identity::from_byte(client.identity as u8).as_str(),
             version: self.policy.version_name(client.version).to_owned(),
             last_seen_ms: u64::from(client.last_seen_s) * 1000,
             requests: client.requests.into(),
             known: None,
         });
         let exact = self.census.uncounted() == 0;
-        Ok(Clients { total, exact, low: None, high: None, clients: clients.collect() })
+        Ok(ClientsReply { total, exact, low: None, high: None, clients: clients.collect() })
     }
+}
+
+fn nobody(who: &Who) -> Fault {
+    Fault::unknown(format!("no client `{}` has been seen", json::shown(&who.client)))
+}
+
+pub(super) fn no_ledger() -> Fault {
+    Fault::precondition(
+        "no node has reported clients here: rhythms, states and software are known once one has",
+    )
 }

@@ -52,7 +52,8 @@ impl Engine {
     /// All but the key that decides where a policy goes by the key alone.
     #[inline(always)]
     fn terms(&self) -> Terms {
-        Terms { revision: self.policy.revision(), guard_tripped: self.guard.tripped() }
+        let (revision, turn) = (self.policy.revision(), self.policy.turn());
+        Terms { revision, turn, guard_tripped: self.guard.tripped() }
     }
 }
 

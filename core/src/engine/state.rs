@@ -7,14 +7,17 @@
 //! instead: reading them was a third of the module.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use crossfade_ledger::Ledger;
 use crossfade_protocol::memory::{Appender, Taker};
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::reply::json_text;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
+use crate::brownouts::Book;
 use crate::census::{self, Census};
 use crate::changes::Changes;
+use crate::clients::Clients;
 use crate::controller::Controller;
 use crate::draws::Draws;
 use crate::guard::Guard;
@@ -41,6 +44,8 @@ struct State {
     last_served_ms: Vec<Option<u64>>,
     fleet: Fleet,
     census: census::Head,
+    /// What nodes reported of clients: so many bytes, which follow, and its brownouts.
+    clients: Option<(u64, Book)>,
     /// Those of its clients that were not reported: nothing where none are.
     changes: Vec<String>,
     guard: Guard,
@@ -55,7 +60,13 @@ struct State {
 
 /// Writes the state.
 pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
+    let mut table = Vec::new();
+    if let Some(clients) = &engine.clients {
+        clients.table.save(&mut table);
+    }
+    let book = |clients: &Box<Clients>| (table.len() as u64, clients.book.clone());
     let state = State {
+        clients: engine.clients.as_ref().map(book),
         node: engine.node.clone(),
         epoch: engine.epoch,
         sequence: engine.sequence,
@@ -88,6 +99,7 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         // were it to, no snapshot is better than half of one.
         return out.clear();
     }
+    out.extend_from_slice(&table);
     engine.census.save(out);
     let checksum = xxh64(&out[checked_from..], 0).to_le_bytes();
     out[checked_from - 8..checked_from].copy_from_slice(&checksum);
@@ -115,6 +127,21 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
+    let clients = match state.clients {
+        None => None,
+        Some((bytes, book)) => {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let table = rest.0.split_at_checked(bytes).and_then(|(table, others)| {
+                rest = Taker(others);
+                Ledger::load(table)
+            });
+            Some(Box::new(Clients {
+                table: table.ok_or("damaged snapshot: the ledger")?,
+                book,
+                unlisted: true,
+            }))
+        }
+    };
     let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
     let changes = match state.changes.as_slice() {
         [] => None,
@@ -144,6 +171,8 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         fleet: state.fleet,
         census,
         changes,
+        clients,
+        keeps_ledger: engine.keeps_ledger,
         guard: state.guard,
         controller: state.controller,
         presented: state.presented,
@@ -154,5 +183,6 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         events_dropped: state.events_dropped,
     };
     engine.name_versions();
+    engine.turn();
     Ok(())
 }

@@ -120,7 +120,7 @@ impl From<Vec<u64>> for ClientTable {
 impl From<ClientTable> for Vec<u64> {
     fn from(table: ClientTable) -> Vec<u64> {
         let mut entries: Vec<u64> = table.places.into_iter().filter(|entry| *entry != 0).collect();
-        entries.sort_unstable();
+        crossfade_protocol::order::sort(&mut entries);
         entries
     }
 }

@@ -77,7 +77,9 @@ impl<T: Mergeable> Windows<T> {
             row.slot = border_at_or_before(row.slot, slot);
         }
         // Rows of one border are neighbours, but their strata may now be interleaved.
-        self.rows.sort_unstable_by_key(|row| (row.slot, row.stratum));
+        crossfade_protocol::order::sort_by(&mut self.rows, |a, b| {
+            (a.slot, a.stratum).cmp(&(b.slot, b.stratum))
+        });
         self.rows.dedup_by(|later, earlier| {
             let same = (later.slot, later.stratum) == (earlier.slot, earlier.stratum);
             if same {
@@ -118,7 +120,7 @@ impl<T: Mergeable> Windows<T> {
     pub fn merge(&mut self, other: &Windows<T>) -> Result<(), TooManyStrata> {
         let mut strata = self.strata();
         strata.extend(other.strata());
-        strata.sort_unstable();
+        crossfade_protocol::order::sort(&mut strata);
         strata.dedup();
         if strata.len() > STRATA_MAX {
             return Err(TooManyStrata);
@@ -157,7 +159,7 @@ impl<T: Mergeable> Windows<T> {
 
     fn strata(&self) -> Vec<Stratum> {
         let mut strata: Vec<Stratum> = self.rows.iter().map(|row| row.stratum).collect();
-        strata.sort_unstable();
+        crossfade_protocol::order::sort(&mut strata);
         strata.dedup();
         strata
     }

@@ -33,12 +33,60 @@ export function origin(version, serve) {
   return listening(server).then((running) => ({ ...running, seen }));
 }
 
+/**
+ * What a control server makes of reports of clients: of each node and epoch the highest
+ * number counts. `lie` is a status that it answers with although it takes what comes,
+ * `refuse` one with which it takes nothing.
+ */
+export function collector() {
+  const highest = new Map();
+  const state = { lie: undefined, refuse: undefined, rows: new Map(), taken: 0, repeated: 0, refused: 0, dropped: 0, longest: 0 };
+  state.take = (body) => {
+    state.longest = Math.max(state.longest, Buffer.byteLength(body.trimEnd()));
+    const report = JSON.parse(body);
+    if (state.refuse) {
+      state.refused += 1;
+      return state.refuse;
+    }
+    const source = `${report.node} ${report.epoch}`;
+    if (report.sequence <= (highest.get(source) ?? 0)) {
+      state.repeated += 1;
+      return state.lie ?? 200;
+    }
+    highest.set(source, report.sequence);
+    state.taken += 1;
+    state.dropped += report.dropped ?? 0;
+    for (const { key, identity = 'key', on, counts, refused = 0, agent, says } of report.clients) {
+      const name = `${identity} ${key}`;
+      const row = state.rows.get(name) ?? { requests: {}, failures: 0, refused: 0 };
+      state.rows.set(name, row);
+      for (const [place, requests, failures] of counts) {
+        const version = report.versions[place];
+        row.requests[version] = (row.requests[version] ?? 0) + requests;
+        row.failures += failures;
+      }
+      row.refused += refused;
+      row.on = report.versions[on];
+      if (agent !== undefined) row.agent = agent;
+      if (says !== undefined) row.says = says;
+    }
+    return state.lie ?? 200;
+  };
+  state.requests = () => [...state.rows.values()]
+    .flatMap(({ requests }) => Object.values(requests)).reduce((sum, n) => sum + n, state.dropped);
+  return state;
+}
+
 /** A control server. What it gives is `policy`; what it was given is `reports`. */
 export async function control() {
-  const state = { policy: undefined, answer: undefined, asked: [], reports: [], tokens: [] };
+  const state = { policy: undefined, answer: undefined, asked: [], reports: [], tokens: [], clients: collector() };
   const server = createServer(async (request, response) => {
     let body = '';
-    for await (const chunk of request.setEncoding('utf8')) body += chunk;
+    try {
+      for await (const chunk of request.setEncoding('utf8')) body += chunk;
+    } catch {
+      return undefined; // A worker that was stopped in the middle of it.
+    }
     state.tokens.push(request.headers.authorization);
     if (request.method === 'POST' && request.url === '/v1/totals') {
       const lines = body.trimEnd().split('\n').map((line) => JSON.parse(line));
@@ -47,6 +95,9 @@ export async function control() {
       }
       state.reports.push(...lines);
       return response.end(lines.map(() => '{"type":"merge_ok","new":true,"sources":1}\n').join(''));
+    }
+    if (request.method === 'POST' && request.url === '/v1/client-reports') {
+      return response.writeHead(state.clients.take(body)).end('{"type":"report_clients_ok"}\n');
     }
     if (request.method !== 'GET' || request.url !== '/v1/policy') return response.writeHead(404).end();
     state.asked.push(request.headers['if-none-match']);

@@ -180,6 +180,10 @@ impl Decision {
             Reason::Canary => "outside the canary's share",
             Reason::NoKey => "there is no key to decide by",
             Reason::Stable => "nothing sends it anywhere else",
+            Reason::Gone => "the sunset has passed: calls to the old version are refused",
+            Reason::PinnedBack => "the client was taken back: the new version fails for it",
+            Reason::Ready => "the client is ready: it is among the first",
+            Reason::Blocked => "the client is blocked: it is among the last",
         }
     }
 }

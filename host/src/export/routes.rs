@@ -42,7 +42,7 @@ const INSTEAD: &str = "the filter does (`export envoy-filter`)";
 pub(crate) fn envoy(plan: &Plan, options: &RouteOptions) -> Result<Exported, Vec<Problem>> {
     let mut ledger = Ledger::default();
     key_is_not(&options.version_header, plan, &mut ledger);
-    let headers = Headers::of_plan(plan);
+    let headers = Headers::of_plan(plan, 0);
     let mut writer = Writer { plan, options, headers, routes: Vec::new(), origins: Vec::new() };
     if plan.kill_switch {
         writer.one_version("kill switch", "kill_switch", Vec::new(), plan.versions.stable());

@@ -69,7 +69,8 @@ impl Policy {
 
     /// How closely the engine must follow the log for this policy.
     pub(super) fn pace(&self) -> Pace {
-        let looks_on = ["rollout", "guard", "brownouts"].iter().any(|field| self.has(field));
+        let looks_on =
+            ["rollout", "guard", "brownouts", "deprecation"].iter().any(|field| self.has(field));
         if looks_on { Pace::Exact } else { Pace::Batched }
     }
 

@@ -16,6 +16,7 @@
 
 use crossfade_protocol::clients::{ClientCount, Identity};
 
+use crate::again::{Past, Population};
 use crate::rhythm::Rhythm;
 
 /// Bytes before the key, without a note.
@@ -38,8 +39,8 @@ impl Flags {
     pub const BLOCKED: Flags = Flags(2);
     /// It was sent back to the old version.
     pub const PINNED_BACK: Flags = Flags(4);
-    /// The new version may be failing it.
-    pub const SUSPECT: Flags = Flags(16);
+    /// It went back to an old version by itself after it had moved, so it may again.
+    pub const WAVERED: Flags = Flags(16);
 
     /// Whether all of these are set.
     pub fn has(self, all: Flags) -> bool {
@@ -218,19 +219,31 @@ impl Row {
         self.old.last_s.max(self.new.last_s)
     }
 
-    pub(crate) fn is_there(&self) -> bool {
-        self.old.requests > 0 || self.new.requests > 0
-    }
-
-    /// Takes in calls to one side. A gap is counted when the client had been away before.
-    pub(crate) fn count(&mut self, count: &ClientCount, newest: u8) {
-        if count.requests > 0 && self.is_there() {
-            let away_s = count.first_s.saturating_sub(self.last_s());
-            if away_s > 0 {
-                self.rhythm = self.rhythm.gap(away_s, count.first_s);
+    /// Takes in calls to one side. Gaps are counted between calls to old versions, whatever
+    /// the client called in between: they say when it may call one again.
+    pub(crate) fn count(&mut self, count: &ClientCount, newest: u8, population: &mut Population) {
+        let is_new = count.version == newest;
+        if !is_new && count.requests > 0 {
+            let back_s = count.first_s.saturating_sub(self.old.last_s);
+            if self.old.requests > 0 && back_s > 0 {
+                let moved = self.new.requests > 0 && self.new.last_s > self.old.last_s;
+                let past = Past {
+                    rhythm: self.rhythm,
+                    span_s: self.old.last_s.saturating_sub(self.old.first_s),
+                    moved: moved && !self.flags.has(Flags::WAVERED),
+                };
+                population.returned(&past, back_s);
+                self.rhythm = self.rhythm.gap(back_s, count.first_s);
+                if moved {
+                    self.flags = self.flags.with(Flags::WAVERED);
+                }
+            }
+            if let Ok(times @ 1..) = u32::try_from(count.requests - 1) {
+                let each_s = count.last_s.saturating_sub(count.first_s) / times;
+                self.rhythm = self.rhythm.count(each_s, times, count.last_s);
             }
         }
-        let side = if count.version == newest { &mut self.new } else { &mut self.old };
+        let side = if is_new { &mut self.new } else { &mut self.old };
         self.saturated |= side.add(count);
     }
 
@@ -294,7 +307,7 @@ mod tests {
             saturated: false,
             software: 4095,
             identity: DEAD,
-            flags: Flags::READY.with(Flags::SUSPECT),
+            flags: Flags::READY.with(Flags::WAVERED),
             place: 15,
         };
         let mirrored = Row {
@@ -324,13 +337,13 @@ mod tests {
             first_s: 1,
             last_s: 2,
         };
-        row.count(&count(u64::from(u32::MAX), 0), 1);
+        row.count(&count(u64::from(u32::MAX), 0), 1, &mut Population::default());
         assert!(!row.saturated);
-        row.count(&count(1, 0), 1);
+        row.count(&count(1, 0), 1, &mut Population::default());
         assert!(row.saturated);
         assert_eq!(row.old.requests, u32::MAX);
         let mut row = Row { key_len: 1, ..Row::default() };
-        row.count(&count(5, u64::MAX), 1);
+        row.count(&count(5, u64::MAX), 1, &mut Population::default());
         assert_eq!((row.saturated, row.old.failures), (true, FAILURES_MAX));
     }
 }

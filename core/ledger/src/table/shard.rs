@@ -23,7 +23,7 @@ const CHUNK_BITS: u32 = 13;
 const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
 
 /// Bits of a place; the first chunk begins at 0.
-pub(crate) const PLACE_BITS: u32 = 23;
+pub(crate) const PLACE_BITS: u32 = 24;
 const PLACE: u32 = (1 << PLACE_BITS) - 1;
 const TAG: u32 = !PLACE;
 
@@ -95,8 +95,7 @@ impl Shard {
     ) -> Option<u32> {
         let place = self.push(row, note, key)?;
         self.len += 1;
-        // Up to 0.85 of the slots, and a quarter more when that is reached.
-        if (self.taken + 1) * 20 > self.slots.len() * 17 {
+        if (self.taken + 1) * 8 > self.slots.len() * 7 {
             self.index(hash_of);
         } else {
             self.put(hash, place);
@@ -106,17 +105,17 @@ impl Shard {
 
     fn push(&mut self, row: &Row, note: Note, key: &[u8]) -> Option<u32> {
         let bytes = row.record_bytes();
-        let first = self.chunks.len() < 2;
+        let first = self.chunks.len() == 1;
         let fits = |chunk: &Vec<u8>| chunk.len() + bytes <= CHUNK_BYTES;
         if !self.chunks.last().is_some_and(fits) {
             if (self.chunks.len() + 1) << CHUNK_BITS >= PLACE as usize {
                 return None;
             }
-            self.chunks.push(Vec::with_capacity(if self.chunks.is_empty() {
-                0
-            } else {
-                CHUNK_BYTES
-            }));
+            if self.chunks.len() == self.chunks.capacity() {
+                self.chunks.reserve_exact(8);
+            }
+            let room = if self.chunks.is_empty() { bytes } else { CHUNK_BYTES };
+            self.chunks.push(Vec::with_capacity(room));
         } else if let Some(chunk) = self.chunks.last_mut().filter(|_| first)
             && chunk.capacity() < chunk.len() + bytes
         {
@@ -134,27 +133,18 @@ impl Shard {
     }
 
     fn put(&mut self, hash: u64, place: u32) {
-        let count = self.slots.len();
-        let mut slot = start(hash, count);
-        while let Some(found) = self.slots.get_mut(slot) {
-            if *found == FREE {
-                *found = tag(hash) << PLACE_BITS | (place + 1);
-                self.taken += 1;
-                return;
-            }
-            slot = if slot + 1 == count { 0 } else { slot + 1 };
-        }
+        put(&mut self.slots, hash, place);
+        self.taken += 1;
     }
 
-    /// Builds the index anew, with room.
+    /// Builds the index anew, with an eighth more room: seven of eight slots are taken at
+    /// most, and seven of nine at least.
     fn index(&mut self, hash_of: &dyn Fn(&[u8], u8) -> u64) {
-        let count = (self.len * 20 / 17 * 5 / 4).max(SLOTS_MIN);
         self.slots = Vec::new();
-        self.slots = vec![FREE; count];
-        self.taken = 0;
-        let mut hashes = Vec::with_capacity(self.len);
-        self.each(&mut |place, row, _, key| hashes.push((hash_of(key, row.identity), place)));
-        hashes.into_iter().for_each(|(hash, place)| self.put(hash, place));
+        let mut slots = vec![FREE; (self.len * 9 / 7).max(SLOTS_MIN)];
+        self.each(&mut |place, row, _, key| put(&mut slots, hash_of(key, row.identity), place));
+        self.slots = slots;
+        self.taken = self.len;
     }
 
     /// Gives a record a note, which may take another place.
@@ -284,6 +274,19 @@ pub(crate) fn overwrite(bytes: &mut [u8]) {
     bytes.fill(0);
     // Or the compiler would leave out what nobody reads.
     std::hint::black_box(bytes);
+}
+
+/// Takes the first slot that nobody has had; there is one.
+#[inline]
+fn put(slots: &mut [u32], hash: u64, place: u32) {
+    let mut slot = start(hash, slots.len());
+    while let Some(found) = slots.get_mut(slot) {
+        if *found == FREE {
+            *found = tag(hash) << PLACE_BITS | (place + 1);
+            return;
+        }
+        slot = if slot + 1 == slots.len() { 0 } else { slot + 1 };
+    }
 }
 
 /// Writes a head over the one that is there.

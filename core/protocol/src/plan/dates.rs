@@ -1,12 +1,12 @@
-//! Dates: freeze windows, deprecation and sunset, brownouts.
+//! Dates: freeze windows, deprecation and sunset.
 
 use serde::Serialize;
 
 use super::instant::{Instant, read_instant, require_instant};
 
-use crate::limits::{KEY_BYTES_MAX, PINS_MAX};
+use super::brownout::flip;
+use crate::limits::KEY_BYTES_MAX;
 use crate::read::Node;
-use crate::share::{Minutes, Share};
 
 /// A window in which no step begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,8 +41,27 @@ pub struct Deprecation {
     /// Where the migration is described.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Where the sunset is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sunset_link: Option<String>,
+    /// Where the newest version is: an origin, or an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
     /// What a call gets after the sunset.
     pub after: OldVersionAfter,
+}
+
+impl Deprecation {
+    /// The successor, if it is nothing but an origin: without its last `/`.
+    ///
+    /// A redirected call keeps its path and query then; an address with a path of its own
+    /// is where all of them go.
+    pub fn successor_origin(&self) -> Option<&str> {
+        let origin = self.successor.as_deref()?;
+        let origin = origin.strip_suffix('/').unwrap_or(origin);
+        let (_, authority) = origin.split_once("://")?;
+        (!authority.contains(['/', '?', '#'])).then_some(origin)
+    }
 }
 
 /// What a call to the old version gets after its sunset.
@@ -62,12 +81,20 @@ pub(super) fn read_deprecation(node: &Node<'_, '_>) -> Option<Deprecation> {
     let sunset_node = fields.get("sunset_at");
     let sunset_at = sunset_node.as_ref().map(read_instant);
     let link = fields.get("link").map(|node| read_link(&node));
+    let sunset_link = fields.get("sunset_link").map(|node| read_link(&node));
+    let successor_node = fields.get("successor");
+    let successor = successor_node.as_ref().map(read_link);
     let after = fields.get("after").map(|node| {
         node.word(&[("gone", OldVersionAfter::Gone), ("redirect", OldVersionAfter::Redirect)])
     });
     fields.refuse_unknown();
+    if after == Some(Some(OldVersionAfter::Redirect)) && successor_node.is_none() {
+        fields.node().note::<()>(
+            "`after: redirect` leads nowhere: add `successor`, such as https://api.example.com",
+        );
+    }
     let deprecated_at = deprecated_at?;
-    let sunset_at = sunset_at.map_or(Some(None), |at| at.map(Some))?;
+    let sunset_at = flip(sunset_at)?;
     if sunset_at.is_some_and(|sunset| sunset < deprecated_at) {
         // RFC 9745, section 4: the sunset must not be earlier than the deprecation.
         return sunset_node?.wrong("earlier than `deprecated_at`");
@@ -75,7 +102,9 @@ pub(super) fn read_deprecation(node: &Node<'_, '_>) -> Option<Deprecation> {
     Some(Deprecation {
         deprecated_at,
         sunset_at,
-        link: link.map_or(Some(None), |link| link.map(Some))?,
+        link: flip(link)?,
+        sunset_link: flip(sunset_link)?,
+        successor: flip(successor)?,
         after: after.unwrap_or(Some(OldVersionAfter::Gone))?,
     })
 }
@@ -84,47 +113,10 @@ pub(super) fn read_deprecation(node: &Node<'_, '_>) -> Option<Deprecation> {
 fn read_link(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text(KEY_BYTES_MAX)?;
     let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'));
-    if plain && (text.starts_with("https://") || text.starts_with("http://")) {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    if plain && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#'])) {
         Some(text.to_owned())
     } else {
         node.wrong("not an http(s) address without spaces, quotes or angle brackets")
     }
-}
-
-/// A window in which a share of the old version's calls is refused on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Brownout {
-    /// Its first moment.
-    pub start: Instant,
-    /// How long it lasts.
-    pub minutes: Minutes,
-    /// Share of the old version's clients that are refused.
-    pub percentage: Share,
-    /// Keys that are spared.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exempt: Vec<String>,
-}
-
-pub(super) fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
-    let fields = node.object()?;
-    let start = require_instant(&fields, "start");
-    let minutes = fields.require("minutes", "how long it lasts").and_then(|node| {
-        node.minutes()?;
-        node.number(|m| m > 0.0, "not a length above 0").and_then(Minutes::from_number)
-    });
-    let percentage = fields
-        .require("percentage", "the share of the old version's clients that is refused")
-        .and_then(|node| node.share());
-    let exempt = fields.get("exempt").map(|node| {
-        let items = node.list(PINS_MAX)?;
-        let keys: Vec<_> = items.iter().map(|n| n.text(KEY_BYTES_MAX).map(str::to_owned)).collect();
-        keys.into_iter().collect::<Option<Vec<_>>>()
-    });
-    fields.refuse_unknown();
-    Some(Brownout {
-        start: start?,
-        minutes: minutes?,
-        percentage: percentage?,
-        exempt: exempt.unwrap_or(Some(Vec::new()))?,
-    })
 }

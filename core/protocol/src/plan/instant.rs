@@ -22,6 +22,11 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl Instant {
+    /// The second that this is in; of a time beyond the year 9999, the last one.
+    pub fn of_ms(unix_ms: u64) -> Instant {
+        Instant((unix_ms / 1000).min(253_402_300_799) as i64)
+    }
+
     /// Milliseconds since 1970.
     pub fn unix_ms(self) -> u64 {
         self.0.unsigned_abs() * 1000
@@ -159,6 +164,13 @@ impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// Whether this is the date and time of day of a clock on some wall: without a zone.
+pub(super) fn is_local(text: &str) -> bool {
+    text.len() > "2027-03-01".len()
+        && Instant::parse(text).is_none()
+        && Instant::parse(&format!("{text}Z")).is_some()
 }
 
 pub(super) fn read_instant(node: &Node<'_, '_>) -> Option<Instant> {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     AttributeSource, AttributeSources, BucketRange, Guard, HASH, KeyFrom, KeySource, OnMissingKey,
-    Plan, Privacy, Rule, Split, Then, Traffic, Versions, condition, dates, gate, rollout,
+    Plan, Privacy, Rule, Split, Then, Traffic, Versions, brownout, clients, condition, dates, ends,
+    gate, rollout,
 };
 use crate::limits::{
     ATTRIBUTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX, RULES_MAX,
-    VERSIONS_MAX, WINDOWS_MAX,
+    VERSIONS_MAX,
 };
 use crate::read::{Fields, Node};
 use crate::share::{BUCKETS, Share};
@@ -42,9 +43,10 @@ pub(super) fn plan(node: Node<'_, '_>) -> Option<Plan> {
     let rollout = fields.get("rollout").and_then(|node| rollout::read_rollout(&node));
     let gate = fields.get("gate").and_then(|node| gate::read_gate(&node)).unwrap_or_default();
     let deprecation = fields.get("deprecation").and_then(|node| dates::read_deprecation(&node));
-    let brownouts = fields.get("brownouts").and_then(|node| {
-        Some(node.list(WINDOWS_MAX)?.iter().filter_map(dates::read_brownout).collect())
-    });
+    let brownouts = fields.get("brownouts").and_then(|node| brownout::read_brownouts(&node));
+    let clients = fields.get("clients").and_then(|node| clients::read_clients(&node));
+    let sunset = fields.get("sunset").and_then(|node| ends::read_sunset(&node));
+    let shadow = fields.get("shadow").and_then(|node| ends::read_shadow(&node));
     let privacy = fields
         .get("privacy")
         .and_then(|node| node.word(&[("plain", Privacy::Plain), ("hashed", Privacy::Hashed)]));
@@ -66,6 +68,9 @@ pub(super) fn plan(node: Node<'_, '_>) -> Option<Plan> {
         gate,
         deprecation,
         brownouts: brownouts.unwrap_or_default(),
+        clients: clients.unwrap_or_default(),
+        sunset: sunset.unwrap_or_default(),
+        shadow,
         privacy: privacy.unwrap_or_default(),
     })
 }

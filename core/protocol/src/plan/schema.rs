@@ -9,6 +9,7 @@
 //!
 //! Nothing in the engine calls this, so the module does not carry it; a test looks.
 
+mod clients;
 mod control;
 
 use serde_json::{Map, Value, json};
@@ -55,9 +56,12 @@ pub fn schema() -> Value {
             "sticky": flag("A share decides by key (true) or by draw (false).", true),
             "rollout": control::rollout(),
             "gate": control::gate(),
-            "deprecation": control::deprecation(),
-            "brownouts": { "type": "array", "maxItems": WINDOWS_MAX, "items": control::brownout(),
+            "deprecation": clients::deprecation(),
+            "brownouts": { "type": "array", "maxItems": WINDOWS_MAX, "items": clients::brownout(),
                 "description": "When a share of the old version's calls is refused on purpose." },
+            "clients": clients::clients(),
+            "sunset": clients::sunset(),
+            "shadow": clients::shadow(),
             "privacy": words("How client identities are kept: as they came, or as keyed hashes.",
                 &["plain", "hashed"], "plain"),
         }),

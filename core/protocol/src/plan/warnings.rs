@@ -1,5 +1,7 @@
 //! What a plan may say but probably does not mean.
 
+mod dates;
+
 use super::{Plan, Then, Traffic};
 use crate::error::Problem;
 use crate::share::Share;
@@ -66,5 +68,6 @@ pub(super) fn of(plan: &Plan) -> Vec<Problem> {
             }
         }
     }
+    dates::of(plan, &mut warnings);
     warnings
 }

@@ -89,6 +89,8 @@ words! {
         Silent = "silent",
         /// It will hardly come again.
         Gone = "gone",
+        /// It calls the new version, and will hardly go back.
+        Moved = "moved",
         /// It said that it must not be moved.
         Blocked = "blocked",
         /// It was sent back, since the new version fails it.

@@ -187,7 +187,11 @@ fn read_request(
             all(&|fields| clients::read(name, fields).map(Request::Ledger))
         }
         "take_clients" | "note_clients" => changes::read(name, body).map(Request::Changes),
-        "get_sunset" => all(&|fields| Some(Request::GetSunset { window_ms: read_window(fields)? })),
+        "get_sunset" => all(&|fields| {
+            let max = u64::from(MINUTES_MAX) * 60_000;
+            let window_ms = flip(fields.get("window_ms").map(|node| node.whole(max)))?;
+            Some(Request::GetSunset { window_ms })
+        }),
         "get_brownouts" => Ok(Request::Brownouts(Brownouts::List)),
         "start_brownout" => all(&|fields| life::start(fields).map(Request::Brownouts)),
         "stop_brownout" => all(&|fields| life::stop(fields).map(Request::Brownouts)),
@@ -472,14 +476,16 @@ pub(super) fn init_document(document: &[u8]) -> Result<InitDocument, Fault> {
                 .ok()
                 .or_else(|| node.wrong("not up to 16 hexadecimal digits"))
         }));
-        let clients = flip(fields.get("clients").map(|node| node.word(&[("report", true)])));
+        let clients =
+            flip(fields.get("clients").map(|node| node.word(&[("report", false), ("keep", true)])));
         fields.get("policy");
         fields.refuse_unknown();
         Some(InitDocument {
             clock: clock?.unwrap_or(default.clock),
             node: name?.unwrap_or_else(|| default.node.clone()),
             epoch: epoch?,
-            report_clients: clients?.unwrap_or_default(),
+            report_clients: clients?.is_some(),
+            keep_clients: clients?.unwrap_or_default(),
             plan: None,
         })
     })

@@ -1,13 +1,13 @@
-//! The parts that act over time: guard, rollout, gate, dates.
+//! The parts that act over time: guard, rollout, gate.
 
 use serde_json::{Value, json};
 
-use super::{count, described, flag, object, share, text, words};
-use crate::limits::{KEY_BYTES_MAX, MINUTES_MAX, PINS_MAX, STEPS_MAX, WINDOWS_MAX};
+use super::{count, described, flag, object, share, words};
+use crate::limits::{MINUTES_MAX, STEPS_MAX, WINDOWS_MAX};
 use crate::plan::{FailureGate, MissingDataPolicy};
 
 /// Strictly between 0 and 1.
-fn fraction(description: &str) -> Value {
+pub(super) fn fraction(description: &str) -> Value {
     json!({ "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1,
         "description": description })
 }
@@ -18,17 +18,17 @@ fn ratio(description: &str, default: f64) -> Value {
         "description": description })
 }
 
-fn minutes(description: &str) -> Value {
+pub(super) fn minutes(description: &str) -> Value {
     json!({ "type": "number", "minimum": 0, "maximum": MINUTES_MAX, "description": description })
 }
 
-fn above_zero(mut schema: Value) -> Value {
+pub(super) fn above_zero(mut schema: Value) -> Value {
     schema["exclusiveMinimum"] = 0.into();
     schema
 }
 
 /// A date, or a time with its zone.
-fn instant(description: &str) -> Value {
+pub(super) fn instant(description: &str) -> Value {
     json!({
         "type": "string",
         "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$",
@@ -188,38 +188,4 @@ fn latency() -> Value {
         { "properties": { "slower_than_old": { "const": true } } },
     ]);
     described(latency, "Latency against the old version, against a bound, or both.")
-}
-
-pub(super) fn deprecation() -> Value {
-    let link = json!({
-        "type": "string",
-        "maxLength": KEY_BYTES_MAX,
-        "pattern": "^https?://[!#-;=?-~]*$",
-        "description": "Where the migration is described.",
-        "examples": ["https://example.com/migrate"],
-    });
-    let deprecation = object(
-        json!({
-            "deprecated_at": instant("When the old version became, or becomes, deprecated."),
-            "sunset_at": instant("When it is switched off; not before `deprecated_at`."),
-            "link": link,
-            "after": words("What a call gets after the sunset: 410, or 308 to the successor.",
-                &["gone", "redirect"], "gone"),
-        }),
-        &["deprecated_at"],
-    );
-    described(deprecation, "What clients of the old version are told (RFC 9745, RFC 8594).")
-}
-
-pub(super) fn brownout() -> Value {
-    object(
-        json!({
-            "start": instant("Its first moment."),
-            "minutes": above_zero(minutes("How long it lasts.")),
-            "percentage": described(share(), "Share of the old version's clients that is refused."),
-            "exempt": { "type": "array", "items": text(KEY_BYTES_MAX), "maxItems": PINS_MAX,
-                "description": "Keys that are spared." },
-        }),
-        &["start", "minutes", "percentage"],
-    )
 }

@@ -1,0 +1,133 @@
+//! What brownouts did: whom they hit, and what became of them.
+//!
+//! The windows themselves are the policy's, and every edge carries them out alone. Here is
+//! what came back: a client is hit once however often it calls, and what it did afterwards
+//! is read off the ledger when somebody asks.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// Brownouts that are remembered; the oldest go first.
+const BROWNOUTS_MAX: usize = 64;
+
+/// Clients of one brownout who are told apart.
+const HIT_MAX: usize = 65_536;
+
+/// Reports come late: a refusal told this long after the end still belongs to it.
+const LATE_MS: u64 = 10 * 60_000;
+
+/// What is known of all brownouts so far.
+#[derive(Debug, Clone, Default, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Book {
+    entries: Vec<Entry>,
+}
+
+/// What is known of one.
+#[derive(Debug, Clone, Default, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Entry {
+    /// Its name.
+    pub(crate) name: String,
+    /// When it began.
+    pub(crate) start_ms: u64,
+    /// When it ended, or will.
+    pub(crate) end_ms: u64,
+    /// Hashes of those it hit, in order.
+    hit: Vec<u64>,
+    /// Whether there were more than could be told apart.
+    pub(crate) overflow: bool,
+    /// Calls that were refused.
+    pub(crate) refused: u64,
+    /// Whether its beginning was told.
+    pub(crate) told: bool,
+    /// Whether its end was told.
+    pub(crate) over: bool,
+    /// Why it was stopped, if it was.
+    pub(crate) stopped: Option<String>,
+}
+
+impl Entry {
+    /// How many clients it hit.
+    pub(crate) fn clients(&self) -> u64 {
+        self.hit.len() as u64
+    }
+
+    /// Whether it hit the client with this hash.
+    pub(crate) fn has_hit(&self, hash: u64) -> bool {
+        self.hit.binary_search(&hash).is_ok()
+    }
+}
+
+impl Book {
+    /// What is known of this one.
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// The entry of a brownout that has begun.
+    pub(crate) fn open(&mut self, name: &str, start_ms: u64, end_ms: u64) -> &mut Entry {
+        let at = self.entries.iter().position(|entry| entry.name == name);
+        let at = at.unwrap_or_else(|| {
+            if self.entries.len() >= BROWNOUTS_MAX {
+                self.entries.remove(0);
+            }
+            self.entries.push(Entry { name: name.to_owned(), ..Entry::default() });
+            self.entries.len() - 1
+        });
+        let entry = &mut self.entries[at];
+        (entry.start_ms, entry.end_ms) = (start_ms, end_ms);
+        entry
+    }
+
+    /// A client whose last call came at `at_ms` says that calls were refused: they are put
+    /// down to the brownout that ran then.
+    pub(crate) fn refused(&mut self, hash: u64, calls: u64, at_ms: u64) {
+        let ran = |entry: &&mut Entry| {
+            (entry.start_ms..entry.end_ms.saturating_add(LATE_MS)).contains(&at_ms)
+        };
+        let Some(entry) = self.entries.iter_mut().rev().find(ran) else { return };
+        entry.refused = entry.refused.saturating_add(calls);
+        if let Err(at) = entry.hit.binary_search(&hash) {
+            if entry.hit.len() < HIT_MAX {
+                entry.hit.insert(at, hash);
+            } else {
+                entry.overflow = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_hit_once_and_by_the_brownout_that_ran() {
+        let mut book = Book::default();
+        book.open("first", 1_000_000, 2_000_000);
+        book.open("second", 9_000_000, 10_000_000);
+        book.refused(7, 3, 1_500_000);
+        book.refused(7, 2, 1_600_000);
+        book.refused(5, 1, 9_500_000);
+        book.refused(6, 1, 5_000_000);
+        let first = book.get("first").unwrap();
+        assert_eq!((first.clients(), first.refused, first.has_hit(7)), (1, 5, true));
+        assert_eq!(book.get("second").unwrap().refused, 1);
+        assert!(!first.has_hit(6), "nothing ran then");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut book = Book::default();
+        for n in 0..BROWNOUTS_MAX as u64 + 5 {
+            book.open(&format!("b{n}"), n, n + 1);
+        }
+        assert_eq!(book.entries.len(), BROWNOUTS_MAX);
+        assert!(book.get("b4").is_none() && book.get("b5").is_some());
+        book.open("many", 1_000_000, 2_000_000);
+        for hash in 0..HIT_MAX as u64 + 1 {
+            book.refused(hash, 1, 1_000_000);
+        }
+        let many = book.get("many").unwrap();
+        assert_eq!((many.clients(), many.overflow), (HIT_MAX as u64, true));
+        assert_eq!(many.refused, HIT_MAX as u64 + 1);
+    }
+}

@@ -1,0 +1,56 @@
+//! Clients that a policy treats apart, by their keys.
+
+use crossfade_protocol::plan::ClientPlan;
+
+/// How a client is treated apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Apart {
+    /// Back on the stable version, whatever a pin or a rule says.
+    PinnedBack,
+    /// Among the first.
+    Ready,
+    /// Among the last.
+    Blocked,
+}
+
+impl Apart {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Apart::PinnedBack => "pinned back",
+            Apart::Ready => "ready",
+            Apart::Blocked => "blocked",
+        }
+    }
+}
+
+/// Sorted by key; a client once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listed(Vec<(Box<[u8]>, Apart)>);
+
+impl Listed {
+    /// Being pinned back counts more than what a client has said.
+    pub(super) fn new(clients: &ClientPlan) -> Listed {
+        let lists = [
+            (&clients.pinned_back, Apart::PinnedBack),
+            (&clients.ready, Apart::Ready),
+            (&clients.blocked, Apart::Blocked),
+        ];
+        let mut listed: Vec<(Box<[u8]>, Apart)> = Vec::new();
+        for (keys, apart) in lists {
+            listed.extend(keys.iter().map(|key| (key.as_bytes().into(), apart)));
+        }
+        crossfade_protocol::order::sort(&mut listed);
+        listed.dedup_by(|later, earlier| later.0 == earlier.0);
+        Listed(listed)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: Option<&[u8]>) -> Option<Apart> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let key = key?;
+        let place = self.0.binary_search_by(|(listed, _)| (**listed).cmp(key)).ok()?;
+        self.0.get(place).map(|(_, apart)| *apart)
+    }
+}
