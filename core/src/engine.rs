@@ -6,21 +6,25 @@
 //! everything else is read by `crossfade-protocol` and answered in [`answer`].
 
 mod answer;
+#[cfg(feature = "ledger")]
 mod brownouts;
 mod changes;
+#[cfg(feature = "ledger")]
 mod clients;
+mod counted;
 mod lines;
 mod questions;
 mod route;
 mod scan;
 mod state;
 mod sunset;
+#[cfg(not(feature = "ledger"))]
+mod without_ledger;
 mod write;
 
 use std::collections::VecDeque;
 
 use crossfade_protocol::abi::RouteWord;
-use crossfade_protocol::clients::ClientsReport;
 use crossfade_protocol::limits::{CLIENTS_MAX, EVENTS_MAX, TIME_MS_MAX};
 use crossfade_protocol::plan::{Plan, Versions};
 use crossfade_protocol::request::{Address, Clock, InitDocument};
@@ -29,6 +33,7 @@ use crossfade_protocol::{ErrorCode, Fault};
 
 use crate::census::{Census, Identity};
 use crate::changes::Changes;
+#[cfg(feature = "ledger")]
 use crate::clients::Clients;
 use crate::controller::{Changed, Controller, Source};
 use crate::decision::Decision;
@@ -43,6 +48,11 @@ use crate::policy::Policy;
 use crate::protocol;
 use crate::request::Request;
 use crate::tally::{Fleet, FleetFull, Tally, growth};
+
+#[cfg(feature = "ledger")]
+use clients::no_ledger;
+#[cfg(not(feature = "ledger"))]
+use without_ledger::{Clients, no_ledger};
 
 /// One node's engine.
 #[derive(Debug)]
@@ -351,11 +361,7 @@ impl Guest for Engine {
 
     fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) {
         self.observe(now_ms);
-        self.collect();
-        if !self.policy.plan().brownouts.is_empty() {
-            self.watch_brownouts();
-        }
-        self.list_clients();
+        self.tend_clients();
         if self.clock == Clock::Wall {
             self.act();
             self.settle(out);
@@ -429,19 +435,6 @@ impl Guest for Engine {
 }
 
 impl Engine {
-    /// The same of a report that is none of totals: one of clients, which has a list of them.
-    fn merge_clients(&mut self, report: &[u8], fault: &Fault, out: &mut Vec<u8>) {
-        let to = write::ReplyTo::default();
-        if memchr::memmem::find(report, b"\"clients\"").is_none() {
-            return write::error(out, to, fault);
-        }
-        match ClientsReport::read(report).and_then(|report| self.take_report(&report)) {
-            Ok(taken) => write::reply(out, to, &taken),
-            Err(fault) => write::error(out, to, &fault),
-        }
-        self.list_clients();
-    }
-
     /// Lets the gates see what a node has counted since its report before.
     fn weigh(&mut self, before: Option<&Totals>, node: &str, epoch: u64, revision: u64) {
         let Some(now) = self.fleet.newest(node, epoch).filter(|_| self.clock == Clock::Wall) else {

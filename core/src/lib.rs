@@ -6,10 +6,12 @@
 //! *Does not:* read a clock, draw randomness it was not given, do I/O, spawn
 //! threads, or know which host it runs in.
 
+#[cfg(feature = "ledger")]
 mod brownouts;
 pub mod bucket;
 pub mod census;
 pub mod changes;
+#[cfg(feature = "ledger")]
 mod clients;
 mod controller;
 pub mod decision;

@@ -123,7 +123,7 @@ fn validity() -> Result<(), TaskError> {
     let which = ["--", "--ignored", "--nocapture"];
     for test in [
         ["--release", "--package=crossfade-core", "--test=gate_validity"],
-        ["--release", "--package=crossfade-ledger", "--test=sunset_validity"],
+        ["--release", "--package=crossfade-ledger", "--test=validity"],
     ] {
         Run::cargo(&[&["test"], test.as_slice(), &which].concat()).show()?;
     }

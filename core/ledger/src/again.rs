@@ -28,7 +28,7 @@ const SPEAKS: f64 = 3.0;
 /// is known of a population. By group and class.
 ///
 /// Few periods are longer than a month, so beyond one fewer silences end in every class.
-/// The populations of the simulation (`tests/sunset_validity.rs`) have about half of this
+/// The populations of the simulation (`tests/validity`) have about half of this
 /// up to 75 days, and less beyond; what is seen of one's own soon outweighs it.
 const PRIOR: [[u16; CLASSES]; GROUPS] = [
     [300, 300, 300, 300, 500, 500, 3_000, 3_000, 3_000, 2_000, 3_000, 600, 100, 30, 20, 20],

@@ -1,9 +1,10 @@
 //! Who calls old versions most, when not everybody has a row.
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::clients::Identity;
+use crossfade_protocol::order;
 
 use crate::sample::Side;
+use crate::save;
 use crate::select::{Filter, Order};
 use crate::table::{Ledger, News};
 
@@ -23,17 +24,16 @@ pub struct Heavy {
 /// Frequent items after Misra and Gries (1982), with the median taken off as in "A
 /// High-Performance Algorithm for Identifying Frequent Items in Data Streams" (Anderson and
 /// others, 2017): of W calls, a client's count is short by at most 2 W / [`COUNTERS`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Callers {
     counters: Vec<Counter>,
     /// What every count may be short by.
     short: u64,
     /// One more than the place of a counter, by hash.
-    #[borsh(skip)]
     slots: Vec<u16>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug)]
 struct Counter {
     hash: u64,
     calls: u64,
@@ -60,9 +60,7 @@ impl Callers {
         self.counters.push(Counter { hash, calls, identity: identity as u8, key: key.into() });
         self.slots[slot] = self.counters.len() as u16;
         if self.counters.len() == COUNTERS {
-            let mut calls: Vec<u64> = self.counters.iter().map(|counter| counter.calls).collect();
-            crossfade_protocol::order::sort(&mut calls);
-            let median = calls[COUNTERS / 2];
+            let median = self.median();
             self.short = self.short.saturating_add(median);
             self.counters.retain_mut(|counter| {
                 counter.calls = counter.calls.saturating_sub(median);
@@ -70,6 +68,19 @@ impl Callers {
             });
             self.index();
         }
+    }
+
+    /// A number that half of the counters do not exceed, found bit by bit.
+    fn median(&self) -> u64 {
+        let mut median = u64::MAX;
+        for bit in (0..64).rev() {
+            let less = median & !(1 << bit);
+            let under = self.counters.iter().filter(|counter| counter.calls <= less).count();
+            if under >= self.counters.len() / 2 {
+                median = less;
+            }
+        }
+        median
     }
 
     /// Forgets how often a client called that has moved on.
@@ -121,12 +132,29 @@ impl Callers {
         self.index();
     }
 
-    pub(crate) fn is_valid(&self) -> bool {
-        self.counters.len() < COUNTERS
-            && self
-                .counters
-                .iter()
-                .all(|counter| usize::from(counter.identity) < Identity::ALL.len())
+    /// Writes what is known of each.
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        save::number(out, self.short);
+        save::number(out, self.counters.len() as u64);
+        for counter in &self.counters {
+            save::entry(out, &counter.key, counter.calls, counter.identity.into());
+        }
+    }
+
+    /// What was saved; `hash` is the table's.
+    pub(crate) fn load(from: &mut &[u8], hash: &dyn Fn(&[u8], u8) -> u64) -> Option<Callers> {
+        let mut callers = Callers { short: save::read_number(from)?, ..Callers::default() };
+        let count = save::read_number(from)?;
+        if count >= COUNTERS as u64 {
+            return None;
+        }
+        for _ in 0..count {
+            let (key, calls, identity) = save::read_entry(from)?;
+            let identity = u8::try_from(identity).ok()?;
+            let hash = hash(key, identity);
+            callers.counters.push(Counter { hash, calls, identity, key: key.into() });
+        }
+        Some(callers)
     }
 }
 
@@ -158,7 +186,7 @@ impl Ledger {
             return heavy.filter(|heavy| heavy.low > 0).collect();
         };
         let calling = callers.counters.iter().filter(|counter| counter.calls > 0);
-        let heavy = crossfade_protocol::order::first(calling, limit, |a, b| {
+        let heavy = order::first(calling, limit, |a, b| {
             b.calls.cmp(&a.calls).then_with(|| a.key.cmp(&b.key))
         });
         let heavy = heavy.into_iter().map(|counter| Heavy {

@@ -8,18 +8,20 @@
 pub use crossfade_protocol as protocol;
 
 pub mod again;
+pub mod forecast;
 pub mod readiness;
 pub mod rhythm;
+pub mod sick;
 
 mod absorb;
 mod heaviest;
 mod sample;
 mod save;
 mod select;
+pub mod sick;
 mod software;
 mod sources;
 mod table;
-
 pub use heaviest::Heavy;
 pub use sample::{Counted, Side};
 pub use select::{Filter, Order, Selected};

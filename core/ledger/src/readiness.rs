@@ -243,7 +243,7 @@ pub(crate) fn normal(error: f64) -> f64 {
 
 /// The largest mean of a Poisson variable of which as few as `seen` are seen with probability
 /// `error` (Wilson & Hilferty 1931, and exactly for none).
-fn poisson_at_most(seen: f64, error: f64) -> f64 {
+pub(crate) fn poisson_at_most(seen: f64, error: f64) -> f64 {
     let n = seen + 1.0;
     let root = 1.0 - 1.0 / (9.0 * n) + normal(error) / (3.0 * libm::sqrt(n));
     (n * root * root * root).max(-libm::log(error))

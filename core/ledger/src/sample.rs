@@ -9,9 +9,8 @@
 //!
 //! [`client_hash`]: crossfade_protocol::clients::client_hash
 
-use borsh::{BorshDeserialize, BorshSerialize};
-
 use crate::heaviest::Callers;
+use crate::select::{Filter, Order};
 use crate::table::{At, Client, Ledger, Row, sample_hash};
 
 /// Where a client's last call went.
@@ -37,7 +36,7 @@ pub struct Counted {
 }
 
 /// Who is kept on one side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threshold {
     /// Clients up to this are kept.
     pub(crate) now: u64,
@@ -103,7 +102,7 @@ impl Rows {
             above += square(part.high.saturating_sub(part.value));
         }
         sum.low = sum.value.saturating_sub(libm::sqrt(below) as u64);
-        sum.high = sum.value.saturating_add(libm::ceil(libm::sqrt(above)) as u64);
+        sum.high = sum.value.saturating_add(libm::sqrt(above) as u64 + u64::from(above > 0.0));
         sum
     }
 }
@@ -124,12 +123,12 @@ fn estimate(kept: u64, all: u64, floor: u64) -> Counted {
         0 => (0.0, 3.0 / share),
         _ => ((middle - far) / (2.0 * share), (middle + far) / (2.0 * share)),
     };
-    let value = (libm::round(value) as u64).max(all);
+    let value = ((value + 0.5) as u64).max(all);
     Counted {
         value,
         exact: false,
-        low: (libm::floor(low) as u64).clamp(all, value),
-        high: (libm::ceil(high) as u64).max(value),
+        low: (low as u64).clamp(all, value),
+        high: (high as u64).saturating_add(1).max(value),
     }
 }
 
@@ -152,34 +151,31 @@ impl Ledger {
 
     /// Clients whose last call went to this side, at `since_s` or later when given.
     pub fn count(&self, side: Side, since_s: Option<u32>) -> Counted {
-        self.count_if(since_s, |version| self.side_of(version) == side)
+        self.count_of(&Filter { side: Some(side), since_s, ..Filter::default() })
     }
 
     /// Clients whose last call went to this version.
     pub fn clients_on(&self, version: u8) -> Counted {
-        self.count_if(None, |on| on == version)
+        self.count_of(&Filter { version: Some(version), ..Filter::default() })
     }
 
     /// All clients.
     pub fn clients(&self, since_s: Option<u32>) -> Counted {
-        self.count_if(since_s, |_| true)
+        self.count_of(&Filter { since_s, ..Filter::default() })
     }
 
-    fn count_if(&self, since_s: Option<u32>, on: impl Fn(u8) -> bool) -> Counted {
-        if since_s.is_none() && self.sampled_until_s().is_none() {
-            let versions = (0..).zip(&self.per_version).filter(|(version, _)| on(*version));
-            let value = versions.map(|(_, rows)| rows).sum();
-            return Counted { value, exact: true, low: value, high: value };
+    /// What `filter` says of versions and times; quick when nothing was left out.
+    fn count_of(&self, filter: &Filter<'_>) -> Counted {
+        if filter.since_s.is_some() || self.sampled_until_s().is_some() {
+            return self.select(filter, Order::Key, false, 0, 0).total;
         }
-        let mut rows = Rows::default();
-        let since = since_s.unwrap_or_default();
-        for client in self.iter().filter(|c| on(c.version) && c.last_seen_s() >= since) {
-            rows.add(self, &client);
+        let mut value = 0;
+        for (version, rows) in (0..).zip(&self.per_version) {
+            let asked = filter.version.is_none_or(|asked| asked == version)
+                && filter.side.is_none_or(|side| side == self.side_of(version));
+            value += if asked { *rows } else { 0 };
         }
-        let asked = |side: Side| {
-            (0..self.per_version.len() as u8).any(|v| on(v) && self.side_of(v) == side)
-        };
-        self.counted(&rows, &[asked(Side::Old), asked(Side::New)], since_s)
+        Counted { value, exact: true, low: value, high: value }
     }
 
     /// What rows stand for. A side that was not asked for has no rows, and no say in how

@@ -1,6 +1,7 @@
 //! Some of the clients, in an order.
 
-use std::cmp::Ordering;
+use crossfade_protocol::clients::Identity;
+use crossfade_protocol::order::{first, sort_by};
 
 use crate::sample::{Counted, Rows, Side};
 use crate::table::{Client, Flags, Ledger};
@@ -55,7 +56,7 @@ pub struct Selected<'a> {
 }
 
 /// A client on its way to a list: what it is placed by, and where it is.
-type Candidate = (u64, u8, u32);
+type Candidate = (u64, u32);
 
 impl Ledger {
     /// The clients that pass `filter`, in order or the other way round, without the first
@@ -71,21 +72,17 @@ impl Ledger {
         limit: usize,
     ) -> Selected<'_> {
         let compare = |a: &Candidate, b: &Candidate| {
-            let ordering = a.0.cmp(&b.0).then_with(|| self.by_key(a, b));
+            let ordering = a.0.cmp(&b.0).then_with(|| self.key_at(a.1).cmp(&self.key_at(b.1)));
             if reverse { ordering.reverse() } else { ordering }
         };
         let mut rows = Rows::default();
-        let all = (0..).zip(&self.shards).flat_map(|(shard, part)| {
-            part.iter().map(move |(place, client)| (shard, place, Client::new(client)))
+        let found = self.walk().filter(|(_, client)| self.passes(filter, client));
+        let found = found.map(|(at, client)| {
+            rows.add(self, &client);
+            (rank(order, &client), at)
         });
-        let found =
-            all.filter(|(.., client)| self.passes(filter, client)).map(|(shard, place, client)| {
-                rows.add(self, &client);
-                (rank(order, &client), shard, place)
-            });
         // All are gone through, also when none is wanted: they count.
-        let mut found =
-            crossfade_protocol::order::first(found, offset.saturating_add(limit).max(1), compare);
+        let mut found = first(found, offset.saturating_add(limit).max(1), compare);
         found.truncate(offset.saturating_add(limit));
         let clients = found.iter().skip(offset).take(limit);
         let asked = [Side::Old, Side::New].map(|side| {
@@ -94,18 +91,12 @@ impl Ledger {
         });
         Selected {
             total: self.counted(&rows, &asked, filter.since_s),
-            clients: clients
-                .filter_map(|(_, shard, at)| self.client_at((*shard).into(), *at))
-                .collect(),
+            clients: clients.filter_map(|(_, at)| self.client_at(*at)).collect(),
         }
     }
 
-    fn by_key(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        let place = |candidate: &Candidate| {
-            let client = self.client_at(candidate.1.into(), candidate.2);
-            client.map(|client| (client.key, client.identity))
-        };
-        place(a).cmp(&place(b))
+    fn key_at(&self, at: u32) -> Option<(&[u8], Identity)> {
+        self.client_at(at).map(|client| (client.key, client.identity))
     }
 
     fn passes(&self, filter: &Filter<'_>, client: &Client<'_>) -> bool {
@@ -144,7 +135,7 @@ impl Ledger {
             .filter(|(_, (clients, _))| *clients > 0)
             .map(|(number, (clients, calls))| (self.software(number), clients, calls))
             .collect();
-        crossfade_protocol::order::sort_by(&mut list, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        sort_by(&mut list, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         list
     }
 }

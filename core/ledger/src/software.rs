@@ -1,16 +1,14 @@
 //! Names that many clients share: of their software, of their reasons.
 
-use borsh::{BorshDeserialize, BorshSerialize};
-
+use crate::save;
 use crate::table::overwrite;
 
 /// Names by small numbers. A name that nobody has any more is forgotten.
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Names {
     /// The name of number n + [`FIRST`], and how many have it.
     names: Vec<(String, u32)>,
     /// Numbers in order of their names.
-    #[borsh(skip)]
     sorted: Vec<u16>,
 }
 
@@ -62,11 +60,14 @@ impl Names {
         }
         *held = held.saturating_sub(1);
         if *held == 0 {
-            let name = std::mem::take(name);
+            let name = name.clone();
             if let Ok(place) = self.search(&name) {
                 self.sorted.remove(place);
             }
             overwrite(&mut name.into_bytes());
+            if let Some((name, _)) = self.entry(number) {
+                overwrite(&mut std::mem::take(name).into_bytes());
+            }
         }
     }
 
@@ -77,16 +78,37 @@ impl Names {
         self.names.get(usize::from(number.checked_sub(FIRST)?)).map(|(name, _)| name.as_str())
     }
 
-    /// Prepares names that were read for [`held`](Names::held): nobody has any, yet. Whether
-    /// they can be names.
-    pub(crate) fn unheld(&mut self, max: usize) -> bool {
-        self.names.iter_mut().for_each(|(_, held)| *held = 0);
-        let mut sorted: Vec<u16> = (FIRST..).take(self.names.len()).collect();
-        sorted.retain(|number| self.get(*number).is_some_and(|name| !name.is_empty()));
-        crossfade_protocol::order::sort_by(&mut sorted, |a, b| self.get(*a).cmp(&self.get(*b)));
-        let all_differ = sorted.is_sorted_by(|a, b| self.get(*a) < self.get(*b));
-        self.sorted = sorted;
-        all_differ && self.names.len() <= max
+    /// Writes the names that somebody has, with their numbers.
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        save::number(out, self.sorted.len() as u64);
+        for number in &self.sorted {
+            save::entry(out, self.get(*number).unwrap_or_default().as_bytes(), (*number).into(), 0);
+        }
+    }
+
+    /// What was saved: at most `max` names, all different. Nobody has one yet.
+    pub(crate) fn load(from: &mut &[u8], max: usize) -> Option<Names> {
+        let mut names = Names::default();
+        for _ in 0..save::read_number(from)? {
+            let (name, number, _) = save::read_entry(from)?;
+            let name = std::str::from_utf8(name).ok()?;
+            let number = u16::try_from(number).ok()?;
+            let at = usize::from(number.checked_sub(FIRST)?);
+            if at >= max || name.is_empty() {
+                return None;
+            }
+            let place = names.search(name).err()?;
+            while names.names.len() <= at {
+                names.names.push((String::new(), 0));
+            }
+            let (kept, _) = names.names.get_mut(at)?;
+            if !kept.is_empty() {
+                return None;
+            }
+            kept.push_str(name);
+            names.sorted.insert(place, number);
+        }
+        Some(names)
     }
 
     /// One more has it; whether there is such a name.
@@ -100,18 +122,9 @@ impl Names {
         }
     }
 
-    /// Takes out the names that nobody has.
-    pub(crate) fn drop_unheld(&mut self) {
-        for number in self.sorted.clone() {
-            if let Some((name, held)) = self.entry(number)
-                && *held == 0
-            {
-                name.clear();
-            }
-        }
-        let mut sorted = std::mem::take(&mut self.sorted);
-        sorted.retain(|number| self.get(*number).is_some_and(|name| !name.is_empty()));
-        self.sorted = sorted;
+    /// Whether somebody has each of them.
+    pub(crate) fn are_held(&self) -> bool {
+        self.names.iter().all(|(name, held)| name.is_empty() || *held > 0)
     }
 
     fn entry(&mut self, number: u16) -> Option<&mut (String, u32)> {
@@ -120,5 +133,31 @@ impl Names {
 
     fn search(&self, name: &str) -> Result<usize, usize> {
         self.sorted.binary_search_by(|number| self.get(*number).unwrap_or_default().cmp(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whichever goes, in whatever order: the rest is found.
+    #[test]
+    fn names_that_nobody_has_any_more_are_gone() {
+        let mut names = Names::default();
+        let numbers: Vec<u16> = (0..50).map(|n| names.hold(&format!("app/{n}"), 50)).collect();
+        assert_eq!(names.hold("another", 50), OTHER);
+        for gone in 0..50 {
+            names.release(numbers[gone * 7 % 50]);
+            let left: Vec<usize> = (gone + 1..50).map(|n| n * 7 % 50).collect();
+            assert_eq!(names.sorted.len(), left.len());
+            for n in left {
+                assert_eq!(
+                    names.search(&format!("app/{n}")).map(|at| names.sorted[at]),
+                    Ok(numbers[n])
+                );
+            }
+        }
+        let another = names.hold("another", 50);
+        assert_eq!(names.get(another), Some("another"));
     }
 }

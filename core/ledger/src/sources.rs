@@ -1,10 +1,11 @@
 //! Whose reports have been taken in, and up to which.
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
 
+use crate::save;
+
 /// The highest sequence of each run of each node.
-#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Sources(Vec<(String, u64, u64)>);
 
 /// There are too many nodes, or runs of them, already.
@@ -40,10 +41,26 @@ impl Sources {
         }
     }
 
-    /// In order, and no more than there may be.
-    pub(crate) fn is_valid(&self) -> bool {
-        let in_order = self.0.is_sorted_by(|a, b| (&a.0, a.1) < (&b.0, b.1));
-        in_order && self.0.len() <= TOTALS_SOURCES_MAX
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        save::number(out, self.0.len() as u64);
+        for (node, epoch, highest) in &self.0 {
+            save::entry(out, node.as_bytes(), *epoch, *highest);
+        }
+    }
+
+    /// What was saved: in order, and no more than there may be.
+    pub(crate) fn load(from: &mut &[u8]) -> Option<Sources> {
+        let mut sources = Sources::default();
+        for _ in 0..save::read_number(from)? {
+            let (node, epoch, highest) = save::read_entry(from)?;
+            let node = std::str::from_utf8(node).ok()?;
+            let at = sources.place(node, epoch).err()?;
+            if at < sources.0.len() || at >= TOTALS_SOURCES_MAX {
+                return None;
+            }
+            sources.0.push((node.to_owned(), epoch, highest));
+        }
+        Some(sources)
     }
 
     fn place(&self, node: &str, epoch: u64) -> Result<usize, usize> {

@@ -312,11 +312,13 @@ impl Ledger {
     /// One client.
     pub fn get(&self, key: &[u8], identity: Identity) -> Option<Client<'_>> {
         let (shard, _, place) = self.find(key, identity)?;
-        self.client_at(shard, place)
+        self.client_at((shard as u32) << PLACE_BITS | place)
     }
 
-    pub(crate) fn client_at(&self, shard: usize, place: u32) -> Option<Client<'_>> {
-        self.shards.get(shard)?.at(place).and_then(read).map(Client::new)
+    /// The client at a place, as [`walk`](Ledger::walk) gives it.
+    pub(crate) fn client_at(&self, at: u32) -> Option<Client<'_>> {
+        let shard = self.shards.get((at >> PLACE_BITS) as usize)?;
+        shard.at(at & ((1 << PLACE_BITS) - 1)).and_then(read).map(Client::new)
     }
 
     fn find(&self, key: &[u8], identity: Identity) -> Option<At> {
@@ -328,7 +330,12 @@ impl Ledger {
 
     /// Every client that has a row, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Client<'_>> {
-        self.shards.iter().flat_map(|shard| shard.iter().map(|(_, found)| Client::new(found)))
+        self.walk().map(|(_, client)| client)
+    }
+
+    /// The same with their places.
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk { shards: &self.shards, at: 0 }
     }
 
     /// Rows whose last call went to this version.
@@ -400,6 +407,34 @@ impl Ledger {
 
     pub(crate) fn record_bytes_max(&self) -> usize {
         self.limit.saturating_mul(ROW_BYTES_MEAN_MAX)
+    }
+}
+
+/// All clients, one after the other.
+pub(crate) struct Walk<'a> {
+    shards: &'a [Shard],
+    /// The next place to look at.
+    at: u32,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (u32, Client<'a>);
+
+    /// Not inlined: it is gone through in many places, and would be code in each.
+    #[inline(never)]
+    fn next(&mut self) -> Option<(u32, Client<'a>)> {
+        loop {
+            let shard = self.shards.get((self.at >> PLACE_BITS) as usize)?;
+            let at = self.at;
+            match shard.next(at & ((1 << PLACE_BITS) - 1)) {
+                Some((place, found, next)) => {
+                    let shard = at >> PLACE_BITS << PLACE_BITS;
+                    self.at = shard | next;
+                    return Some((shard | place, Client::new(found)));
+                }
+                None => self.at = ((at >> PLACE_BITS) + 1) << PLACE_BITS,
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crossfade_protocol::reply::{
     ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
     ReportClientsOk,
 };
-use crossfade_protocol::request::{ClientState, Ledger as Asked, Selection, Who};
+use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
 use crossfade_protocol::{Fault, json};
 
 use super::{Engine, write};
@@ -122,6 +122,28 @@ impl Engine {
         })?;
         let sequence = clients.table.sequence(&report.node, report.epoch);
         Ok(ReportClientsOk { node: report.node.clone(), new, sequence })
+    }
+
+    /// The same of a report that is none of totals: one of clients, which has a list of them.
+    pub(super) fn merge_clients(&mut self, report: &[u8], fault: &Fault, out: &mut Vec<u8>) {
+        let to = write::ReplyTo::default();
+        if !report.windows(9).any(|part| part == b"\"clients\"") {
+            return write::error(out, to, fault);
+        }
+        match ClientsReport::read(report).and_then(|report| self.take_report(&report)) {
+            Ok(taken) => write::reply(out, to, &taken),
+            Err(fault) => write::error(out, to, &fault),
+        }
+        self.list_clients();
+    }
+
+    /// What time does to clients.
+    pub(super) fn tend_clients(&mut self) {
+        self.collect();
+        if !self.policy.plan().brownouts.is_empty() {
+            self.watch_brownouts();
+        }
+        self.list_clients();
     }
 
     /// What is known of clients, begun if it is not there.
@@ -288,39 +310,6 @@ impl Engine {
                 refused: client.refused.into(),
             })),
         }
-    }
-
-    fn place(&self, selection: &Selection) -> Result<Option<u16>, Fault> {
-        let Some(name) = &selection.version else { return Ok(None) };
-        let place = self.versions().index(name).ok_or_else(|| {
-            let listed = self.versions().listed();
-            Fault::unknown(format!("no version `{}`: known are {listed}", json::shown(name)))
-        })?;
-        Ok(Some(place as u16))
-    }
-
-    /// The same of a node that keeps no ledger, from its own census.
-    fn counted_clients(&self, selection: &Selection) -> Result<ClientsReply, Fault> {
-        let place = self.place(selection)?;
-        if selection.state.is_some_and(|state| state != ClientState::Active)
-            || selection.software.is_some()
-        {
-            return Err(no_ledger());
-        }
-        let total = place.map_or(self.census.len() as u64, |place| self.census.on_version(place));
-        let end = selection.offset.saturating_add(selection.limit);
-        let listed = self.census.busiest(place, end);
-        let clients = listed.into_iter().skip(selection.offset).take(CLIENTS_LISTED_MAX);
-        let clients = clients.map(|client| ClientSeen {
-            client: String::from_utf8_lossy(client.key).into_owned(),
-            identity: Identity::from_byte(client.identity as u8).as_str(),
-            version: self.policy.version_name(client.version).to_owned(),
-            last_seen_ms: u64::from(client.last_seen_s) * 1000,
-            requests: client.requests.into(),
-            known: None,
-        });
-        let exact = self.census.uncounted() == 0;
-        Ok(ClientsReply { total, exact, low: None, high: None, clients: clients.collect() })
     }
 }
 

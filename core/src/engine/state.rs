@@ -7,17 +7,14 @@
 //! instead: reading them was a third of the module.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use crossfade_ledger::Ledger;
 use crossfade_protocol::memory::{Appender, Taker};
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::reply::json_text;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
-use crate::brownouts::Book;
 use crate::census::{self, Census};
 use crate::changes::Changes;
-use crate::clients::Clients;
 use crate::controller::Controller;
 use crate::draws::Draws;
 use crate::guard::Guard;
@@ -45,7 +42,7 @@ struct State {
     fleet: Fleet,
     census: census::Head,
     /// What nodes reported of clients: so many bytes, which follow, and its brownouts.
-    clients: Option<(u64, Book)>,
+    clients: Option<(u64, Kept)>,
     /// Those of its clients that were not reported: nothing where none are.
     changes: Vec<String>,
     guard: Guard,
@@ -60,13 +57,9 @@ struct State {
 
 /// Writes the state.
 pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
-    let mut table = Vec::new();
-    if let Some(clients) = &engine.clients {
-        clients.table.save(&mut table);
-    }
-    let book = |clients: &Box<Clients>| (table.len() as u64, clients.book.clone());
+    let (clients, table) = save_clients(engine);
     let state = State {
-        clients: engine.clients.as_ref().map(book),
+        clients,
         node: engine.node.clone(),
         epoch: engine.epoch,
         sequence: engine.sequence,
@@ -127,21 +120,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
-    let clients = match state.clients {
-        None => None,
-        Some((bytes, book)) => {
-            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            let table = rest.0.split_at_checked(bytes).and_then(|(table, others)| {
-                rest = Taker(others);
-                Ledger::load(table)
-            });
-            Some(Box::new(Clients {
-                table: table.ok_or("damaged snapshot: the ledger")?,
-                book,
-                unlisted: true,
-            }))
-        }
-    };
+    let clients = load_clients(state.clients, &mut rest)?;
     let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
     let changes = match state.changes.as_slice() {
         [] => None,
@@ -185,4 +164,50 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     engine.name_versions();
     engine.turn();
     Ok(())
+}
+
+/// What is kept of clients beside their rows.
+#[cfg(feature = "ledger")]
+type Kept = crate::brownouts::Book;
+#[cfg(not(feature = "ledger"))]
+type Kept = super::Clients;
+
+/// What nodes reported of clients, and their rows as bytes.
+#[cfg(feature = "ledger")]
+fn save_clients(engine: &Engine) -> (Option<(u64, Kept)>, Vec<u8>) {
+    let Some(clients) = &engine.clients else { return (None, Vec::new()) };
+    let mut table = Vec::new();
+    clients.table.save(&mut table);
+    (Some((table.len() as u64, clients.book.clone())), table)
+}
+
+#[cfg(feature = "ledger")]
+fn load_clients(
+    saved: Option<(u64, Kept)>,
+    rest: &mut Taker<'_>,
+) -> Result<Option<Box<super::Clients>>, String> {
+    let Some((bytes, book)) = saved else { return Ok(None) };
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let table = rest.0.split_at_checked(bytes).and_then(|(table, others)| {
+        rest.0 = others;
+        crossfade_ledger::Ledger::load(table)
+    });
+    let table = table.ok_or("damaged snapshot: the ledger")?;
+    Ok(Some(Box::new(super::Clients { table, book, unlisted: true })))
+}
+
+#[cfg(not(feature = "ledger"))]
+fn save_clients(_: &Engine) -> (Option<(u64, Kept)>, Vec<u8>) {
+    (None, Vec::new())
+}
+
+#[cfg(not(feature = "ledger"))]
+fn load_clients(
+    saved: Option<(u64, Kept)>,
+    _: &mut Taker<'_>,
+) -> Result<Option<Box<super::Clients>>, String> {
+    match saved {
+        None => Ok(None),
+        Some(_) => Err("this snapshot has a ledger of clients, and this engine none".to_owned()),
+    }
 }

@@ -19,9 +19,13 @@ impl Ledger {
     /// at a client who is known.
     pub fn declare(&mut self, key: &[u8], identity: Identity, says: Option<&Declared>) -> bool {
         let Some(at) = self.find(key, identity) else { return false };
-        let before = self.client_at(at.0, at.2).map(|client| (client.flags, client.reason));
-        let (shard, _, place) = self.set_declared(at, says);
-        self.client_at(shard, place).map(|client| (client.flags, client.reason)) != before
+        let marks = |ledger: &Ledger| {
+            let client = ledger.get(key, identity);
+            client.map(|client| (client.flags, client.reason))
+        };
+        let before = marks(self);
+        self.set_declared(at, says);
+        marks(self) != before
     }
 
     pub(super) fn set_declared(&mut self, at: At, says: Option<&Declared>) -> At {

@@ -33,6 +33,9 @@ const FREE: u32 = 0;
 const LEFT: u32 = PLACE;
 const SLOTS_MIN: usize = 16;
 
+/// A record that was read.
+pub(crate) type Found<'a> = (Row, Note, &'a [u8]);
+
 /// Where the search for a hash begins, of so many slots.
 #[inline]
 fn start(hash: u64, slots: usize) -> usize {
@@ -218,24 +221,29 @@ impl Shard {
 
     /// Shows every client.
     pub(crate) fn each<'a>(&'a self, show: &mut dyn FnMut(u32, Row, Note, &'a [u8])) {
-        for (at, (row, note, key)) in self.iter() {
-            show(at, row, note, key);
+        let mut at = 0;
+        while let Some((place, (row, note, key), next)) = self.next(at) {
+            show(place, row, note, key);
+            at = next;
         }
     }
 
-    /// Every client, with its place.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, (Row, Note, &[u8]))> {
-        let chunks = self.chunks.iter().enumerate();
-        let all = chunks.flat_map(|(number, chunk)| {
-            let mut at = 0;
-            std::iter::from_fn(move || {
-                let found = row::read(chunk.get(at..)?)?;
-                let place = (number << CHUNK_BITS | at) as u32;
-                at += found.0.record_bytes();
-                Some((place, found))
-            })
-        });
-        all.filter(|(_, (row, ..))| row.identity != DEAD)
+    /// The client at this place or the first behind it: its place, the record, and the
+    /// place behind that.
+    pub(crate) fn next(&self, mut at: u32) -> Option<(u32, Found<'_>, u32)> {
+        loop {
+            let chunk = self.chunks.get((at >> CHUNK_BITS) as usize)?;
+            match chunk.get(at as usize % CHUNK_BYTES..).and_then(row::read) {
+                Some(found) => {
+                    let (place, bytes) = (at, found.0.record_bytes());
+                    at += bytes as u32;
+                    if found.0.identity != DEAD {
+                        return Some((place, found, at));
+                    }
+                }
+                None => at = ((at >> CHUNK_BITS) + 1) << CHUNK_BITS,
+            }
+        }
     }
 
     /// Changes every head; lengths and keys stay.

@@ -64,7 +64,7 @@ pub(crate) fn seed(test: &str) -> u64 {
     let given = std::env::var("CROSSFADE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or(20_271_125);
     println!(
-        "CROSSFADE_SEED={seed} cargo test --release -p crossfade-ledger --test {test} -- \
+        "CROSSFADE_SEED={seed} cargo test --release -p crossfade-ledger --test validity -- {test} \
          --ignored --nocapture"
     );
     seed
