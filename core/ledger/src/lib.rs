@@ -18,7 +18,6 @@ mod heaviest;
 mod sample;
 mod save;
 mod select;
-pub mod sick;
 mod software;
 mod sources;
 mod table;
