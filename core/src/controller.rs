@@ -124,6 +124,13 @@ impl Controller {
         self.health.as_mut().filter(|_| active)
     }
 
+    /// Takes out the sentences about a client, which begin with its name.
+    pub(crate) fn forget_client(&mut self, client: &str) {
+        self.history.retain(|sentence| {
+            sentence.strip_prefix(client).is_none_or(|rest| !rest.starts_with(' '))
+        });
+    }
+
     /// Keeps what happened for `explain_rollout`; the oldest go first.
     pub(crate) fn remember(&mut self, event: &Event, sentence: &str) {
         if self.history.len() >= HISTORY_MAX {

@@ -67,7 +67,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ),
     ("Running", &["serve", "node", "data"]),
     ("A rollout", &["status", "start", "pause", "resume", "promote", "abort", "retry", "undo"]),
-    ("The old version", &["clients", "sunset", "life"]),
+    ("The old version", &["clients", "brownout", "sunset", "life"]),
     ("Its surroundings", &["policy", "events", "audit", "nodes"]),
     ("Also", &["completions", "help"]),
 ];

@@ -1,6 +1,7 @@
 //! The commands. A new one is a file here, a variant, and a line in each `match`.
 
 mod audit;
+mod brownout;
 mod check;
 mod clients;
 mod completions;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Undo(rollout::Args),
     Clients(clients::Args),
     Sunset(sunset::Args),
+    Brownout(brownout::Args),
     Life(life::Args),
     Events(events::Args),
     Audit(audit::Args),
@@ -97,6 +99,7 @@ impl Command {
             Command::Undo(args) => args.run(Verb::Undo),
             Command::Clients(args) => args.run(),
             Command::Sunset(args) => args.run(),
+            Command::Brownout(args) => args.run(),
             Command::Life(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Audit(args) => args.run(),
@@ -130,6 +133,7 @@ impl Command {
             | Command::Undo(_)
             | Command::Clients(_)
             | Command::Sunset(_)
+            | Command::Brownout(_)
             | Command::Life(_)
             | Command::Events(_)
             | Command::Audit(_)

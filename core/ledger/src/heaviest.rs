@@ -24,7 +24,7 @@ pub struct Heavy {
 /// Frequent items after Misra and Gries (1982), with the median taken off as in "A
 /// High-Performance Algorithm for Identifying Frequent Items in Data Streams" (Anderson and
 /// others, 2017): of W calls, a client's count is short by at most 2 W / [`COUNTERS`].
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Callers {
     counters: Vec<Counter>,
     /// What every count may be short by.
@@ -33,7 +33,7 @@ pub(crate) struct Callers {
     slots: Vec<u16>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Counter {
     hash: u64,
     calls: u64,

@@ -4,7 +4,7 @@ use crate::save;
 use crate::table::overwrite;
 
 /// Names by small numbers. A name that nobody has any more is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
     /// The name of number n + [`FIRST`], and how many have it.
     names: Vec<(String, u32)>,

@@ -5,7 +5,7 @@ use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
 use crate::save;
 
 /// The highest sequence of each run of each node.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sources(Vec<(String, u64, u64)>);
 
 /// There are too many nodes, or runs of them, already.

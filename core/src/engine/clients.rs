@@ -77,6 +77,7 @@ impl Engine {
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
                 let changed = clients.table.forget(who.client.as_bytes()) > 0;
                 clients.unlisted |= changed;
+                self.controller.forget_client(&who.client);
                 self.client_ok(who.client, changed, to, out);
             }
         }

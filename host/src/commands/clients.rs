@@ -123,6 +123,8 @@ enum State {
     /// It was sent back, since the new version fails it
     #[value(alias = "pinned_back")]
     PinnedBack,
+    /// It is on the new version
+    Moved,
 }
 
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]

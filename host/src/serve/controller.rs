@@ -72,6 +72,9 @@ pub(crate) struct Controller {
     running: Option<Running>,
     /// When the store is tried again.
     try_again: Option<Instant>,
+    /// Whose traces are to go once the policy does not name them any more.
+    owed: Vec<batch::Forgotten>,
+    owed_until: Option<Instant>,
     /// Whether the clock is known to be off.
     clock_is_off: bool,
 }
@@ -125,7 +128,15 @@ pub(crate) enum Trouble {
 impl Controller {
     /// Before anything was loaded.
     pub(crate) fn new(setup: Setup, shared: Arc<Shared>) -> Controller {
-        Controller { setup, shared, running: None, try_again: None, clock_is_off: false }
+        Controller {
+            setup,
+            shared,
+            running: None,
+            try_again: None,
+            owed: Vec::new(),
+            owed_until: None,
+            clock_is_off: false,
+        }
     }
 
     /// Takes the lead if nobody has it, and goes on with what is stored.
@@ -319,6 +330,7 @@ impl Controller {
 
     /// Lets time act, keeps everything, and answers.
     fn finish(&mut self, mut batch: Batch, due: bool) -> Result<(), Trouble> {
+        let owed = self.owed_is_due();
         let Some(running) = &mut self.running else { return Ok(()) };
         if due {
             let offset = running.clock.offset_ms(Reading::now());
@@ -338,17 +350,17 @@ impl Controller {
             batch.note(BY_ITSELF, "module_failed", &format!("{why}; the engine before runs again"));
         }
         let idle = running.kept_at.elapsed() < KEEP_EVERY;
-        if !batch.is_worth_keeping() && idle {
+        if !batch.is_worth_keeping() && idle && !owed {
             batch.answer();
             return Ok(());
         }
         let views = if idle { Vec::new() } else { running.views(batch.now_ms) };
         let forgotten = batch.take_forgotten();
         let kept = batch.keep(running, &mut *self.setup.store, &self.shared, views);
-        if !forgotten.is_empty() {
-            return self.scrub(kept, forgotten);
+        self.owe(forgotten);
+        if kept.is_err() || self.owed_is_due() {
+            return self.scrub(kept);
         }
-        kept?;
         self.checkpoint_if_due()
     }
 

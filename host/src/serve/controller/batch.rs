@@ -170,6 +170,17 @@ impl Batch {
         let mut changed = false;
         let mut said = Value::Null;
         for name in names {
+            // First from the policy's lists: they keep whom the engine does not know.
+            for message in [
+                json!({ "type": "declare_client", "client": name, "says": "nothing" }),
+                json!({ "type": "repin_client", "client": name, "to": "policy" }),
+            ] {
+                match running.engine.act(&message, Some("client_ok"), self.now_ms) {
+                    Ok(_) => self.changed = true,
+                    Err(Refusal::Engine { .. }) => {}
+                    Err(refusal) => return Err(refusal),
+                }
+            }
             let mut message = json!({ "type": "forget_client", "client": name });
             if let Some(identity) = identity {
                 message["identity"] = identity.into();

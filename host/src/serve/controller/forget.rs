@@ -1,12 +1,18 @@
 //! The second half of forgetting somebody: what is kept.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use tracing::warn;
 
 use super::batch::Forgotten;
 use super::{Controller, Trouble};
 use crate::serve::job::{Answer, Refusal};
-use crate::serve::store::Scrubbed;
+use crate::serve::store::{Scrubbed, scrub};
+
+/// The engine writes its lists of clients into the policy a moment later than it changes
+/// them.
+const POLICY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What no server can reach, whatever its store.
 const BEYOND: [&str; 3] = [
@@ -16,13 +22,31 @@ const BEYOND: [&str; 3] = [
 ];
 
 impl Controller {
+    /// Takes note of those whose traces are to go.
+    pub(super) fn owe(&mut self, forgotten: Vec<Forgotten>) {
+        if !forgotten.is_empty() {
+            self.owed.extend(forgotten);
+            self.owed_until = Some(Instant::now() + POLICY_WITHIN);
+        }
+    }
+
+    /// Whether the policy in force names none of them, or will not cease to.
+    pub(super) fn owed_is_due(&self) -> bool {
+        let policy = self.running.as_ref().and_then(|running| running.policy.as_ref());
+        let named = |forgotten: &Forgotten| {
+            policy.is_some_and(|row| scrub::policy(&row.document, &forgotten.names).is_some())
+        };
+        let late = self.owed_until.is_some_and(|until| Instant::now() >= until);
+        !self.owed.is_empty() && (late || !self.owed.iter().any(named))
+    }
+
     /// Takes the traces of those out of the store whom the engine has forgotten, and then
     /// answers. The calls that brought them in go with a checkpoint.
-    pub(super) fn scrub(
-        &mut self,
-        kept: Result<(), Trouble>,
-        forgotten: Vec<Forgotten>,
-    ) -> Result<(), Trouble> {
+    pub(super) fn scrub(&mut self, kept: Result<(), Trouble>) -> Result<(), Trouble> {
+        let forgotten = std::mem::take(&mut self.owed);
+        if forgotten.is_empty() {
+            return kept;
+        }
         let names: Vec<String> =
             forgotten.iter().flat_map(|forgotten| forgotten.names.iter().cloned()).collect();
         let scrubbed = kept.and_then(|()| {

@@ -12,6 +12,7 @@ pub(crate) enum ClientState {
     Gone,
     Blocked,
     PinnedBack,
+    Moved,
 }
 
 /// What clients are listed by.

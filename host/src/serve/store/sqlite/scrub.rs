@@ -13,6 +13,7 @@ struct Changes {
     events: Vec<(i64, String)>,
     audit: Vec<(i64, String)>,
     views: Vec<String>,
+    reasons: Vec<(i64, String)>,
 }
 
 impl Sqlite {
@@ -21,8 +22,9 @@ impl Sqlite {
     pub(super) fn scrub_names(&mut self, names: &[String]) -> Result<Scrubbed, StoreError> {
         let mut scrubbed = Scrubbed::default();
         let changes = self.changes(names, &mut scrubbed)?;
-        let Changes { policies, events, audit, views } = &changes;
-        scrubbed.rows = (policies.len() + events.len() + audit.len() + views.len()) as u64;
+        let Changes { policies, events, audit, views, reasons } = &changes;
+        scrubbed.rows =
+            (policies.len() + events.len() + audit.len() + views.len() + reasons.len()) as u64;
         self.write_changes(&changes).map_err(|error| self.failed(&error))?;
         self.connection.execute_batch("VACUUM").map_err(|error| self.failed(&error))?;
         let busy: i64 = self.one("PRAGMA wal_checkpoint(TRUNCATE)", [])?.unwrap_or(1);
@@ -68,6 +70,10 @@ impl Sqlite {
             for (id, why) in self.all(sql, [name], pair)? {
                 changes.audit.extend(scrub::sentence(&why, names).map(|why| (id, why)));
             }
+            let sql = "SELECT revision, why FROM policy WHERE instr(why, ?)";
+            for (revision, why) in self.all(sql, [name], pair)? {
+                changes.reasons.extend(scrub::sentence(&why, names).map(|why| (revision, why)));
+            }
         }
         Ok(changes)
     }
@@ -75,6 +81,7 @@ impl Sqlite {
     fn write_changes(&mut self, changes: &Changes) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         for (sql, rows) in [
+            ("UPDATE policy SET why = ?2 WHERE revision = ?1", &changes.reasons),
             ("UPDATE policy SET document = ?2 WHERE revision = ?1", &changes.policies),
             ("UPDATE event SET body = ?2 WHERE id = ?1", &changes.events),
             ("UPDATE audit SET why = ?2 WHERE id = ?1", &changes.audit),

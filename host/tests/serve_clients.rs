@@ -1,0 +1,190 @@
+//! What the control plane keeps of clients: reported, told, hashed and forgotten, by a real
+//! process.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::{Value, json};
+use support::process::{crossfade, run, stderr};
+use support::serve::{PLAN, Server};
+
+struct World {
+    server: Server,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(plan: &str) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plan.yaml");
+        std::fs::write(&file, plan).unwrap();
+        let data = folder.path().join("crossfade-data");
+        World { server: Server::start(&data, Some(&file), &[]), folder }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("crossfade-data")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = crossfade(arguments);
+        let url = &self.server.url;
+        command.current_dir(&self.folder).env("CROSSFADE_SERVER", url);
+        run(command.env_remove("CROSSFADE_TOKEN").env_remove("COLUMNS").into_command(), b"")
+    }
+
+    #[track_caller]
+    fn said(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn report(&self, sequence: u64, keys: &[String]) {
+        let said = self.server.caller().post_bytes("/v1/client-reports", &report(sequence, keys));
+        let said = said.unwrap();
+        assert_eq!(said.status, 200, "{said:?}");
+    }
+}
+
+trait IntoCommand {
+    fn into_command(&mut self) -> std::process::Command;
+}
+
+impl IntoCommand for std::process::Command {
+    fn into_command(&mut self) -> std::process::Command {
+        std::mem::replace(self, std::process::Command::new("true"))
+    }
+}
+
+/// A second call to v1 of each, at a time that has passed.
+fn report(sequence: u64, keys: &[String]) -> Vec<u8> {
+    let row = |key: &String| {
+        json!({ "key": key, "agent": "billing/2.1", "on": 0,
+                "counts": [[0, 3, 1, 1_760_000_000, 1_760_000_060]] })
+    };
+    let rows: Vec<Value> = keys.iter().map(row).collect();
+    let report = json!({
+        "node": "edge-1", "epoch": "00000000000000e1", "sequence": sequence, "revision": 1,
+        "versions": ["v1", "v2"], "clients": rows,
+    });
+    report.to_string().into_bytes()
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Files of the data directory that have this text in them.
+fn files_with(data: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(data).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_report_counts_once_however_often_it_comes_and_survives_a_kill() {
+    let world = World::new(PLAN);
+    for _ in 0..3 {
+        world.report(1, &names(&["ann", "bob"]));
+    }
+    let seen = |server: &Server| server.get("/v1/clients/ann").body["client"]["requests"].clone();
+    assert_eq!(seen(&world.server), 3);
+    let World { server, folder } = world;
+    server.kill();
+    let server = Server::start(&folder.path().join("crossfade-data"), None, &[]);
+    assert_eq!(seen(&server), 3, "what was acknowledged is there");
+    let again = server.caller().post_bytes("/v1/client-reports", &report(1, &names(&["ann"])));
+    assert_eq!(again.unwrap().status, 200);
+    assert_eq!(seen(&server), 3, "and counts once");
+    let wrong = server.caller().post_bytes("/v1/client-reports", b"{}\n").unwrap();
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+}
+
+#[test]
+fn ten_thousand_clients_come_in_pages_and_all_at_once() {
+    let world = World::new(PLAN);
+    let keys: Vec<String> = (0..10_050).map(|place| format!("c{place:05}")).collect();
+    for (place, keys) in keys.chunks(400).enumerate() {
+        world.report(place as u64 + 1, keys);
+    }
+    let page = world.server.get("/v1/clients?sort=client&offset=10000&limit=10000").body;
+    assert_eq!((&page["total"], page["clients"].as_array().unwrap().len()), (&json!(10_050), 50));
+    let csv = world.said(&["clients", "--all", "--sort", "client", "--output", "csv"]);
+    let listed: Vec<&str> = csv.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!(listed, keys);
+    let few = world.said(&["clients", "--match", "c0000", "--state", "gone", "--limit", "3"]);
+    assert!(few.contains("clients"), "{few}");
+}
+
+#[test]
+fn what_is_told_of_a_client_needs_a_reason_and_is_in_the_audit_by_a_hash() {
+    let world = World::new(PLAN);
+    world.report(1, &names(&["ann", "=evil\u{1b}[31m"]));
+    let without = world.server.post("/v1/clients/ann/repin", &json!({ "to": "old" }));
+    assert_eq!(without.status, 422, "{without:?}");
+    let said = world.said(&["clients", "repin", "ann", "--to", "v1", "--reason", "orders fail"]);
+    assert!(said.starts_with("ann is pinned back"), "{said}");
+    let shown = world.said(&["clients", "show", "ann"]);
+    assert!(shown.contains("pinned back") && shown.contains("billing/2.1"), "{shown}");
+    let name = world.server.get("/v1/clients/ann").body["audit_name"].clone();
+    let name = name.as_str().unwrap();
+    let audit = world.said(&["audit"]);
+    assert!(audit.contains(&format!("{name}: orders fail")), "{audit}");
+    world.said(&["clients", "repin", "ann", "--to", "none", "--reason", "fixed"]);
+    world.said(&["clients", "blocked", "ann", "--reason", "contract"]);
+    assert!(world.said(&["clients", "--state", "blocked"]).contains("ann"));
+    for output in ["csv", "json", "table"] {
+        let said = world.said(&["clients", "--output", output]);
+        assert!(!said.contains('\u{1b}'), "{said}");
+    }
+    assert!(world.said(&["clients", "--output", "csv"]).contains("'=evil\\x1b[31m,"));
+    assert_eq!(world.server.get("/v1/clients/nobody").status, 404);
+}
+
+#[test]
+fn whoever_is_forgotten_is_in_no_byte_of_the_store() {
+    const WHO: &str = "erasure-subject-4711";
+    let world = World::new(PLAN);
+    world.report(1, &names(&[WHO, "bob"]));
+    world.said(&["clients", "blocked", WHO, "--reason", "contract"]);
+    assert!(!files_with(&world.data(), WHO).is_empty(), "it was there");
+    let said = world.said(&["clients", "forget", WHO, "--reason", "asked to"]);
+    assert!(said.contains("is forgotten") && said.contains("backups"), "{said}");
+    assert_eq!(files_with(&world.data(), WHO), [""; 0]);
+    assert_eq!(world.server.get(&format!("/v1/clients/{WHO}")).status, 404);
+    assert_eq!(world.server.get("/v1/clients/bob").body["client"]["requests"], 3);
+}
+
+#[test]
+fn under_hashed_privacy_no_name_is_kept_and_a_new_key_still_finds_who_was_there() {
+    const WHO: &str = "hashed-subject-4711";
+    let world = World::new(&format!("{PLAN}privacy: hashed\n"));
+    world.report(1, &names(&[WHO]));
+    let listed = world.said(&["clients", "--output", "json"]);
+    assert!(listed.contains("\"h:") && !listed.contains(WHO), "{listed}");
+    assert!(world.said(&["clients", "show", WHO]).contains("billing/2.1"));
+    assert_eq!(files_with(&world.data(), WHO), [""; 0]);
+    let pinned = world.run(&["clients", "repin", WHO, "--to", "old", "--reason", "x"]);
+    assert!(stderr(&pinned).contains("privacy: hashed"), "{pinned:?}");
+    let World { server, folder } = world;
+    server.end();
+    let data = folder.path().join("crossfade-data");
+    let rotated = run(crossfade(&["data", "rotate-key", data.to_str().unwrap()]), b"");
+    assert_eq!(rotated.status.code(), Some(0), "{}", stderr(&rotated));
+    let world = World { server: Server::start(&data, None, &[]), folder };
+    assert!(world.said(&["clients", "show", WHO]).contains("billing/2.1"), "by the key before");
+    world.said(&["clients", "forget", WHO, "--reason", "asked to"]);
+    assert_eq!(world.server.get("/v1/clients").body["total"], 0);
+}
