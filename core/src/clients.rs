@@ -4,13 +4,16 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_ledger::again::{Hazards, Past, State as Silence};
+use crossfade_ledger::forecast::Curve;
 use crossfade_ledger::readiness::{Depend, Readiness};
+use crossfade_ledger::sick::{Config, Finding, Served, Watch};
 use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
-use crossfade_protocol::clients::{ClientsReport, client_hash};
-use crossfade_protocol::plan::SunsetPlan;
+use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
+use crossfade_protocol::plan::{PinBack, PinBackMode, SunsetPlan};
 use crossfade_protocol::request::{ClientOrder, ClientState};
 
 use crate::brownouts::Book;
+use crate::life::Life;
 
 /// Candidates that a statement of readiness names.
 const CANDIDATES_MAX: usize = 20;
@@ -19,10 +22,29 @@ const CANDIDATES_MAX: usize = 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     pub(crate) table: Ledger,
-    pub(crate) book: Book,
+    /// What is kept of them beside the rows.
+    pub(crate) kept: Kept,
     /// Whether flags have changed that the policy does not know of yet.
     pub(crate) unlisted: bool,
 }
+
+/// What is known beside the rows.
+#[derive(Debug, Clone, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Kept {
+    pub(crate) book: Book,
+    /// Clients whom the new version may be failing.
+    watch: Watch,
+    watched_s: u32,
+    /// How many depended on the old version, over time.
+    curve: Curve,
+    pub(crate) life: Life,
+}
+
+/// The new version is judged client by client so often.
+const WATCH_S: u32 = 60;
+
+/// How many depend on the old version is noted so often.
+const NOTE_S: u32 = 6 * 3600;
 
 /// How sure one has to be of what, at which moment.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +92,15 @@ pub(crate) struct Outlook<'a> {
 }
 
 impl Clients {
-    pub(crate) fn new(limit: usize, seed: u64) -> Clients {
-        Clients { table: Ledger::new(limit, seed), book: Book::default(), unlisted: false }
+    pub(crate) fn new(limit: usize, seed: u64, life: Life) -> Clients {
+        let kept = Kept {
+            book: Book::default(),
+            watch: Watch::default(),
+            watched_s: 0,
+            curve: Curve::default(),
+            life,
+        };
+        Clients { table: Ledger::new(limit, seed), kept, unlisted: false }
     }
 
     /// Takes in a report; whether it was new.
@@ -85,15 +114,83 @@ impl Clients {
         if new {
             for row in &report.clients {
                 self.unlisted |= row.says.is_some();
+                self.watch(row, places);
                 if row.refused > 0 {
                     let last_s = row.counts.iter().map(|count| count.last_s).max();
                     let at_ms = last_s.map_or(now_ms, |last_s| u64::from(last_s) * 1000);
                     let hash = client_hash(row.key.as_bytes(), row.identity);
-                    self.book.refused(hash, row.refused, at_ms.min(now_ms));
+                    self.kept.book.refused(hash, row.refused, at_ms.min(now_ms));
                 }
             }
         }
         Ok(new)
+    }
+
+    /// Looks at how a client fares on the new version.
+    fn watch(&mut self, row: &ClientRow, places: &[u8]) {
+        let (mut old, mut new, mut last_s) = (Served::default(), Served::default(), 0);
+        for count in &row.counts {
+            let place = places.get(usize::from(count.version)).copied().unwrap_or_default();
+            let side = if place == self.table.newest() { &mut new } else { &mut old };
+            side.requests = side.requests.saturating_add(count.requests);
+            side.failures = side.failures.saturating_add(count.failures);
+            last_s = last_s.max(count.last_s);
+        }
+        self.kept.watch.count_old(old);
+        if new.requests == 0 {
+            return;
+        }
+        let client = self.table.get(row.key.as_bytes(), row.identity);
+        let on = client.map(|client| client.old).unwrap_or_default();
+        let before = Served { requests: on.requests.into(), failures: on.failures.into() };
+        let hash = client_hash(row.key.as_bytes(), row.identity);
+        self.kept.watch.count(hash, new, before, last_s);
+    }
+
+    /// Those whom the new version is newly found to be failing, with their keys. They are
+    /// marked, where the plan says so.
+    pub(crate) fn judge(&mut self, plan: &PinBack, now_ms: u64) -> Vec<(String, Finding)> {
+        let now_s = seconds(now_ms);
+        if plan.mode == PinBackMode::Off || now_s < self.kept.watched_s.saturating_add(WATCH_S) {
+            return Vec::new();
+        }
+        self.kept.watched_s = now_s;
+        let min_requests = u32::try_from(plan.min_requests).unwrap_or(u32::MAX);
+        self.kept.watch.configure(Config { fdr: plan.fdr, min_requests, ..Config::default() });
+        let served = self.table.count(Side::New, None).high;
+        let findings = self.kept.watch.tick(now_s, served);
+        let mut found = Vec::new();
+        for finding in findings {
+            let is_it =
+                |client: &Client<'_>| client_hash(client.key, client.identity) == finding.client;
+            let Some(client) = self.table.iter().find(is_it) else { continue };
+            let (key, identity) = (client.key.to_vec(), client.identity);
+            if plan.mode == PinBackMode::Auto {
+                self.unlisted |= self.table.set_flag(&key, identity, Flags::PINNED_BACK, true);
+            }
+            found.push((String::from_utf8_lossy(&key).into_owned(), finding));
+        }
+        found
+    }
+
+    /// A client is judged afresh from here.
+    pub(crate) fn lift(&mut self, key: &[u8], identity: Identity) {
+        self.kept.watch.lift(client_hash(key, identity));
+    }
+
+    /// Notes from time to time how many depend on the old version.
+    pub(crate) fn note(&mut self, look: Look) {
+        let noted_s = self.kept.curve.points().last().map(|point| point.0);
+        if noted_s.is_some_and(|noted_s| look.now_s < noted_s.saturating_add(NOTE_S)) {
+            return;
+        }
+        let expected = self.outlook(look).depend.expected;
+        self.kept.curve.point(look.now_s, libm::round(expected) as u64);
+    }
+
+    /// When at most `at_most` will depend on it, if there is a trend.
+    pub(crate) fn forecast(&self, at_most: u64) -> Option<crossfade_ledger::forecast::Forecast> {
+        self.kept.curve.forecast(at_most)
     }
 
     /// What the silences of all clients teach.
@@ -211,7 +308,7 @@ impl Clients {
     /// to the old one after its end unchanged, or not heard of since.
     pub(crate) fn aftermath(&self, name: &str) -> Aftermath {
         let mut aftermath = Aftermath::default();
-        let Some(entry) = self.book.get(name) else { return aftermath };
+        let Some(entry) = self.kept.book.get(name) else { return aftermath };
         let (start_s, end_s) = (seconds(entry.start_ms), seconds(entry.end_ms));
         for client in self.table.iter() {
             if !entry.has_hit(client_hash(client.key, client.identity)) {

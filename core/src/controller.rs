@@ -125,6 +125,7 @@ impl Controller {
     }
 
     /// Takes out the sentences about a client, which begin with its name.
+    #[cfg(feature = "ledger")]
     pub(crate) fn forget_client(&mut self, client: &str) {
         self.history.retain(|sentence| {
             sentence.strip_prefix(client).is_none_or(|rest| !rest.starts_with(' '))

@@ -13,6 +13,8 @@ mod changes;
 mod clients;
 mod counted;
 mod deciding;
+#[cfg(feature = "ledger")]
+mod life;
 mod lines;
 mod questions;
 mod route;

@@ -34,7 +34,7 @@ impl World {
         let mut command = crossfade(arguments);
         let url = &self.server.url;
         command.current_dir(&self.folder).env("CROSSFADE_SERVER", url);
-        run(command.env_remove("CROSSFADE_TOKEN").env_remove("COLUMNS").into_command(), b"")
+        run(command.env_remove("CROSSFADE_TOKEN").env_remove("COLUMNS").command_of(), b"")
     }
 
     #[track_caller]
@@ -53,11 +53,11 @@ impl World {
 }
 
 trait IntoCommand {
-    fn into_command(&mut self) -> std::process::Command;
+    fn command_of(&mut self) -> std::process::Command;
 }
 
 impl IntoCommand for std::process::Command {
-    fn into_command(&mut self) -> std::process::Command {
+    fn command_of(&mut self) -> std::process::Command {
         std::mem::replace(self, std::process::Command::new("true"))
     }
 }

@@ -175,7 +175,7 @@ impl Watch {
         }
         let mut scores: Vec<f64> =
             self.suspects.iter().filter_map(|it| it.counted(&self.config)).collect();
-        scores.sort_by(|a, b| b.total_cmp(a));
+        crossfade_protocol::order::sort_by(&mut scores, |a, b| b.total_cmp(a));
         let hypotheses = clients.max(1).saturating_add(self.closed) as f64;
         let threshold =
             |rejected: usize| libm::log(hypotheses / (self.config.fdr * rejected as f64));

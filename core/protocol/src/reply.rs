@@ -350,6 +350,8 @@ pub struct LifeStep {
     pub to: &'static str,
     /// Whether it may go there now.
     pub allowed: bool,
+    /// Whether it may go there by force.
+    pub by_force: bool,
     /// Why not, or what it would mean.
     pub why: String,
 }

@@ -99,10 +99,7 @@ impl Engine {
             Asked::Changes(asked) => self.changes(asked, to, out)?,
             Asked::Ledger(asked) => self.ledger(asked, to, out)?,
             Asked::Brownouts(asked) => self.brownouts(asked, to, out)?,
-            Asked::Life(_) => {
-                let text = "not yet".to_owned();
-                return Err(Fault { code: crossfade_protocol::ErrorCode::NotSupported, text });
-            }
+            Asked::Life(asked) => self.life(asked, to, out)?,
             Asked::GetSunset { window_ms } => {
                 self.collect();
                 let reply = self.sunset(window_ms);

@@ -66,7 +66,7 @@ impl Engine {
         let (start_ms, end_ms) = (brownout.start_ms(), brownout.end_ms());
         self.policy = self.policy.with_brownouts(brownouts);
         self.turn();
-        let entry = self.keep_clients().book.open(name, start_ms, end_ms);
+        let entry = self.keep_clients().kept.book.open(name, start_ms, end_ms);
         entry.stopped = Some(reason.to_owned());
         entry.told = true;
         let (clients, refused) = (entry.clients(), entry.refused);
@@ -80,7 +80,7 @@ impl Engine {
     pub(super) fn watch_brownouts(&mut self) {
         let now_ms = self.now_ms;
         let begun = |brownout: &&Brownout| brownout.start_ms() <= now_ms;
-        let book = self.clients.as_ref().map(|clients| &clients.book);
+        let book = self.clients.as_ref().map(|clients| &clients.kept.book);
         let quiet = |brownout: &&Brownout| {
             let entry = book.and_then(|book| book.get(&brownout.name));
             // One that was over before this engine heard of it is no news.
@@ -106,7 +106,7 @@ impl Engine {
     fn watch_brownout(&mut self, brownout: &Brownout) {
         let now_ms = self.now_ms;
         let (start_ms, end_ms) = (brownout.start_ms(), brownout.end_ms());
-        let entry = self.keep_clients().book.open(&brownout.name, start_ms, end_ms);
+        let entry = self.keep_clients().kept.book.open(&brownout.name, start_ms, end_ms);
         let name = brownout.name.clone();
         let (clients, refused) = (entry.clients(), entry.refused);
         let mut changes = Vec::new();
@@ -139,7 +139,7 @@ impl Engine {
     fn brownouts_seen(&self) -> Reply {
         let seen = |brownout: &Brownout| {
             let clients = self.clients.as_ref();
-            let entry = clients.and_then(|clients| clients.book.get(&brownout.name));
+            let entry = clients.and_then(|clients| clients.kept.book.get(&brownout.name));
             let aftermath = clients.map(|clients| clients.aftermath(&brownout.name));
             let aftermath = aftermath.unwrap_or_default();
             BrownoutSeen {

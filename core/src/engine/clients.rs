@@ -3,7 +3,7 @@
 use crossfade_ledger::{Filter, Flags};
 use crossfade_protocol::clients::{ClientsReport, Declared, Identity};
 use crossfade_protocol::limits::{CLIENTS_LISTED_MAX, LISTED_CLIENTS_MAX};
-use crossfade_protocol::plan::{ClientPlan, Privacy};
+use crossfade_protocol::plan::{ClientPlan, PinBackMode, Privacy};
 use crossfade_protocol::reply::{
     ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
     ReportClientsOk,
@@ -30,8 +30,10 @@ impl Engine {
             }
             Asked::List(selection) => {
                 let reply = match &self.clients {
-                    Some(clients) => self.select(clients, &selection)?,
-                    None => self.counted_clients(&selection)?,
+                    Some(clients) if !clients.table.is_empty() => {
+                        self.select(clients, &selection)?
+                    }
+                    _ => self.counted_clients(&selection)?,
                 };
                 write::reply(out, to, &reply);
             }
@@ -64,6 +66,9 @@ impl Engine {
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
                 let flag = Flags::PINNED_BACK;
                 let changed = clients.table.set_flag(key.as_bytes(), identity, flag, back);
+                if !back {
+                    clients.lift(key.as_bytes(), identity);
+                }
                 if changed {
                     let client = key.clone();
                     self.about_client(match back {
@@ -76,6 +81,9 @@ impl Engine {
             Asked::Forget(who) => {
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
                 let changed = clients.table.forget(who.client.as_bytes()) > 0;
+                for identity in Identity::ALL {
+                    clients.lift(who.client.as_bytes(), identity);
+                }
                 clients.unlisted |= changed;
                 self.controller.forget_client(&who.client);
                 self.client_ok(who.client, changed, to, out);
@@ -144,21 +152,49 @@ impl Engine {
         if !self.policy.plan().brownouts.is_empty() {
             self.watch_brownouts();
         }
+        self.judge_clients();
+        self.tend_life();
         self.list_clients();
+    }
+
+    /// Tells of clients whom the new version fails.
+    fn judge_clients(&mut self) {
+        let (plan, look, now_ms) = (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
+        let Some(clients) = &mut self.clients else { return };
+        let found = clients.judge(&plan, now_ms);
+        clients.note(look);
+        for (client, finding) in found {
+            let names = self.policy.names();
+            let reason = finding.sentence(&client, names.old, names.new);
+            // JSON has no infinity; nobody is surer than this.
+            let exp = |log: f64| libm::exp(log.min(700.0));
+            self.about_client(ClientChange::ClientSick {
+                client: client.clone(),
+                requests: finding.new.requests,
+                failures: finding.new.failures,
+                expected_ratio: finding.allowed,
+                e_value: exp(finding.log_e),
+                threshold: exp(finding.needed),
+            });
+            if plan.mode == PinBackMode::Auto {
+                self.about_client(ClientChange::ClientPinnedBack { client, reason });
+            }
+        }
     }
 
     /// What is known of clients, begun if it is not there.
     pub(super) fn keep_clients(&mut self) -> &mut Clients {
+        let (life, limit) = (self.new_life(), self.policy.plan().clients.limit as usize);
         if self.clients.is_none() {
             let seed = self.draws.next_u64();
-            let mut clients = Clients::new(self.policy.plan().clients.limit as usize, seed);
+            let mut clients = Clients::new(limit, seed, life);
             let places: Vec<u8> = (0..self.policy.versions().len() as u8).collect();
             clients.table.renumber(&places, self.policy.newest() as u8);
             self.clients = Some(Box::new(clients));
             self.mark_listed();
         }
         // Just made, if it was not there.
-        self.clients.get_or_insert_with(|| Box::new(Clients::new(1, 0)))
+        self.clients.get_or_insert_with(|| Box::new(Clients::new(limit, 0, life)))
     }
 
     /// What this node's own clients did goes into its own ledger, where it keeps one.
@@ -323,3 +359,6 @@ pub(super) fn no_ledger() -> Fault {
         "no node has reported clients here: rhythms, states and software are known once one has",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
 
 /// What is kept of clients beside their rows.
 #[cfg(feature = "ledger")]
-type Kept = crate::brownouts::Book;
+type Kept = crate::clients::Kept;
 #[cfg(not(feature = "ledger"))]
 type Kept = super::Clients;
 
@@ -178,7 +178,7 @@ fn save_clients(engine: &Engine) -> (Option<(u64, Kept)>, Vec<u8>) {
     let Some(clients) = &engine.clients else { return (None, Vec::new()) };
     let mut table = Vec::new();
     clients.table.save(&mut table);
-    (Some((table.len() as u64, clients.book.clone())), table)
+    (Some((table.len() as u64, clients.kept.clone())), table)
 }
 
 #[cfg(feature = "ledger")]
@@ -186,14 +186,14 @@ fn load_clients(
     saved: Option<(u64, Kept)>,
     rest: &mut Taker<'_>,
 ) -> Result<Option<Box<super::Clients>>, String> {
-    let Some((bytes, book)) = saved else { return Ok(None) };
+    let Some((bytes, kept)) = saved else { return Ok(None) };
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     let table = rest.0.split_at_checked(bytes).and_then(|(table, others)| {
         rest.0 = others;
         crossfade_ledger::Ledger::load(table)
     });
     let table = table.ok_or("damaged snapshot: the ledger")?;
-    Ok(Some(Box::new(super::Clients { table, book, unlisted: true })))
+    Ok(Some(Box::new(super::Clients { table, kept, unlisted: true })))
 }
 
 #[cfg(not(feature = "ledger"))]

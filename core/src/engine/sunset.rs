@@ -38,7 +38,7 @@ impl Engine {
             candidates: Vec::new(),
         };
         #[cfg(feature = "ledger")]
-        if let Some(clients) = &self.clients {
+        if let Some(clients) = self.clients.as_ref().filter(|clients| !clients.table.is_empty()) {
             return self.sunset_of(clients, known);
         }
         known

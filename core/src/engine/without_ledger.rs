@@ -1,7 +1,7 @@
 //! What an engine says that is built without a ledger of clients: that of the page, where
 //! every byte is waited for.
 
-use crossfade_protocol::request::{Brownouts, Ledger as Asked};
+use crossfade_protocol::request::{Brownouts, Ledger as Asked, Lives};
 use crossfade_protocol::{ErrorCode, Fault};
 
 use super::{Engine, write};
@@ -25,6 +25,15 @@ impl Engine {
     pub(super) fn brownouts(
         &mut self,
         _: Brownouts,
+        _: write::ReplyTo<'_>,
+        _: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        Err(no_ledger())
+    }
+
+    pub(super) fn life(
+        &mut self,
+        _: Lives,
         _: write::ReplyTo<'_>,
         _: &mut Vec<u8>,
     ) -> Result<(), Fault> {

@@ -65,7 +65,7 @@ pub struct Selection {
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {
@@ -84,6 +84,7 @@ words! {
     /// How a client stands to the old version.
     ClientState {
         /// It calls as often as it always did.
+        #[default]
         Active = "active",
         /// Its next call is overdue, but may come.
         Silent = "silent",
@@ -102,6 +103,7 @@ words! {
     /// What clients are listed by; the first has most of it.
     ClientOrder {
         /// Requests, most first.
+        #[default]
         Requests = "requests",
         /// The last call, latest first.
         LastSeen = "last_seen",
@@ -115,12 +117,6 @@ words! {
         Again = "again",
         /// The key, in order of its bytes.
         Client = "client",
-    }
-}
-
-impl Default for ClientOrder {
-    fn default() -> ClientOrder {
-        ClientOrder::Requests
     }
 }
 

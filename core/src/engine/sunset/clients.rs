@@ -1,7 +1,7 @@
 //! The same from the rhythms of all clients.
 
 use crossfade_protocol::plan::{Instant, SunsetPlan};
-use crossfade_protocol::reply::{Check, Depend, Sunset};
+use crossfade_protocol::reply::{Check, Depend, Forecast, Sunset};
 
 use super::{DAY_MS, Engine, check};
 use crate::clients::{Clients, Outlook, seconds};
@@ -24,6 +24,11 @@ impl Engine {
                 exact: depend.exact,
             },
             last_expected_ms: depend.last_in_s.map(in_ms),
+            forecast: clients.forecast(plan.at_most).map(|forecast| Forecast {
+                low_ms: u64::from(forecast.low_s) * 1000,
+                ready_ms: u64::from(forecast.ready_s) * 1000,
+                high_ms: Some(u64::from(forecast.high_s) * 1000),
+            }),
             candidates: outlook.candidates.iter().map(|known| self.seen(clients, known)).collect(),
             checks,
             ..known
