@@ -27,7 +27,7 @@ impl Engine {
         let known = Sunset {
             ready: checks.iter().all(|check| check.ok),
             statement: format!(
-                "{left} clients were last served by an older version here. Whether they come again is known once nodes report clients."
+                "Clients last served by an older version here: {left}. Whether they come again is known once nodes report clients."
             ),
             confidence: plan.confidence,
             horizon_ms: u64::from(plan.horizon_days) * DAY_MS,
