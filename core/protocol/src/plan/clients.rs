@@ -60,7 +60,7 @@ impl ClientPlan {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls; it depends on the target")]
 fn is_usual_limit(limit: &u64) -> bool {
     *limit == CLIENTS_MAX as u64
 }
