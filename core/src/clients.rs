@@ -184,8 +184,8 @@ impl Clients {
         if noted_s.is_some_and(|noted_s| look.now_s < noted_s.saturating_add(NOTE_S)) {
             return;
         }
-        let expected = self.outlook(look).depend.expected;
-        self.kept.curve.point(look.now_s, libm::round(expected) as u64);
+        let at_most = self.outlook(look).depend.at_most;
+        self.kept.curve.point(look.now_s, at_most);
     }
 
     /// When at most `at_most` will depend on it, if there is a trend.

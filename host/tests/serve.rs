@@ -118,13 +118,13 @@ fn what_cannot_be_served_is_said_at_the_start_with_what_to_do() {
     let wrong = wrong.display().to_string();
     let plan = file(directory.path(), PLAN).display().to_string();
     let tokens = directory.path().join("tokens").display().to_string();
-    std::fs::write(&tokens, "alice admin 0123456789abcdef\n").unwrap();
+    std::fs::write(&tokens, "alice boss 0123456789abcdef\n").unwrap();
     let cases: [(&[&str], i32, &str); 6] = [
         (&["--data", &empty], 64, "holds no migration yet: name the plan to begin with"),
         (&["--data", &foreign, &plan], 65, "is no SQLite file; nothing was changed in it"),
         (&["--data", &empty, &wrong], 65, "wrong.yaml:2:1: versions: fewer than two"),
         (&["--data", &empty, "--listen", "0.0.0.0:0", &plan], 64, "name who may do what"),
-        (&["--data", &empty, "--tokens", &tokens, &plan], 65, "line 1: unknown role `admin`"),
+        (&["--data", &empty, "--tokens", &tokens, &plan], 65, "line 1: unknown role `boss`"),
         (&["--data", &empty, "missing.yaml"], 74, "missing.yaml"),
     ];
     for (arguments, code, message) in cases {

@@ -188,3 +188,41 @@ fn under_hashed_privacy_no_name_is_kept_and_a_new_key_still_finds_who_was_there(
     world.said(&["clients", "forget", WHO, "--reason", "asked to"]);
     assert_eq!(world.server.get("/v1/clients").body["total"], 0);
 }
+
+/// As an operator meets it: one begins, an edge tells whom it hit, it is stopped, and what
+/// became of them is told; the life of the migration follows and lets nobody jump.
+#[test]
+fn a_brownout_is_started_measured_and_stopped_and_the_life_follows() {
+    let deprecated = "deprecation: { deprecated_at: 2025-01-01, sunset_at: 2099-01-01 }\n";
+    let world = World::new(&format!("{PLAN}{deprecated}"));
+    let start = ["brownout", "start", "--minutes", "30", "--percent", "100", "--name", "try"];
+    world.said(&[&start[..], &["--reason", "first notice"]].concat());
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now_s = now_s.as_secs() as u32;
+    let row = |key: &str, on: u8, refused: u32, at_s: u32| json!({ "key": key, "on": on, "refused": refused, "counts": [[on, 4, 0, at_s, at_s]] });
+    let report = |sequence: u64, rows: Vec<Value>| {
+        let report = json!({ "node": "edge-1", "epoch": "e1", "sequence": sequence, "revision": 2,
+            "versions": ["v1", "v2"], "clients": rows });
+        let bytes = report.to_string().into_bytes();
+        let said = world.server.caller().post_bytes("/v1/client-reports", &bytes).unwrap();
+        assert_eq!(said.status, 200, "{said:?}");
+    };
+    report(1, vec![row("ann", 0, 4, now_s), row("bob", 0, 4, now_s)]);
+    let running = world.said(&["brownout", "report"]);
+    assert!(running.contains("hit 2 clients, refused 8 calls"), "{running}");
+    let policy = world.server.get("/v1/policy").body;
+    assert_eq!(policy["document"]["brownouts"][0]["name"], "try", "edges know of it: {policy}");
+    let again = world.run(&[&start[..], &["--reason", "again"]].concat());
+    assert_ne!(again.status.code(), Some(0));
+    assert!(stderr(&again).contains("give this one another name"), "{}", stderr(&again));
+    world.said(&["brownout", "stop", "try", "--reason", "a partner called"]);
+    let stopped = world.said(&["brownout", "report"]);
+    assert!(stopped.contains("stopped"), "{stopped}");
+    let audit = world.said(&["audit"]);
+    assert!(audit.contains("a partner called"), "{audit}");
+    let life = world.said(&["life"]);
+    assert!(life.contains("canary"), "{life}");
+    let jump = world.run(&["life", "advance", "gone", "--reason", "impatience", "--force"]);
+    assert_ne!(jump.status.code(), Some(0));
+    assert!(stderr(&jump).contains("`sunset` has to come between"), "{}", stderr(&jump));
+}

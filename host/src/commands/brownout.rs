@@ -122,9 +122,9 @@ struct Brownout {
     #[serde(default)]
     hit_clients: Option<u64>,
     #[serde(default)]
-    refused: Option<u64>,
+    refused_calls: Option<u64>,
     #[serde(default)]
-    fixed: Option<u64>,
+    moved: Option<u64>,
     #[serde(default)]
     unchanged: Option<u64>,
     #[serde(default)]
@@ -227,7 +227,7 @@ impl Brownout {
 
     /// Nothing before anybody was hit.
     fn what_it_did(&self) -> Option<String> {
-        let (hit, refused) = (self.hit_clients?, self.refused.unwrap_or_default());
+        let (hit, refused) = (self.hit_clients?, self.refused_calls.unwrap_or_default());
         if hit == 0 && refused == 0 {
             return None;
         }
@@ -239,7 +239,7 @@ impl Brownout {
             "hit {} {noun}, refused {} calls; since then{}{}{}",
             grouped(hit),
             grouped(refused),
-            then(self.fixed, "fixed themselves").replacen(',', "", 1),
+            then(self.moved, "fixed themselves").replacen(',', "", 1),
             then(self.unchanged, "came back unchanged"),
             then(self.silent, "not seen"),
         ))
@@ -254,7 +254,7 @@ mod tests {
     fn a_report_says_who_was_hit_and_what_became_of_them() {
         let brownouts: Brownouts = serde_json::from_value(json!({ "brownouts": [
             { "name": "first", "state": "ended", "percentage": 5, "hit_clients": 12,
-              "refused": 3_400, "fixed": 7, "unchanged": 4, "silent": 1 },
+              "refused_calls": 3_400, "moved": 7, "unchanged": 4, "silent": 1 },
             { "name": "\u{1b}x", "state": "planned", "percentage": 10, "hit_clients": 0 },
         ]}))
         .unwrap();

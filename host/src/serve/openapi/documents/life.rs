@@ -13,21 +13,30 @@ pub(crate) struct Brownouts {
 #[derive(ToSchema)]
 pub(crate) struct Brownout {
     name: String,
-    /// `planned`, `announced`, `running`, `ended` or `stopped`.
+    /// `planned`, `announced`, `running`, `over` or `stopped`.
     state: String,
-    start_ms: Option<u64>,
-    end_ms: Option<u64>,
-    percentage: Option<f64>,
+    start_ms: u64,
+    end_ms: u64,
+    /// Share of the old version's clients.
+    percentage: f64,
+    /// What refused calls get.
+    status: u16,
+    /// Clients that are spared by name.
+    exempt: u64,
     /// Clients that had a call refused.
-    hit_clients: Option<u64>,
+    hit_clients: u64,
+    /// Whether these are all of them.
+    exact: bool,
     /// Calls that were refused.
-    refused: Option<u64>,
+    refused_calls: u64,
     /// Of those that were hit: on the new version since.
-    fixed: Option<u64>,
-    /// On the old version as before.
-    unchanged: Option<u64>,
+    moved: u64,
+    /// On the old version again after the end.
+    unchanged: u64,
     /// Not seen since.
-    silent: Option<u64>,
+    silent: u64,
+    /// Why it was stopped.
+    because: Option<String>,
 }
 
 /// A phase of a migration's life.
@@ -49,7 +58,7 @@ pub(crate) enum LifePhase {
 pub(crate) struct Life {
     #[schema(inline)]
     phase: LifePhase,
-    since_ms: Option<u64>,
+    since_ms: u64,
     next: Vec<NextPhase>,
 }
 
@@ -59,6 +68,8 @@ pub(crate) struct NextPhase {
     #[schema(inline)]
     to: LifePhase,
     allowed: bool,
+    /// Whether force would do it.
+    by_force: bool,
     /// What stands in the way, or why it is safe.
-    why: Option<String>,
+    why: String,
 }
