@@ -270,7 +270,11 @@ impl Clients {
     /// How many still depend on the old version, and who.
     pub(crate) fn outlook(&self, look: Look) -> Outlook<'_> {
         let hazards = self.hazards(look);
+        // Those who have moved are sampled by themselves, where they are.
+        let [kept, kept_new] = [Side::Old, Side::New].map(|side| self.table.kept(side));
+        let apart = kept_new < 1.0;
         let mut readiness = Readiness::new(&hazards, look.horizon_s, CANDIDATES_MAX);
+        let mut moved = Readiness::new(&hazards, look.horizon_s, 0);
         let (mut blocked, mut pinned_back, mut longest_s) = (0, 0, 0);
         for (id, client) in self.table.iter().enumerate() {
             blocked += u64::from(client.flags.has(Flags::BLOCKED));
@@ -279,12 +283,28 @@ impl Clients {
                 continue;
             }
             let past = past(&client);
-            let again = readiness.add(id, &past, silent_s(&client, look));
+            let on_new = client.version == self.table.newest();
+            let into = if apart && on_new { &mut moved } else { &mut readiness };
+            let again = into.add(id, &past, silent_s(&client, look));
             if again >= 1.0 - look.confidence && !past.moved {
                 longest_s = longest_s.max(past.rhythm.typical_s().unwrap_or_default());
             }
         }
-        let depend = readiness.depend(look.confidence, self.table.kept(Side::Old));
+        let depend = if apart {
+            // One half of what may go wrong for each.
+            let confidence = f64::midpoint(1.0, look.confidence);
+            let (old, new) =
+                (readiness.depend(confidence, kept), moved.depend(confidence, kept_new));
+            Depend {
+                at_most: old.at_most.saturating_add(new.at_most),
+                expected: old.expected + new.expected,
+                exact: false,
+                clients: old.clients + new.clients,
+                last_in_s: old.last_in_s.max(new.last_in_s),
+            }
+        } else {
+            readiness.depend(look.confidence, kept)
+        };
         let likely = |id: usize| readiness.candidates().iter().position(|it| it.id == id);
         let mut candidates: Vec<(usize, Known<'_>)> = Vec::new();
         for (id, client) in self.table.iter().enumerate() {

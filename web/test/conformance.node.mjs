@@ -10,7 +10,7 @@ import { Engine } from './engine.mjs';
 const RELOAD_SEED = 0xc0ffee;
 
 // In the order of their codes, which begin at 1.
-const REASONS = ['kill_switch', 'guard', 'brownout', 'pin', 'rule', 'split', 'canary', 'no_key', 'stable'];
+const REASONS = ['kill_switch', 'guard', 'brownout', 'pin', 'rule', 'split', 'canary', 'no_key', 'stable', 'gone', 'pinned_back', 'ready', 'blocked'];
 
 const CANNOT = 0xffff_ffff;
 const encoder = new TextEncoder();
