@@ -1,8 +1,8 @@
 //! The whole life of a migration: a pure transition table over phases.
 //!
 //! A phase says what is the case, so each has facts without which it cannot be
-//! ([`Must`](Need::Must)): no force makes them true. Beside these a step forward has
-//! conditions that make it safe ([`Should`](Need::Should)), which an operator may overrule.
+//! (hard needs): no force makes them true. Beside these a step forward has
+//! conditions that make it safe (soft needs), which an operator may overrule.
 //! Every phase can be left for an earlier one but the last, and the last follows on none but
 //! the sunset, once its date has passed. Facts come in as arguments; what changed comes out
 //! as values.

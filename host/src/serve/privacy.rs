@@ -2,7 +2,7 @@
 //!
 //! The key lies beside the store and never in it, so whoever has a copy of the store alone
 //! cannot try names against it. It has to stay the same: with another one everybody is new.
-//! Where it must not stay the same, [`rotate`] draws another: what comes from then on is
+//! Where it must not stay the same, [`rotate()`] draws another: what comes from then on is
 //! hashed with that, and for a while a name is looked for under the key before, too.
 
 mod rotate;

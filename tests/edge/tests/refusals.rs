@@ -103,7 +103,7 @@ fn after_the_sunset_old_calls_get_410_on_the_wire_and_new_ones_are_served() {
         body,
         json!({
             "type": "about:blank", "title": "Gone", "status": 410,
-            "detail": "v1 of a has been switched off on 2024-12-31T23:59:59Z. Use v2 at https://api.example.com/v2: see https://example.com/migrate.",
+            "detail": "v1 of a was switched off on 2024-12-31T23:59:59Z. Use v2 at https://api.example.com/v2: see https://example.com/migrate.",
             "reason": "gone", "sunset": "2024-12-31T23:59:59Z", "successor": "https://api.example.com/v2",
         })
     );
