@@ -33,7 +33,7 @@ pub(super) struct Clients {
     software: Option<String>,
     /// Only those whose key has this in it.
     #[serde(rename = "match")]
-    #[param(min_length = 1, max_length = 1024)]
+    #[param(max_length = 1024)]
     contains: Option<String>,
     /// What they are listed by; `requests` unless it is said.
     #[param(inline)]
@@ -206,7 +206,7 @@ async fn tell(app: &App, message: &Value, given: &str, note: &Note) -> Result<Re
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Declaration {
-    /// `nothing` takes back what was said before.
+    // `nothing` takes back what was said before.
     #[schema(inline)]
     says: documents::Says,
     /// Where its name comes from.
@@ -252,7 +252,7 @@ pub(super) async fn declare(
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Repin {
-    /// `old`: back to the old version, whatever the share; `policy`: where the policy leads.
+    // `old`: back to the old version, whatever the share; `policy`: where the policy leads.
     #[schema(inline)]
     to: documents::RepinTo,
     /// Where its name comes from.

@@ -151,7 +151,7 @@ pub(super) async fn life(_: Reader, State(app): State<App>) -> Result<Response, 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Advance {
-    /// The phase to go to.
+    // The phase to go to.
     #[schema(inline)]
     to: documents::LifePhase,
     /// Whatever is said against it.
