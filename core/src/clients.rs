@@ -305,10 +305,15 @@ impl Clients {
         } else {
             readiness.depend(look.confidence, kept)
         };
-        let likely = |id: usize| readiness.candidates().iter().position(|it| it.id == id);
+        let mut wanted: Vec<(usize, usize)> =
+            readiness.candidates().iter().enumerate().map(|(rank, it)| (it.id, rank)).collect();
+        crossfade_protocol::order::sort(&mut wanted);
+        let mut wanted = wanted.into_iter().peekable();
         let mut candidates: Vec<(usize, Known<'_>)> = Vec::new();
         for (id, client) in self.table.iter().enumerate() {
-            if let Some(rank) = likely(id) {
+            let Some(&(next, rank)) = wanted.peek() else { break };
+            if id == next {
+                wanted.next();
                 let known = self.known(client, &hazards, look);
                 let may = known.again >= (1.0 - look.confidence) / 10.0;
                 candidates.extend(may.then_some((rank, known)));

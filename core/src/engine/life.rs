@@ -16,8 +16,6 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         self.collect();
-        self.keep_clients();
-        self.tend_life();
         let ready = self.sunset(None).ready;
         let facts = self.facts(ready);
         if let Asked::Advance { to, reason, force } = asked {
@@ -25,6 +23,8 @@ impl Engine {
                 let known = Phase::ALL.map(Phase::as_str).join(", ");
                 Fault::malformed(format!("no phase `{}`: they are {known}", json::shown(&to)))
             })?;
+            self.keep_clients();
+            self.tend_life();
             let life = &mut self.keep_clients().kept.life;
             let moved = life.advance(phase, &facts, force);
             let moved = moved.map_err(|refused| Fault::precondition(refused.0))?;
@@ -35,7 +35,9 @@ impl Engine {
             };
             self.lived((moved.from, moved.to), reason);
         }
-        let life = self.keep_clients().kept.life;
+        // A question changes nothing: what time has done is told, and taken up by a tick.
+        let mut life = self.clients.as_ref().map_or(self.new_life(), |clients| clients.kept.life);
+        while life.observe(&facts).is_some() {}
         let next = life.next(&facts).into_iter();
         let next = next.map(|next| LifeStep {
             to: next.to.as_str(),
@@ -70,7 +72,7 @@ impl Engine {
 
     /// The life of a migration of which nothing was known yet.
     pub(super) fn new_life(&self) -> Life {
-        Life::new(self.policy.plan().shadow.is_some(), self.now_ms)
+        Life::new(self.policy.plan().shadow.is_some(), self.started_ms)
     }
 
     fn facts(&self, ready: bool) -> Facts {

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
@@ -92,6 +93,8 @@ struct Running {
     kept_at: Instant,
     kept_ms: u64,
     trial_until: Option<Instant>,
+    /// The answer to `get_sunset` that was given last, and until when it is given again.
+    sunset: Option<(Box<RawValue>, Instant)>,
 }
 
 impl Running {
@@ -243,6 +246,7 @@ impl Controller {
             kept_at: Instant::now(),
             kept_ms: saved.at_ms,
             trial_until: None,
+            sunset: None,
         };
         self.shared.begin_events(saved.last_event);
         self.shared.use_engine(running.engine.module());

@@ -1,5 +1,7 @@
 //! What people are told of the whole.
 
+use std::time::Instant;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ impl Running {
     pub(super) fn status(&mut self, now_ms: u64, store: &dyn Store) -> Result<Value, Refusal> {
         let rollout = self.raw("get_rollout", "rollout", now_ms)?;
         let migration = self.raw("get_migration_stats", "migration_stats", now_ms)?;
-        let sunset = self.raw("get_sunset", "sunset", now_ms)?;
+        let sunset = self.sunset(now_ms)?;
         let document = self.policy.as_ref().map(|policy| &policy.document);
         let at = |path: &str| document.and_then(|document| document.pointer(path)).cloned();
         let revision = self.policy.as_ref().map_or(0, |policy| policy.revision);
@@ -37,6 +39,21 @@ impl Running {
             "store": { "name": store.name(), "lead": "ours", "committed_ms": self.kept_ms },
             "clock_offset_ms": self.clock.offset_ms(Reading::now()),
         }))
+    }
+
+    /// Whether the old version can go. The engine goes through all clients for that, so what
+    /// took it long is told for a while: no more than a twentieth of the time goes into it,
+    /// however often people ask.
+    fn sunset(&mut self, now_ms: u64) -> Result<Box<RawValue>, Refusal> {
+        if let Some((told, until)) = &self.sunset
+            && Instant::now() < *until
+        {
+            return Ok(told.clone());
+        }
+        let began = Instant::now();
+        let sunset = self.raw("get_sunset", "sunset", now_ms)?;
+        self.sunset = Some((sunset.clone(), Instant::now() + 20 * began.elapsed()));
+        Ok(sunset)
     }
 
     fn raw(
