@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it.
@@ -227,10 +227,21 @@ fn program() -> PathBuf {
     path.expect("no nats-server is named: run these tests by `cargo xtask test fleet`").into()
 }
 
-/// Free when it was asked for. Nobody else here takes one meanwhile.
+/// A port that no call has given before, below those that the system lends to whoever
+/// connects: a port of theirs can be taken between here and the server that is to have it.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    (0..COUNT)
+        .map(|_| first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .map(|n| u16::try_from(LOWEST + n).expect("a port"))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("some port is free")
 }
+
+/// Where Linux begins to lend ports, unless it was told otherwise: 32,768.
+const LOWEST: u32 = 20_000;
+const COUNT: u32 = 12_000;
 
 fn healthy(monitor: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", monitor)) else { return false };
