@@ -161,8 +161,11 @@ replies! {
         /// The window that was looked at, in milliseconds.
         window_ms: u64,
         /// Requests whose client did not fit into the table; 0 means that the counts of
-        /// clients are exact.
+        /// clients are exact, unless they are sampled.
         uncounted_requests: u64,
+        /// Whether clients were too many to keep, so that their numbers are estimates.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        clients_sampled: bool,
     }
 
     /// To `gradual_rollout`, when it has ended.

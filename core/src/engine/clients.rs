@@ -211,6 +211,18 @@ impl Engine {
         }
     }
 
+    /// Clients by the version that served them last, and whether all of them were counted;
+    /// `None` when nobody has reported any.
+    pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
+        let table = &self.clients.as_ref()?.table;
+        if table.is_empty() {
+            return None;
+        }
+        let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
+        let exact = table.sampled_until_s().is_none();
+        Some((counted.map(|counted| counted.value).collect(), exact))
+    }
+
     /// Gives clients the places their versions have in a new list.
     pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
         if let Some(clients) = &mut self.clients {
