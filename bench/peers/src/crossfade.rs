@@ -1,7 +1,7 @@
 //! Crossfade's engine as a library: a compiled policy, and nothing counted.
 
-use crossfade_core::{Policy, Request};
 use crossfade_core::request::Attributes;
+use crossfade_core::{Policy, Request};
 use crossfade_protocol::plan::Plan;
 use serde_json::{Value, json};
 

@@ -15,8 +15,7 @@ impl Flagd {
     }
 }
 
-const TENTH: &str =
-    r#"{"fractional":[{"var":"targetingKey"},["on",10],["off",90]]}"#;
+const TENTH: &str = r#"{"fractional":[{"var":"targetingKey"},["on",10],["off",90]]}"#;
 
 const SWEDEN: &str = r#"{"if":[{"==":[{"var":"country"},"SE"]},{"fractional":[{"var":"targetingKey"},["on",50],["off",50]]},"off"]}"#;
 

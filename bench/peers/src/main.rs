@@ -2,8 +2,8 @@
 //! and of evaluators that others have published in Rust, in the same process and on the same
 //! keys. One line of JSON; `cargo xtask bench` reads it.
 //!
-//! *Does*: asks, counts allocations, checks that each answers with the share it was told to.
-//! *Does not*: judge. A figure is of this question alone; what else an evaluator can do has
+//! *Does:* ask, count allocations, check that each answers with the share it was told to.
+//! *Does not:* judge. A figure is of this question alone; what else an evaluator can do has
 //! its price, and none of them was made for this.
 //!
 //! ```text

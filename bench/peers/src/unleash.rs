@@ -18,8 +18,7 @@ impl Unleash {
                 }],
             })
         };
-        let sweden =
-            json!([{ "contextName": "country", "operator": "IN", "values": ["SE"] }]);
+        let sweden = json!([{ "contextName": "country", "operator": "IN", "values": ["SE"] }]);
         let features: ClientFeatures = serde_json::from_value(json!({
             "version": 2,
             "features": [toggle("tenth", "10", json!([])), toggle("sweden", "50", sweden)],
