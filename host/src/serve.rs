@@ -19,6 +19,7 @@ pub(crate) mod fleet;
 mod http;
 mod job;
 mod listen;
+mod machine;
 mod metrics;
 mod module;
 mod openapi;

@@ -1,7 +1,5 @@
 //! What people are told of the whole.
 
-use std::time::Instant;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -10,6 +8,7 @@ use super::Running;
 use crate::serve::clock::Reading;
 use crate::serve::engine::Engine;
 use crate::serve::job::Refusal;
+use crate::serve::machine::Instant;
 use crate::serve::store::{Store, View};
 
 /// Clients that are shown to whoever opens the store.
