@@ -16,6 +16,7 @@ pub(crate) mod data;
 mod decider;
 mod engine;
 pub(crate) mod fleet;
+mod history;
 mod http;
 mod job;
 mod listen;

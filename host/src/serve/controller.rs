@@ -349,6 +349,12 @@ impl Controller {
             let offset = running.clock.offset_ms(Reading::now());
             self.shared.counters.clock_offset_ms.store(offset, Relaxed);
             self.clock_is_off = told_of_the_clock(self.clock_is_off, offset);
+            // Charts can do without what an engine does not say.
+            if self.shared.history_is_due(batch.now_ms)
+                && let Ok(sample) = running.sample(batch.now_ms)
+            {
+                self.shared.remember(sample);
+            }
         }
         if due || batch.changed {
             let told = match running.engine.tick(batch.now_ms) {
