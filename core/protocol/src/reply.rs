@@ -297,6 +297,9 @@ replies! {
         confidence: f64,
         /// For how long ahead.
         horizon_ms: u64,
+        /// When clients were looked at, where that was a while ago.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        as_of_ms: Option<u64>,
         /// Clients that still depend on the old version.
         depend: Depend,
         /// When the last of them is expected.
