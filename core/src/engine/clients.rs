@@ -13,7 +13,7 @@ use crossfade_protocol::{Fault, json};
 
 use super::{Engine, write};
 use crate::clients::{Clients, Known, Look};
-use crate::event::{ClientChange, What};
+use crate::event::{ClientChange, NodeChange, What};
 
 impl Engine {
     pub(super) fn ledger(
@@ -274,6 +274,10 @@ impl Engine {
             && sorted(&plan.clients.pinned_back) == now.pinned_back;
         if !same {
             self.policy = self.policy.with_clients(now);
+            // Whoever holds the policy has to hand it out: until then edges count under the
+            // one before, which is evidence of nothing.
+            let revision = self.policy.revision();
+            self.happened(What::Node(NodeChange::Configured { revision }), None);
         }
     }
 
