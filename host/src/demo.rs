@@ -6,12 +6,13 @@
 //! *Does not:* decide anything: the same engine does, in the same places. Nothing of it is
 //! meant for production.
 
+mod again;
 mod control;
 mod deciding;
 mod edge;
 mod envoy;
 mod plan;
-pub(crate) mod record;
+mod record;
 mod screen;
 mod stage;
 mod story;
@@ -34,16 +35,17 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::replay::grouped;
 
+pub(crate) use again::again;
 use control::{Control, Folder};
 use deciding::Deciding;
 use edge::Edge;
 use envoy::Envoy;
+pub(crate) use plan::RPS;
 use screen::Screen;
 use story::Story;
 use traffic::{Answer, Cast, Traffic};
-use upstream::Upstreams;
-pub(crate) use plan::RPS;
 pub(crate) use upstream::Fault;
+use upstream::Upstreams;
 
 /// What carries the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -119,7 +121,7 @@ pub(crate) fn run(options: DemoOptions) -> Result<Exit, Failure> {
         None => getrandom::u64().map_err(|error| Failure::new(Exit::Internal, error))? >> 11,
     };
     let folder = Folder::new(options.data.as_deref())?;
-    let control = Control::start(&folder.path, &plan::plan(), options.port)?;
+    let control = Control::start(&folder.path, &plan::plan(options.fault), options.port)?;
     let cast = Cast::new(options.rps, seed);
     let upstreams = runtime
         .block_on(Upstreams::start(&cast.partner(), seed))
@@ -232,7 +234,10 @@ impl Parts {
             ("token", format!("{token}, for the page's buttons and for commands")),
             ("traffic", format!("http://{address}/, {carrier}")),
             ("v1, v2", format!("http://{old}/, http://{new}/")),
-            ("break v2", format!("curl -X POST http://{new}/fault/errors    (slow, partner, none)")),
+            (
+                "break v2",
+                format!("curl -X POST http://{new}/fault/errors    (slow, partner, none)"),
+            ),
         ];
         let screen = &mut self.screen;
         screen.text(Tone::Strong, "An API called users moves its clients from v1 to v2.");
@@ -318,7 +323,9 @@ impl Parts {
         let server = self.control.address;
         vec![
             format!("  curl -X POST http://{}/fault/none", self.upstreams.addresses[1]),
-            format!("  crossfade retry --reason mended --server http://{server} --token-file {token}"),
+            format!(
+                "  crossfade retry --reason mended --server http://{server} --token-file {token}"
+            ),
         ]
     }
 
@@ -331,7 +338,8 @@ impl Parts {
         }
         let (seen, logs) = (self.traffic.seen(), self.upstreams.served());
         let same = seen.lost == 0 && seen.served == [logs[0].requests, logs[1].requests];
-        let agree = if same { "the services' own logs say the same" } else { "their own logs differ" };
+        let agree =
+            if same { "the services' own logs say the same" } else { "their own logs differ" };
         let text = format!(
             "v1 has answered {} requests, v2 {}: {agree}. {} calls were refused, {} had no answer.",
             grouped(seen.served[0]),
@@ -343,7 +351,9 @@ impl Parts {
         self.screen.event("ended", Tone::Plain, &text, fields);
         if let (Some(record), Carrier::Own(edge)) = (&options.record, &self.carrier) {
             let (calls, path) = (grouped(edge.calls()), record.display());
-            let text = format!("{calls} calls of the engine are in {path}: `crossfade replay {path}` plays them again.");
+            let text = format!(
+                "{calls} calls of the engine are in {path}: `crossfade replay {path}` plays them again."
+            );
             self.screen.text(Tone::Plain, &text);
         }
         Ok(exit)

@@ -110,7 +110,9 @@ impl Control {
                 });
             }
             if since.elapsed() > START_MAX {
-                return Err(internal(format!("the control plane is not ready after {START_MAX:?}")));
+                return Err(internal(format!(
+                    "the control plane is not ready after {START_MAX:?}"
+                )));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -134,7 +136,8 @@ impl Control {
     pub(super) fn end(mut self) {
         let Some(serving) = self.serving.take() else { return };
         // It listens for signals of this process, of which we are.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
         let since = Instant::now();
         while !serving.is_finished() && since.elapsed() < END_MAX {
             thread::sleep(Duration::from_millis(10));

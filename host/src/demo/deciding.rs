@@ -118,11 +118,6 @@ impl Deciding {
         })
     }
 
-    /// The revision in force.
-    pub(super) fn revision(&self) -> u64 {
-        self.revision
-    }
-
     /// Calls of the engine so far.
     pub(super) fn calls(&self) -> u64 {
         self.calls
@@ -296,10 +291,9 @@ fn versions(policy: &Value) -> Vec<String> {
         Value::Array(names) => {
             names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
         }
-        named => ["from", "to"]
-            .iter()
-            .filter_map(|end| Some(named[end].as_str()?.to_owned()))
-            .collect(),
+        named => {
+            ["from", "to"].iter().filter_map(|end| Some(named[end].as_str()?.to_owned())).collect()
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(super) fn find(envoy: Option<&Path>, wasm: Option<&Path>) -> Result<Found, S
     let filter = match wasm {
         Some(path) if path.is_file() => Some(path.to_owned()),
         Some(path) => return Err(format!("no filter at {}", path.display())),
-        None => roots().map(|root| root.join("edge/envoy/crossfade_envoy.wasm")).find(|p| p.is_file()),
+        None => {
+            roots().map(|root| root.join("edge/envoy/crossfade_envoy.wasm")).find(|p| p.is_file())
+        }
     };
     match (envoy, filter) {
         (Some(envoy), Some(filter)) => Ok(Found { envoy, filter }),
@@ -167,7 +169,8 @@ fn configuration(
     control: SocketAddr,
     listen: SocketAddr,
 ) -> Result<Value, Failure> {
-    let internal = |why: String| Failure::new(Exit::Internal, format!("Envoy's configuration: {why}"));
+    let internal =
+        |why: String| Failure::new(Exit::Internal, format!("Envoy's configuration: {why}"));
     let plan = Plan::read(policy).map_err(|problems| internal(format!("{problems:?}")))?;
     let address = |address: SocketAddr| (address.ip().to_string(), address.port());
     let clusters: BTreeMap<_, _> =

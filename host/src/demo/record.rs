@@ -197,8 +197,7 @@ impl Reader {
             return Ok(None);
         }
         let Ok(file) = File::open(path) else { return Ok(None) };
-        let mut reader =
-            Reader { lines: BufReader::new(file), name, line: 0, text: String::new() };
+        let mut reader = Reader { lines: BufReader::new(file), name, line: 0, text: String::new() };
         let mut beginning = [0; 20];
         let mut probe = reader.lines.fill_buf().unwrap_or_default();
         let known = io::Read::read(&mut probe, &mut beginning).unwrap_or(0);
@@ -235,7 +234,8 @@ impl Reader {
         self.line += 1;
         serde_json::from_str(&self.text).map(Some).map_err(|error| {
             let whole = if self.text.ends_with('\n') { "" } else { "; the file breaks off here" };
-            let text = format!("{}, line {}: no call of a record: {error}{whole}", self.name, self.line);
+            let text =
+                format!("{}, line {}: no call of a record: {error}{whole}", self.name, self.line);
             Failure::new(Exit::Data, text)
         })
     }

@@ -49,7 +49,8 @@ impl Screen {
         match self.output {
             Output::Human if sentence.is_empty() => {}
             Output::Human => {
-                let clock = format!("{:>2}:{:02}  ", elapsed.as_secs() / 60, elapsed.as_secs() % 60);
+                let clock =
+                    format!("{:>2}:{:02}  ", elapsed.as_secs() / 60, elapsed.as_secs() % 60);
                 let line = Line::default().with(Tone::Faint, clock).with(tone, sentence);
                 self.write(&line.text(usize::MAX, self.color));
             }

@@ -18,20 +18,11 @@ pub(super) enum Stage {
     /// Everybody who can is on v2; since when.
     Tail(Instant),
     /// Calls to v1 are refused; since when, and whether one was shown.
-    Brownout {
-        since: Instant,
-        shown: bool,
-    },
+    Brownout { since: Instant, shown: bool },
     /// The date is near.
-    Sunset {
-        at_ms: u64,
-    },
+    Sunset { at_ms: u64 },
     /// It has passed; since when, and what v1 had served by then.
-    Gone {
-        since: Instant,
-        v1: u64,
-        told: bool,
-    },
+    Gone { since: Instant, v1: u64, told: bool },
 }
 
 impl Stage {
@@ -51,18 +42,27 @@ impl Stage {
         Some(match self {
             Stage::Rollout => (
                 "The rollout",
-                &["A share of the clients goes to v2. It rises when v2 is proven healthy, and falls to 0 at once",
-                  "when it is proven worse. A client that is on v2 stays there while the share rises."],
+                &[
+                    "A share of the clients goes to v2. It rises when v2 is proven healthy, and falls to 0 at once",
+                    "when it is proven worse. A client that is on v2 stays there while the share rises.",
+                ],
             ),
-            Stage::Back => ("v2 was taken back", &["Everybody is on v1 again. v2 can be mended, and the rollout begin anew:"]),
+            Stage::Back => (
+                "v2 was taken back",
+                &["Everybody is on v1 again. v2 can be mended, and the rollout begin anew:"],
+            ),
             Stage::Tail(_) => (
                 "The long tail",
-                &["v2 serves everybody whose app can speak it. Who is left? `crossfade clients --version v1`."],
+                &[
+                    "v2 serves everybody whose app can speak it. Who is left? `crossfade clients --version v1`.",
+                ],
             ),
             Stage::Brownout { .. } => (
                 "A brownout",
-                &["For a quarter of a minute half of v1's clients are refused, each in the whole window or not at",
-                  "all, so that their owners notice in time. Who says that it is blocked is spared."],
+                &[
+                    "For a quarter of a minute half of v1's clients are refused, each in the whole window or not at",
+                    "all, so that their owners notice in time. Who says that it is blocked is spared.",
+                ],
             ),
             Stage::Sunset { .. } => ("The sunset", &[]),
             Stage::Gone { .. } => return None,
@@ -87,7 +87,9 @@ pub(super) fn fault_text(fault: Option<Fault>) -> (Tone, &'static str) {
         None => (Tone::Good, "v2 is mended."),
         Some(Fault::Errors) => (Tone::Bad, "v2 breaks: three in ten of its requests fail."),
         Some(Fault::Slow) => (Tone::Bad, "v2 breaks: its answers take a third of a second longer."),
-        Some(Fault::Partner) => (Tone::Bad, "v2 breaks for one partner, and serves everybody else."),
+        Some(Fault::Partner) => {
+            (Tone::Bad, "v2 breaks for one partner, and serves everybody else.")
+        }
     }
 }
 

@@ -195,7 +195,8 @@ impl<'a> Story<'a> {
         let now_ms = now_ms();
         let page = format!("http://{}/", self.parts.control.address);
         let sunset_ms = now_ms + SUNSET_AFTER_MS;
-        let document = deprecated(&there["document"], now_ms.saturating_sub(1_000), sunset_ms, &page);
+        let document =
+            deprecated(&there["document"], now_ms.saturating_sub(1_000), sunset_ms, &page);
         let body = json!({ "document": document, "reason": "the demo announces the sunset" });
         client.put("/v1/policy", revision, &body)?;
         self.parts.advance("deprecated", "v1 is deprecated");
@@ -283,7 +284,8 @@ impl<'a> Story<'a> {
         let since = self.parts.upstreams.served()[0].requests - v1;
         let gone = self.parts.traffic.seen().gone;
         let (tone, text) = if since == 0 {
-            let text = format!("v1 serves nobody any more; {gone} calls were told that it is gone.");
+            let text =
+                format!("v1 serves nobody any more; {gone} calls were told that it is gone.");
             (Tone::Good, text)
         } else {
             (Tone::Bad, format!("v1 still served {since} requests after its sunset."))
@@ -326,7 +328,8 @@ impl<'a> Story<'a> {
         let elapsed = at.elapsed();
         if elapsed >= Duration::from_secs(1) {
             let served = self.parts.traffic.seen().served;
-            let rate = |place: usize| (served[place] - before[place]) as f64 / elapsed.as_secs_f64();
+            let rate =
+                |place: usize| (served[place] - before[place]) as f64 / elapsed.as_secs_f64();
             self.rates = [rate(0), rate(1)];
             self.before = (Instant::now(), served);
         }

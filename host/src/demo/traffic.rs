@@ -104,9 +104,8 @@ impl Cast {
         let mix = Mix { nightly: 0.0, monthly: 0.0, arrivals: 0.0, ..Mix::default() };
         let demand = Demand { rps, clients: CLIENTS, daily_percent: 0.0, mix, ..Demand::default() };
         let crowd = Crowd::new(&demand, "", 0, seed);
-        let is_partner = |client: &u32| {
-            crowd.habit(*client) == Habit::Steady && crowd.app(*client) == "partner"
-        };
+        let is_partner =
+            |client: &u32| crowd.habit(*client) == Habit::Steady && crowd.app(*client) == "partner";
         let partners = || (0..crowd.clients()).filter(is_partner);
         // The first to be moved, and the last.
         let partner = partners().min_by_key(|client| crowd.bucket(*client)).unwrap_or(0);
