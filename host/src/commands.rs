@@ -6,6 +6,7 @@ mod check;
 mod clients;
 mod completions;
 mod data;
+mod demo;
 mod events;
 mod explain;
 mod export;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Node(node::Args),
     Serve(Box<serve::Args>),
     Data(data::Args),
+    Demo(demo::Args),
     Replay(Box<replay::Args>),
     Check(check::Args),
     Explain(explain::Args),
@@ -85,6 +87,7 @@ impl Command {
             Command::Node(args) => args.run(),
             Command::Serve(args) => args.run(),
             Command::Data(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Replay(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Explain(args) => args.run(),
@@ -126,6 +129,7 @@ impl Command {
             | Command::Export(_)
             | Command::Import(_)
             | Command::Data(_)
+            | Command::Demo(_)
             | Command::Status(_)
             | Command::Start(_)
             | Command::Pause(_)

@@ -13,7 +13,7 @@ use crossfade_protocol::{Fault, json};
 
 use super::{Engine, write};
 use crate::clients::{Clients, Known};
-use crate::event::{ClientChange, What};
+use crate::event::{ClientChange, NodeChange, What};
 use crate::survey::Look;
 
 impl Engine {
@@ -284,6 +284,10 @@ impl Engine {
             && sorted(&plan.clients.pinned_back) == now.pinned_back;
         if !same {
             self.policy = self.policy.with_clients(now);
+            // Whoever holds the policy has to hand it out: until then edges count under the
+            // one before, which is evidence of nothing.
+            let revision = self.policy.revision();
+            self.happened(What::Node(NodeChange::Configured { revision }), None);
         }
     }
 
