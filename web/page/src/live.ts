@@ -71,7 +71,7 @@ export class Live {
   private store = new Store(COLUMNS);
   private verdict = new Verdict();
   private operator = new Operator((command) => this.act(command), [START]);
-  private health = new Health(this.store, () => undefined, { time: this.time });
+  private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
   private log = new Log(() => undefined, () => this.both[0], { time: this.time });
   private sunset = new Sunset();
   private pill = pill();
@@ -122,7 +122,7 @@ export class Live {
 
   /** Another server leads. Should it end, this one may, and then tells all of it. */
   private standsBy(leader: string | null): void {
-    this.trouble = "Stands by";
+    this.trouble = " ";
     this.heard = NaN;
     this.operator.root.hidden = true;
     this.app.classList.remove("lost");
@@ -354,6 +354,13 @@ function moment(ms: number): string {
   const at = new Date(ms);
   if (at.toDateString() === new Date().toDateString()) return at.toTimeString().slice(0, 8);
   return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${at.toTimeString().slice(0, 5)}`;
+}
+
+/** The same at an axis: a day has many hours, and a rollout may have many days. */
+function axis(ms: number, span: number): string {
+  const at = new Date(ms);
+  const time = at.toTimeString().slice(0, span < 600_000 ? 8 : 5);
+  return span < 86_400_000 ? time : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${time}`;
 }
 
 function table(heads: string[], rows: string[][]): HTMLTableElement {

@@ -51,7 +51,7 @@ export class Sunset {
     });
     this.list.replaceChildren(...items);
     // Without a ledger all there is to say stands in the checks.
-    const statement = counted ? (sunset.statement ?? "") : "";
+    const statement = counted ? said(sunset.statement ?? "") : "";
     text(this.statement, statement);
     this.statement.hidden = !statement;
     this.who(sunset.candidates ?? []);
@@ -94,7 +94,15 @@ export class Sunset {
 /** Whether it is told by a ledger of clients, whom nodes reported. */
 export const hasLedger = (sunset: Answer): boolean => sunset.checks.some((check) => check.check === "blocked");
 
-const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+/** 20 Dec, with its year where that is another one. */
+function day(ms: number): string {
+  const at = new Date(ms);
+  const year = at.getUTCFullYear() === new Date().getUTCFullYear() ? "" : ` ${at.getUTCFullYear()}`;
+  return `${at.getUTCDate()} ${at.toLocaleDateString("en-GB", { month: "short", timeZone: "UTC" })}${year}`;
+}
+
+/** A sentence of the engine, with its moments as people say them. */
+const said = (sentence: string): string => sentence.replace(/\d{4}-\d\d-\d\dT(\d\d:\d\d):\d\d(?:\.\d+)?Z/g, (moment, time: string) => `${day(Date.parse(moment))} at ${time} UTC`);
 
 type Order = "client" | "state" | "expected_ms" | "again";
 const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["expected_ms", "Next call"], ["again", "Calls again"]];
@@ -102,7 +110,7 @@ const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["ex
 const UPWARDS: Order[] = ["client", "state", "expected_ms"];
 
 /** The engine's detail with longer stretches as people say them. */
-const detail = (said: string): string => said.replace(/(\d+) minutes ago, (\d+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
+const detail = (told: string): string => said(told).replace(/\b1 days/g, "1 day").replace(/([\d.]+) minutes ago, ([\d.]+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
 
 /** When the last client may have left, if they go on leaving as they do: the number on
  *  the old version falls by the same part in the same time. */

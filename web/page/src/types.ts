@@ -37,6 +37,9 @@ export interface Plan {
     [field: string]: unknown;
   };
   rules?: Array<Record<string, unknown>>;
+  /** Versions by key. */
+  pins?: Record<string, string>;
+  attributes?: Record<string, unknown>;
   [field: string]: unknown;
 }
 
