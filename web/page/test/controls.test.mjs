@@ -142,10 +142,13 @@ const KNOWN = [
     await page.keyboard.press('Escape');
     await page.locator('dialog[open]').waitFor({ state: 'detached' });
   }],
-  [/^button Close$/, async (page, control) => {
-    const dialog = await page.locator('dialog[open]').count();
-    await press(page, control);
-    await page.locator(dialog ? 'dialog[open]' : '.notice').waitFor({ state: 'hidden' });
+  [/^button Close$/, async (page) => {
+    await page.locator('.notice').getByRole('button', { name: 'Close' }).click();
+    await page.locator('.notice').waitFor({ state: 'hidden' });
+  }],
+  [/^dialog: button Close$/, async (page) => {
+    await page.locator('dialog').getByRole('button', { name: 'Close' }).click();
+    await page.locator('dialog[open]').waitFor({ state: 'detached' });
   }],
   [/^button Pause$/, async (page) => {
     const playing = page.locator('.transport [aria-label="Pause"]');

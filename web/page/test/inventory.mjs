@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 /** What can be pressed, filled, chosen or reached with the keyboard now, as `kind name`;
  *  numbers in names are `#`. While a dialog is open nothing else can be reached. */
 export const controls = (page) => page.evaluate(() => {
-  const within = document.querySelector('dialog[open]') ?? document;
+  const dialog = document.querySelector('dialog[open]');
+  const within = dialog ?? document;
   const kinds = 'a[href], button, input, select, textarea, summary, [contenteditable], [tabindex]:not([tabindex="-1"]), .u-over';
   const named = (element) => {
     const label = element.getAttribute('aria-label') ?? element.labels?.[0]?.querySelector('span')?.firstChild?.textContent ?? element.labels?.[0]?.textContent;
@@ -23,7 +24,7 @@ export const controls = (page) => page.evaluate(() => {
   const all = [...within.querySelectorAll(kinds)].filter((element) => shown(element) && !element.matches('.skip:not(:focus)'));
   return all.map((element) => {
     const is = kind(element);
-    return is === 'entry' || is === 'chart' ? is : `${is} ${named(element).replace(/\d[\d,.]*/g, '#')}`;
+    return is === 'entry' || is === 'chart' ? is : `${dialog ? 'dialog: ' : ''}${is} ${named(element).replace(/\d[\d,.]*/g, '#')}`;
   });
 });
 

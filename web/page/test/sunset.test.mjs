@@ -9,6 +9,7 @@ import { test } from 'node:test';
 
 import { CrossfadeInstance } from '../../../edge/worker/crossfade.js';
 import { axe, clipped, overlapping, program, shot, until } from './browser.mjs';
+import { controls } from './inventory.mjs';
 import { live, Server, shows, useToken, visit } from './server.mjs';
 
 const DAY_MS = 86_400_000;
@@ -112,6 +113,9 @@ test('candidates, forecast and checks are those of the server', async (t) => {
     const sorted = cells.toSorted(head === 'Calls again' ? (a, b) => parseFloat(b) - parseFloat(a) : order);
     assert.deepEqual(cells, sorted, head);
   }
+  // Those of `live-controls.test.mjs`, and these.
+  const own = (await controls(page)).filter((control) => !/^(button (Forget token|Colours: .*|Promote|Pause|Abort)|a Rehearse|chart|region Decisions, oldest first)$/.test(control));
+  assert.deepEqual(own, ['region Who may call again', 'button Client', 'button State', 'button Next call', 'button Calls again']);
   assert.match(await sunset.locator('tbody').textContent(), /client-3acme|client-3okhttp|client-3curl/);
   assert.match(await sunset.locator('tbody').textContent(), /blockeduses \/export/);
   assert.deepEqual(await axe(page), []);
