@@ -18,6 +18,7 @@ mod fleet_tools;
 mod http;
 mod operating_characteristics;
 mod page;
+mod static_build;
 mod test;
 mod test_edge;
 mod test_fleet;
@@ -58,6 +59,7 @@ enum Task {
     FleetTools(fleet_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Page(page::Args),
+    Static(static_build::Args),
     Test(test::Args),
     TestEdge(test_edge::Args),
     TestServe(test_serve::Args),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Task::FleetTools(args) => fleet_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Page(args) => page::run(&args),
+        Task::Static(args) => static_build::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
         Task::TestServe(args) => test_serve::run(&args),
