@@ -81,6 +81,13 @@ impl Names {
         format!("crossfade.totals.{}.{}.{}", self.api, parts.join("."), token(epoch))
     }
 
+    /// Where one report of clients of this run of this node goes: below its totals, by a
+    /// token that no text becomes. Unlike totals each counts by itself, so none may take the
+    /// place of another.
+    pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
+        format!("{}.+clients.{sequence}", self.totals_of(node, epoch))
+    }
+
     /// The key of the policy in force.
     pub(super) fn policy_key(&self) -> String {
         format!("$KV.crossfade_policy.{}", self.api)
@@ -135,5 +142,7 @@ mod tests {
         assert_eq!(names.totals_of("eu.1", "a1"), "crossfade.totals.users.eu=2E1.a1");
         assert_eq!(names.totals_of("eu-1/3", "a1"), "crossfade.totals.users.eu-1.3.a1");
         assert_eq!(names.totals_of("", ""), "crossfade.totals.users.=.=");
+        let clients = names.clients_of("eu-1/3", "a1", 7);
+        assert_eq!(clients, "crossfade.totals.users.eu-1.3.a1.+clients.7");
     }
 }

@@ -1,8 +1,9 @@
-//! Totals of nodes, by way of a stream.
+//! Totals of nodes, and their reports of clients, by way of a stream.
 //!
 //! One message is one line, under a subject that names the node and its epoch. A user's
 //! permissions are on subjects, so a line that names another node than its subject does
-//! is not taken. Of each node and epoch the stream keeps the newest line alone.
+//! is not taken. Of each subject the stream keeps the newest line alone: totals tell all
+//! that those before them told. A report of clients does not, and has a subject of its own.
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,12 +37,19 @@ const AGAIN: Duration = Duration::from_millis(500);
 struct Whose {
     node: String,
     epoch: String,
+    #[serde(default)]
+    sequence: u64,
+    /// Reports of clients alone have it.
+    clients: Option<IgnoredAny>,
 }
 
 /// The subject that a line belongs under; `None` if it names no node or no epoch.
 pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
-    let Whose { node, epoch } = serde_json::from_slice(line).ok()?;
-    Some(names.totals_of(&node, &epoch))
+    let Whose { node, epoch, sequence, clients } = serde_json::from_slice(line).ok()?;
+    Some(match clients {
+        None => names.totals_of(&node, &epoch),
+        Some(_) => names.clients_of(&node, &epoch, sequence),
+    })
 }
 
 /// Publishes lines, and returns when the servers have all of them.
