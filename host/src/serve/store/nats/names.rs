@@ -81,11 +81,16 @@ impl Names {
         format!("crossfade.totals.{}.{}.{}", self.api, parts.join("."), token(epoch))
     }
 
+    /// What subjects of reports of clients have in them, and no others.
+    pub(super) fn clients_mark(&self) -> &'static str {
+        CLIENTS
+    }
+
     /// Where one report of clients of this run of this node goes: below its totals, by a
     /// token that no text becomes. Unlike totals each counts by itself, so none may take the
     /// place of another.
     pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
-        format!("{}.+clients.{sequence}", self.totals_of(node, epoch))
+        format!("{}{CLIENTS}{sequence}", self.totals_of(node, epoch))
     }
 
     /// The key of the policy in force.
@@ -102,6 +107,9 @@ impl Names {
         format!("$KV.crossfade_lease.{}", self.api)
     }
 }
+
+/// Between the totals of a node and the number of a report of its clients.
+const CLIENTS: &str = ".+clients.";
 
 /// A text as one token of a subject: letters, digits, `-` and `_` as they are, any other
 /// byte as `=` and two hexadecimal digits. Two texts never become the same token.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
@@ -56,6 +57,7 @@ pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
 pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> Result<(), String> {
     let lines = totals.split(|byte| *byte == b'\n').enumerate();
     let mut messages = Vec::new();
+    let clients = names.clients_mark();
     for (index, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let subject = subject_of(names, line)
             .ok_or_else(|| format!("line {} of the totals names no node and epoch", index + 1))?;
@@ -64,12 +66,22 @@ pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> 
     for window in messages.chunks(WINDOW) {
         let mut under_way = Vec::with_capacity(window.len());
         for (subject, line) in window {
-            let message = PublishMessage::build().payload(line.clone());
+            let mut message = PublishMessage::build().payload(line.clone());
+            if subject.contains(clients) {
+                // One that comes again stays where it was: behind the next one it would come
+                // too late, and not be counted.
+                message = message.expected_last_subject_sequence(0);
+            }
             let sent = context.send_publish(subject.clone(), message).await;
             under_way.push(sent.map_err(|error| error.to_string())?);
         }
         for ack in under_way {
-            ack.await.map_err(|error| error.to_string())?;
+            match ack.await {
+                Err(error) if error.kind() != PublishErrorKind::WrongLastSequence => {
+                    return Err(error.to_string());
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
