@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 /// What each crate may depend on, by folder; `*` stands for all. Dev-dependencies are
 /// free: they reach no product.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("core", &["core/ledger", "core/protocol"]),
     ("core/ledger", &["core/protocol"]),
     ("core/module", &["core"]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("edge/envoy", &["core"]),
     ("host", &["core/protocol", "web/sim"]),
     ("tests", &["*"]),
+    ("tests/e2e", &["tests/edge"]),
     ("tests/edge", &["core", "core/protocol"]),
     ("tests/edge/noop", &[]),
     ("tests/guests", &["core"]),

@@ -19,6 +19,7 @@ mod http;
 mod operating_characteristics;
 mod page;
 mod test;
+mod test_e2e;
 mod test_edge;
 mod test_fleet;
 mod test_page;
@@ -59,6 +60,7 @@ enum Task {
     OperatingCharacteristics(operating_characteristics::Args),
     Page(page::Args),
     Test(test::Args),
+    TestE2e(test_e2e::Args),
     TestEdge(test_edge::Args),
     TestServe(test_serve::Args),
     TestFleet(test_fleet::Args),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Page(args) => page::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::TestE2e(args) => test_e2e::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
         Task::TestServe(args) => test_serve::run(&args),
         Task::TestFleet(args) => test_fleet::run(&args),
