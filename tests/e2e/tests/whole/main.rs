@@ -9,6 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test falls over")]
 
+mod demo;
 mod life;
 mod partner;
 mod regression;
