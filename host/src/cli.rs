@@ -69,7 +69,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("A rollout", &["status", "start", "pause", "resume", "promote", "abort", "retry", "undo"]),
     ("The old version", &["clients", "brownout", "sunset", "life"]),
     ("Its surroundings", &["policy", "events", "audit", "nodes"]),
-    ("Also", &["completions", "help"]),
+    ("Also", &["completions", "man", "help"]),
 ];
 
 /// The command line, with the list of commands in groups.

@@ -13,6 +13,7 @@ mod export;
 mod gate;
 mod import;
 mod life;
+mod man;
 mod node;
 mod nodes;
 mod policy;
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     Simulate(Box<simulate::Args>),
     Ui(ui::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -111,6 +113,7 @@ impl Command {
             Command::Simulate(args) => args.run(),
             Command::Ui(args) => args.run(),
             Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         }
     }
 
@@ -145,7 +148,8 @@ impl Command {
             | Command::Policy(_)
             | Command::Simulate(_)
             | Command::Ui(_)
-            | Command::Completions(_) => LevelFilter::WARN,
+            | Command::Completions(_)
+            | Command::Man(_) => LevelFilter::WARN,
         }
     }
 }

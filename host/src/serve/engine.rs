@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Call, Calls};
 use super::job::{Candidate, Refusal};
+use super::machine;
 use super::store::{Checkpoint, Saved};
 use crate::module::Module;
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
@@ -135,7 +136,7 @@ impl Engine {
         plan: Option<&Value>,
         now_ms: u64,
     ) -> Result<(Engine, Vec<u8>), EngineError> {
-        let chance = || getrandom::u64().map_err(|error| EngineError::Refused(error.to_string()));
+        let chance = || machine::chance().map_err(EngineError::Refused);
         let mut document = json!({ "clock": "wall", "node": NODE });
         document["epoch"] = format!("{:016x}", chance()?).into();
         if let Some(plan) = plan {

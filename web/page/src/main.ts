@@ -213,7 +213,7 @@ class Page {
       this.operator.update(frame.status.phase);
     }
     if (frame.squares) this.clients.update(frame.squares, frame.status?.percentage ?? this.status?.percentage ?? 0, names(this.script.plan), frame.now);
-    if (frame.sunset) this.sunset.update(frame.sunset, store, names(this.script.plan));
+    if (frame.sunset) this.sunset.update(frame.sunset, store, names(this.script.plan), store.length > 0 && store.last("v1_clients") + store.last("v2_clients") > 0);
   }
 
   private lastCharts = 0;

@@ -5,6 +5,9 @@ import { count, duration, percent } from "./format.ts";
 import type { Store } from "./store.ts";
 import type { Candidate, Sunset as Answer } from "./types.ts";
 
+/** Checks that say nothing while no client is known. */
+const OF_CLIENTS = ["clients", "counted"];
+
 const TITLES: Record<string, string> = {
   share: "Everything is sent to the new version",
   quiet: "The old one has served nobody for a day",
@@ -29,20 +32,27 @@ export class Sunset {
     body.append(this.answer, this.statement, this.list, this.when, this.left);
   }
 
-  update(sunset: Answer, store: Store, names: [string, string]): void {
-    text(this.answer, sunset.ready ? "Yes" : "Not yet");
-    this.answer.dataset.ready = String(sunset.ready);
-    const items = sunset.checks.map((check) => {
+  /** `known`: whether anybody told who called. Nobody is on the old version, too, where
+   *  nobody is known; that ticks nothing off. */
+  update(sunset: Answer, store: Store, names: [string, string], known: boolean): void {
+    const unknown = (check: Answer["checks"][number]) => !known && check.ok && OF_CLIENTS.includes(check.check);
+    const checks = sunset.checks.map((check) => (unknown(check) ? { ...check, ok: false, detail: "no client is known: none was told of" } : check));
+    const ready = sunset.ready && checks.every((check) => check.ok);
+    text(this.answer, ready ? "Yes" : "Not yet");
+    this.answer.dataset.ready = String(ready);
+    const items = checks.map((check) => {
       const title = (TITLES[check.check] ?? check.check).replace("the new version", names[1]).replace("the old one", names[0]).replace("The old one", names[0]);
       return h("li", { class: check.ok ? "ok" : "" }, h("span", { class: "mark", "aria-hidden": "true" }, check.ok ? "✓" : "○"), h("span", {}, h("span", { class: "offscreen" }, check.ok ? "Done: " : "Open: "), title, h("small", { class: "num" }, detail(check.detail))));
     });
     this.list.replaceChildren(...items);
-    text(this.statement, sunset.statement ?? "");
-    this.statement.hidden = !sunset.statement;
+    // Without a ledger all there is to say stands in the checks.
+    const statement = sunset.checks.some((check) => check.check === "blocked") ? (sunset.statement ?? "") : "";
+    text(this.statement, statement);
+    this.statement.hidden = !statement;
     this.who(sunset.candidates ?? []);
-    const forecast = !sunset.ready && sunset.forecast;
+    const forecast = !ready && sunset.forecast;
     if (forecast) return text(this.when, `At this pace ready on about ${day(forecast.ready_ms)}; between ${day(forecast.low_ms)} and ${day(forecast.high_ms)}.`);
-    text(this.when, sunset.ready ? `${names[0]} can be switched off.` : estimate(store, names[0]));
+    text(this.when, ready ? `${names[0]} can be switched off.` : estimate(store, names[0]));
   }
 
   /** The clients that stand in the way, in the order that was asked for. */
