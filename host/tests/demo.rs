@@ -38,7 +38,7 @@ fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "nothing is left");
     let events = events(&output.stdout);
-    let of = |name: &str| events.iter().filter(move |event| event["event"] == name);
+    let of = |name: &'static str| events.iter().filter(move |event| event["event"] == name);
     let fault = of("fault").next().expect("v2 was broken");
     assert_eq!(fault["fault"], "errors");
     let told: Vec<&str> =

@@ -61,10 +61,9 @@ impl Stage {
                  window or not at all, so that their owners notice in time. Who says that it is \
                  blocked is spared.",
             ),
-            Stage::Sunset { .. } => (
-                "The sunset",
-                "v1 is switched off at its date, whoever still calls it.",
-            ),
+            Stage::Sunset { .. } => {
+                ("The sunset", "v1 is switched off at its date, whoever still calls it.")
+            }
             Stage::Gone { .. } => return None,
         })
     }
