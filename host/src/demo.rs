@@ -262,7 +262,7 @@ impl Parts {
         if let Some((title, about)) = stage::Stage::Rollout.title() {
             screen.text(Tone::Plain, "");
             screen.text(Tone::Strong, title);
-            about.iter().for_each(|line| screen.text(Tone::Plain, line));
+            screen.text(Tone::Plain, about);
         }
     }
 

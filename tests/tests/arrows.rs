@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("examples/plugin", &["core"]),
     ("host", &["core/protocol", "web/sim"]),
     ("tests", &["*"]),
+    ("tests/e2e", &["tests/edge"]),
     ("tests/edge", &["core", "core/protocol"]),
     ("tests/edge/noop", &[]),
     ("tests/guests", &["core"]),

@@ -30,7 +30,7 @@ pub(super) fn find(envoy: Option<&Path>, wasm: Option<&Path>) -> Result<Found, S
     let envoy = match envoy {
         Some(path) if path.is_file() => Some(path.to_owned()),
         Some(path) => return Err(format!("no Envoy at {}", path.display())),
-        None => on_path("envoy").or_else(|| installed()),
+        None => on_path("envoy").or_else(installed),
     };
     let filter = match wasm {
         Some(path) if path.is_file() => Some(path.to_owned()),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use crate::client::page::{self, Line, Tone};
+use crate::client::page::{self, Line, Page, Tone};
 use crate::output::Output;
 use crate::replay::text::json_escaped;
 
@@ -38,8 +38,7 @@ impl Screen {
     /// Text for people alone.
     pub(super) fn text(&mut self, tone: Tone, text: &str) {
         if self.output == Output::Human {
-            let line = Line::default().with(tone, text).text(usize::MAX, self.color);
-            self.write(&line);
+            self.paragraph(Line::default(), tone, text);
         }
     }
 
@@ -51,8 +50,7 @@ impl Screen {
             Output::Human => {
                 let clock =
                     format!("{:>2}:{:02}  ", elapsed.as_secs() / 60, elapsed.as_secs() % 60);
-                let line = Line::default().with(Tone::Faint, clock).with(tone, sentence);
-                self.write(&line.text(usize::MAX, self.color));
+                self.paragraph(Line::default().with(Tone::Faint, clock), tone, sentence);
             }
             Output::Json => {
                 let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -89,6 +87,19 @@ impl Screen {
         if std::mem::take(&mut self.progress) {
             let _ = write!(io::stdout(), "\r\x1b[2K").and_then(|()| io::stdout().flush());
         }
+    }
+
+    /// Broken to the terminal's width, if it is one.
+    fn paragraph(&mut self, head: Line, tone: Tone, text: &str) {
+        let Some(columns) = page::columns() else {
+            let line = head.with(tone, text);
+            return self.write(&line.text(usize::MAX, self.color));
+        };
+        let mut page = Page::new(Some(columns));
+        // What is shown of an answer on the wire keeps its place.
+        let indent = text.chars().take_while(|letter| *letter == ' ').count();
+        page.paragraph(head.and(" ".repeat(indent)), tone, text);
+        self.write(page.text(self.color).trim_end_matches('\n'));
     }
 
     fn write(&mut self, line: &str) {

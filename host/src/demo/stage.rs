@@ -37,42 +37,40 @@ impl Stage {
         }
     }
 
-    /// What is said as it begins.
-    pub(super) fn title(self) -> Option<(&'static str, &'static [&'static str])> {
+    /// What is said as it begins: a title, and more.
+    pub(super) fn title(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Stage::Rollout => (
                 "The rollout",
-                &[
-                    "A share of the clients goes to v2. It rises when v2 is proven healthy, and falls to 0 at once",
-                    "when it is proven worse. A client that is on v2 stays there while the share rises.",
-                ],
+                "A share of the clients goes to v2. It rises when v2 is proven healthy, and falls to \
+                 0 at once when it is proven worse. A client that is on v2 stays there while the \
+                 share rises.",
             ),
             Stage::Back => (
                 "v2 was taken back",
-                &["Everybody is on v1 again. v2 can be mended, and the rollout begin anew:"],
+                "Everybody is on v1 again. v2 can be mended, and the rollout begin anew:",
             ),
             Stage::Tail(_) => (
                 "The long tail",
-                &[
-                    "v2 serves everybody whose app can speak it. Who is left? `crossfade clients --version v1`.",
-                ],
+                "v2 serves everybody whose app can speak it. Who is left? `crossfade clients \
+                 --version v1` tells.",
             ),
             Stage::Brownout { .. } => (
                 "A brownout",
-                &[
-                    "For a quarter of a minute half of v1's clients are refused, each in the whole window or not at",
-                    "all, so that their owners notice in time. Who says that it is blocked is spared.",
-                ],
+                "For a quarter of a minute half of v1's clients are refused, each in the whole \
+                 window or not at all, so that their owners notice in time. Who says that it is \
+                 blocked is spared.",
             ),
-            Stage::Sunset { .. } => ("The sunset", &[]),
+            Stage::Sunset { .. } => {
+                ("The sunset", "v1 is switched off at its date, whoever still calls it.")
+            }
             Stage::Gone { .. } => return None,
         })
     }
 }
 
 impl Fault {
-    /// The step in which it begins: a partner that is broken from the first is found within
-    /// about a minute.
+    /// The step in which it begins. A partner is found by the minute: from the first on.
     pub(super) fn step(self) -> u64 {
         match self {
             Fault::Partner => 1,

@@ -103,9 +103,7 @@ impl<'a> Story<'a> {
         if let Some((title, about)) = stage.title() {
             self.parts.screen.text(Tone::Plain, "");
             self.parts.screen.text(Tone::Strong, title);
-            for line in about {
-                self.parts.screen.text(Tone::Plain, line);
-            }
+            self.parts.screen.text(Tone::Plain, about);
         }
         self.say("stage", Tone::Plain, "", json!({ "stage": stage.name() }));
     }

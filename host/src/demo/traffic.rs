@@ -156,6 +156,9 @@ impl Traffic {
             callers.extend((0..more).flat_map(|_| [self.partner, self.blocked]));
             for client in callers {
                 let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+                    if self.stops.load(Ordering::Relaxed) {
+                        return;
+                    }
                     self.counts.left_out.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
@@ -172,7 +175,9 @@ impl Traffic {
     pub(super) async fn stop(&self) {
         self.stops.store(true, Ordering::Relaxed);
         let all = self.room.acquire_many(UNDER_WAY_MAX as u32);
-        let _ = tokio::time::timeout(Duration::from_secs(3), all).await;
+        let _all = tokio::time::timeout(Duration::from_secs(3), all).await;
+        // Before it is given back: who is about to call finds no room any more.
+        self.room.close();
     }
 
     async fn call(&self, client: u32) {

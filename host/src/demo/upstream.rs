@@ -48,6 +48,8 @@ pub(super) struct Upstreams {
     pub(super) addresses: [SocketAddr; 2],
     services: [Arc<Service>; 2],
     fault: watch::Sender<Option<Fault>>,
+    /// Has not looked yet.
+    first: watch::Receiver<Option<Fault>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +89,8 @@ impl Upstreams {
         let services = [service(0), service(1)];
         let old = serve(&services[0], None).await?;
         let new = serve(&services[1], Some(fault.clone())).await?;
-        Ok(Upstreams { addresses: [old, new], services, fault })
+        let first = fault.subscribe();
+        Ok(Upstreams { addresses: [old, new], services, fault, first })
     }
 
     /// Breaks v2, or mends it.
@@ -95,9 +98,9 @@ impl Upstreams {
         self.fault.send_replace(fault);
     }
 
-    /// What is wrong with v2, and when that changes.
+    /// What is wrong with v2: every change since the start is one.
     pub(super) fn fault(&self) -> watch::Receiver<Option<Fault>> {
-        self.fault.subscribe()
+        self.first.clone()
     }
 
     /// What each has served.
