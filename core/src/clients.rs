@@ -11,6 +11,7 @@ use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
 use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode, SunsetPlan};
 use crossfade_protocol::request::{ClientOrder, ClientState};
+use crossfade_protocol::totals::ShadowTotals;
 
 use crate::brownouts::Book;
 use crate::life::Life;
@@ -38,6 +39,8 @@ pub(crate) struct Kept {
     /// How many depended on the old version, over time.
     curve: Curve,
     pub(crate) life: Life,
+    /// What had been compared when the shadow was entered, of which version.
+    pub(crate) shadow_from: (String, ShadowTotals),
 }
 
 /// The new version is judged client by client so often.
@@ -99,6 +102,7 @@ impl Clients {
             watched_s: 0,
             curve: Curve::default(),
             life,
+            shadow_from: Default::default(),
         };
         Clients { table: Ledger::new(limit, seed), kept, unlisted: false }
     }

@@ -180,7 +180,7 @@ impl Run {
 
     fn answer(&mut self, status: Option<u16>, body: Option<Vec<u8>>) {
         let Some(call) = self.calls.pop_front() else { return };
-        let answer = Answer { status, etag: self.etag.take(), body };
+        let answer = Answer { status, etag: self.etag.take(), body, ..Answer::default() };
         self.instance.answer(call.token, &answer);
     }
 

@@ -67,6 +67,9 @@ replies! {
     /// To `report_outcomes`.
     ReportOutcomesOk = "report_outcomes_ok" {}
 
+    /// To `report_shadow`.
+    ReportShadowOk = "report_shadow_ok" {}
+
     /// To `configure`.
     ConfigureOk = "configure_ok" {
         /// The revision of the policy now in force.
@@ -280,6 +283,9 @@ replies! {
         phase: &'static str,
         /// Since when.
         since_ms: u64,
+        /// What was compared since it entered the shadow, where the plan has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shadow: Option<ShadowSeen>,
         /// Where it may go, and what stands in the way.
         next: Vec<LifeStep>,
     }
@@ -341,6 +347,23 @@ pub struct BrownoutSeen {
     /// Why it was stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+}
+
+/// What a shadow has compared, and what is asked of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ShadowSeen {
+    /// Answers that were compared.
+    pub compared: u64,
+    /// How many of those differed.
+    pub differed: u64,
+    /// How many of those were failures.
+    pub failures: u64,
+    /// Requests that should have been mirrored and were not.
+    pub dropped: u64,
+    /// How many have to be compared.
+    pub min_requests: u64,
+    /// The share that may differ.
+    pub max_mismatch: f64,
 }
 
 /// A phase that a migration may go to.
