@@ -1,8 +1,6 @@
 //! The filter in a real Envoy, behind a real `crossfade serve`: policies come down, counts
 //! go up, and neither is lost when the control plane is killed.
 
-#![expect(clippy::unwrap_used, reason = "a test falls over")]
-
 use std::fs;
 
 use crossfade_edge_tests::client::{self, Connection};
