@@ -35,7 +35,7 @@ pub use world::{Played, play};
 mod module;
 mod plugin;
 
-#[expect(dead_code, reason = "the host uses the rest of them")]
+#[allow(dead_code, reason = "the host uses the rest of them")]
 #[path = "../../../host/src/units.rs"]
 mod units;
 
