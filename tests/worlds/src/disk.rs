@@ -125,6 +125,11 @@ impl Disk {
         self.wrong.get_or_insert(what);
     }
 
+    /// Whose writing the log takes.
+    pub(crate) fn writer(&self) -> Option<usize> {
+        self.writer.map(|(server, _)| server)
+    }
+
     /// Everything that can be read.
     pub(crate) fn saved(&self) -> Saved {
         let mut saved = Saved::default();

@@ -107,6 +107,8 @@ impl Books {
 
     /// A server answers 200 to it.
     pub(crate) fn acknowledged(&mut self, path: &str, body: &[u8], by_leader: bool) {
+        // An edge sends one line; what else is there, a mutant has added.
+        let body = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match path {
             "totals" => {
                 let Ok(totals) = Totals::read(body.trim_ascii()) else { return };

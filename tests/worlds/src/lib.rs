@@ -13,6 +13,7 @@
 //! store (a log with a lease, by the contract of `Store`), the machine's clocks, the HTTP
 //! routes, and the plugin, which is the native engine here and never traps.
 
+pub mod bodies;
 pub mod chance;
 pub mod check;
 mod client;

@@ -8,7 +8,6 @@ use super::{Event, World};
 use crate::check::{self, Held};
 use crate::disk::lock;
 use crate::network::{Asker, Request, Response};
-use crate::server::Server;
 
 impl World {
     /// One turn of a server, and what it led to.
@@ -139,9 +138,16 @@ impl World {
         Ok(())
     }
 
+    /// Who leads. One that has slept may believe for a moment that it does, and answers
+    /// questions by what it knew; it can keep nothing.
+    fn leader(&self) -> Option<usize> {
+        let writer = lock(&self.disk).writer()?;
+        self.servers[writer].leads().then_some(writer)
+    }
+
     /// The world's own questions to whoever leads.
     pub(crate) fn ask_leader(&mut self, kind: &str) -> Held {
-        let Some(server) = self.servers.iter().position(Server::leads) else { return Ok(()) };
+        let Some(server) = self.leader() else { return Ok(()) };
         let request = Request {
             from: Asker::Probe,
             method: "ASK".to_owned(),
@@ -165,7 +171,7 @@ impl World {
 
     /// Tells whoever leads, without a network between.
     pub(crate) fn tell(&mut self, kind: &str, from: Asker) -> Held {
-        let Some(server) = self.servers.iter().position(Server::leads) else { return Ok(()) };
+        let Some(server) = self.leader() else { return Ok(()) };
         let body = json!({ "message": { "type": kind }, "reason": "" }).to_string().into_bytes();
         let (method, path) = ("POST".to_owned(), format!("rollout/{kind}"));
         let request =
