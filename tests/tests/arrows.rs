@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("tests/edge", &["core", "core/protocol"]),
     ("tests/edge/noop", &[]),
     ("tests/guests", &["core"]),
+    ("tests/worlds", &["core", "core/protocol", "edge/envoy"]),
     ("web", &["core", "web/sim"]),
     ("web/sim", &["core/protocol"]),
     ("xtask", &[]),
