@@ -69,7 +69,7 @@ export class Live {
 
   private time = (ms: number) => moment(this.base + ms);
   private store = new Store(COLUMNS);
-  private verdict = new Verdict();
+  private verdict = new Verdict("The policy is in force as it stands. Whoever may operate can start the rollout, here or with `crossfade start`.");
   private operator = new Operator((command) => this.act(command), [START]);
   private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
   private log = new Log(() => undefined, () => this.both[0], { time: this.time });
