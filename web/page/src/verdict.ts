@@ -88,11 +88,13 @@ export class Verdict {
     }
   }
 
-  /** Another server leads, and shows the migration. */
+  /** Another server leads, at this address if that is known, or none does. */
   standby(leader: string | null): void {
     text(this.lead, "This server stands by.");
     text(this.spoken, "This server stands by.");
-    this.why.replaceChildren("Another one leads, and shows the migration", leader ? ": " : ". ", leader ? h("a", { href: leader }, leader) : "", leader ? ". " : "", "Should it end, this one may take over; then everything is here, without a reload.");
+    const later = "As soon as this one leads, everything is here, without a reload.";
+    if (leader) this.why.replaceChildren("Another one leads, and shows the migration: ", h("a", { href: leader }, leader), `. ${later}`);
+    else text(this.why, `Which one leads is not known: perhaps none, because the store cannot be reached. Edges keep the policy that they have. ${later}`);
     this.steps = [];
     this.rail.replaceChildren();
   }
