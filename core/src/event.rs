@@ -3,7 +3,6 @@
 
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Instant;
-use crossfade_protocol::share::Minutes;
 use serde::Serialize;
 
 use crate::gate::Evidence;
@@ -167,7 +166,7 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
         Change::ApprovalNeeded { step } => format!("Step {step} waits for a person to promote it."),
         Change::TimedOut { step, max_minutes } => format!(
             "Step {step} timed out: no evidence either way within {} minutes. It goes on when a person promotes or resumes it.",
-            told(*max_minutes)
+            max_minutes.minutes()
         ),
         Change::Paused => "Paused by an operator.".to_owned(),
         Change::Resumed => "Resumed by an operator.".to_owned(),
@@ -186,18 +185,15 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
         Change::Retried => "Begun again by an operator, with the same clients.".to_owned(),
         Change::Undone { percentage } => format!("Undone by an operator: back to {percentage}."),
         Change::WatchStarted { watch_minutes } => {
-            format!("Health is watched for {} more minutes.", told(*watch_minutes))
+            format!("Health is watched for {} more minutes.", watch_minutes.minutes())
         }
         Change::Completed { percentage, duration_minutes } => {
-            format!("Completed at {percentage} after {} minutes.", told(*duration_minutes))
+            // To the hundredth: what lasted so long was measured by a clock.
+            let hundredths = duration_minutes.ms() / 600;
+            format!("Completed at {percentage} after {} minutes.", hundredths as f64 / 100.0)
         }
     };
     if because.is_empty() { text } else { format!("{text} {because}") }
-}
-
-/// In hundredths: a rollout that was promoted lasts any number of milliseconds.
-fn told(minutes: Minutes) -> f64 {
-    libm::round(100.0 * minutes.minutes()) / 100.0
 }
 
 fn node_sentence(change: &NodeChange) -> String {
@@ -254,18 +250,6 @@ fn client_sentence(change: &ClientChange) -> String {
         ),
         ClientChange::Life { from, to, reason } => {
             format!("The migration went from {from} to {to}{}", because(reason))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn minutes_are_told_in_hundredths() {
-        for (ms, said) in [(4_105_000, 68.42), (45_000, 0.75), (18_000_000, 300.0)] {
-            assert_eq!(told(Minutes::from_ms(ms)), said);
         }
     }
 }

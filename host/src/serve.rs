@@ -20,6 +20,7 @@ mod history;
 mod http;
 mod job;
 mod listen;
+mod machine;
 mod metrics;
 mod module;
 mod openapi;
