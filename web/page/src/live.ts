@@ -241,10 +241,18 @@ export class Live {
     const ledger = hasLedger(sunset);
     if (ledger) void this.count(Object.keys(migration.outcomes)).then(() => this.versionsOf(migration, true));
     this.versionsOf(migration, ledger);
+    // Whoever is new is listed at once.
+    if (nodes.known !== this.listed) {
+      this.listed = nodes.known;
+      void this.reporting();
+    }
     const note = this.nodes.root.querySelector<HTMLElement>(".counted") ?? h("p", { class: "note counted" });
     text(note, nodes.known === 0 ? "No node has reported yet." : `${count(nodes.reporting)} of ${count(nodes.known)} report${nodes.behind > 0 ? `; ${count(nodes.behind)} of them not on policy revision ${this.revision} yet` : ""}.`);
     if (!note.isConnected) this.nodes.body.prepend(note);
   }
+
+  /** How many nodes there were when they were listed last. */
+  private listed = 0;
 
   private versionsOf(migration: Document["migration"], ledger: boolean): void {
     const known = ledger || migration.total_clients > 0;
