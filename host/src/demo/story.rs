@@ -332,10 +332,10 @@ impl<'a> Story<'a> {
             self.before = (Instant::now(), served);
         }
         let rollout = &self.status["rollout"];
+        let Some(percentage) = rollout["percentage"].as_f64() else { return };
         let text = format!(
-            "{} · {} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
+            "{} · {percentage} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
             self.stage.name(),
-            rollout["percentage"],
             self.rates[0],
             self.rates[1],
             rollout["verdict"].as_str().unwrap_or("…"),
