@@ -11,6 +11,7 @@ use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
 use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
+use crossfade_protocol::totals::ShadowTotals;
 
 use crate::brownouts::Book;
 use crate::life::Life;
@@ -40,6 +41,8 @@ pub(crate) struct Kept {
     pub(crate) blocked: u64,
     pub(crate) pinned_back: u64,
     pub(crate) life: Life,
+    /// What had been compared when the shadow was entered, of which version.
+    pub(crate) shadow_from: (String, ShadowTotals),
 }
 
 /// The new version is judged client by client so often.
@@ -86,6 +89,7 @@ impl Clients {
             blocked: 0,
             pinned_back: 0,
             life,
+            shadow_from: Default::default(),
         };
         Clients { table: Ledger::new(limit, seed), kept, unlisted: false }
     }

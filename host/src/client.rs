@@ -11,6 +11,7 @@ pub(crate) mod diff;
 mod follow;
 pub(crate) mod page;
 pub(crate) mod report;
+pub(crate) mod shadow;
 mod sse;
 pub(crate) mod status;
 mod token;

@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("core/module", &["core"]),
     ("core/protocol", &[]),
     ("edge/envoy", &["core"]),
+    ("examples/plugin", &["core"]),
     ("host", &["core/protocol", "web/sim"]),
     ("tests", &["*"]),
     ("tests/e2e", &["tests/edge"]),

@@ -18,6 +18,7 @@ mod fleet_tools;
 mod http;
 mod operating_characteristics;
 mod page;
+mod static_build;
 mod test;
 mod test_e2e;
 mod test_edge;
@@ -59,6 +60,7 @@ enum Task {
     FleetTools(fleet_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Page(page::Args),
+    Static(static_build::Args),
     Test(test::Args),
     TestE2e(test_e2e::Args),
     TestEdge(test_edge::Args),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Task::FleetTools(args) => fleet_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Page(args) => page::run(&args),
+        Task::Static(args) => static_build::run(&args),
         Task::Test(args) => test::run(&args),
         Task::TestE2e(args) => test_e2e::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),

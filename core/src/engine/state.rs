@@ -23,7 +23,7 @@ use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
 use crate::tally::{Fleet, Tally};
 
-const MAGIC: &[u8] = b"crossfade snapshot 3\n";
+const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
 /// The version before, which had no [`Reported`].
 const MAGIC_BEFORE: &[u8] = b"crossfade snapshot 2\n";

@@ -12,6 +12,9 @@ use super::clock::Reading;
 
 pub(crate) use std::time::Instant;
 
+/// Calls of less than this are replayed in a fraction of a second.
+pub(crate) const REPLAYED_BYTES_MIN: usize = 8 << 20;
+
 impl Reading {
     /// What the machine's clocks say.
     pub(crate) fn now() -> Reading {

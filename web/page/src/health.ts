@@ -272,7 +272,7 @@ export class Health {
       legend: { show: false },
       cursor: { sync: { key: "health" }, drag: { x: false, y: false }, points: { show: false }, y: false },
       select: { show: false, left: 0, top: 0, width: 0, height: 0 },
-      padding: [6, 12, last ? 0 : 4, 0],
+      padding: [6, 26, last ? 0 : 4, 0],
       scales: {
         x: { time: false, range: () => [this.live && this.store.length > 0 ? Math.max(0, this.store.column("to_ms")[0]! / 1000 - 1) : 0, Math.max(60, this.store.end / 1000)] },
         y: chart.log
@@ -280,7 +280,7 @@ export class Health {
           : { range: (u) => chart.range(u.data.slice(1) as Line[], limits()) },
       },
       axes: [
-        { show: last, stroke: ink.muted, font, grid, ticks: { show: false }, size: 22, gap: 2, space: 74, incrs: [60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800], values: (_, at) => at.map((s) => this.time(s * 1000).replace(/(:\d\d):00$/, "$1")) },
+        { show: last, stroke: ink.muted, font, grid, ticks: { show: false }, size: 22, gap: 2, space: 74, incrs: [60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800], values: (_, at) => at.map((s) => this.live?.axis?.(s * 1000) ?? clock(s * 1000).replace(/(:\d\d):00$/, "$1")) },
         {
           stroke: ink.muted, font, grid, ticks: { show: false }, size: 54, gap: 6, space: 26,
           values: (_, at) => at.map((n) => (n === null ? "" : (chart.tick ?? chart.value)(n))),

@@ -11,7 +11,7 @@ import { Log } from "./log.ts";
 import { type Command, Operator } from "./operator.ts";
 import { Store } from "./store.ts";
 import { type Sample, sentence, Stream } from "./stream.ts";
-import { Sunset } from "./sunset.ts";
+import { hasLedger, Sunset } from "./sunset.ts";
 import { themeButton } from "./theme.ts";
 import type { Plan, Status, Step, Sunset as Answer, Told } from "./types.ts";
 import { pill, Verdict } from "./verdict.ts";
@@ -33,6 +33,8 @@ const COLUMNS = ["to_ms", "v1_requests", "v1_failures", "v2_requests", "v2_failu
 const ROWS = 1_000;
 const NODES_SHOWN = 20;
 const NODES_EVERY_MS = 5_000;
+/** The server goes through all clients for that. */
+const CLIENTS_EVERY_MS = 30_000;
 /** A plan that could not be read is asked for again. */
 const AGAIN_MS = 2_000;
 
@@ -69,7 +71,7 @@ export class Live {
   private store = new Store(COLUMNS);
   private verdict = new Verdict();
   private operator = new Operator((command) => this.act(command), [START]);
-  private health = new Health(this.store, () => undefined, { time: this.time });
+  private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
   private log = new Log(() => undefined, () => this.both[0], { time: this.time });
   private sunset = new Sunset();
   private pill = pill();
@@ -120,7 +122,7 @@ export class Live {
 
   /** Another server leads. Should it end, this one may, and then tells all of it. */
   private standsBy(leader: string | null): void {
-    this.trouble = "Stands by";
+    this.trouble = " ";
     this.heard = NaN;
     this.operator.root.hidden = true;
     this.app.classList.remove("lost");
@@ -222,14 +224,38 @@ export class Live {
     this.take(told);
   }
 
-  private tell({ migration, nodes }: Document): void {
-    const heads = ["Version", "Requests", "Failures", "Rate", "Clients"];
-    const rows = Object.entries(migration.outcomes).map(([version, { requests, failures }]) => [version, count(requests), count(failures), requests > 0 ? percent(failures / requests) : "–", migration.total_clients > 0 ? count(migration.clients[version] ?? 0) : "–"]);
-    const uncounted = migration.total_clients === 0 && h("p", { class: "note" }, "No node has told whose requests these were: clients are not known.");
-    this.versions.body.replaceChildren(table(heads, rows), ...(uncounted ? [uncounted] : []));
+  /** Clients of each version that a ledger knows, and when that was asked. */
+  private counted: Record<string, number> = {};
+  private countedAt = -Infinity;
+
+  private async count(versions: string[]): Promise<void> {
+    if (performance.now() - this.countedAt < CLIENTS_EVERY_MS) return;
+    this.countedAt = performance.now();
+    for (const version of versions) {
+      const response = await this.stream.ask(`v1/clients?version=${encodeURIComponent(version)}&limit=1`).catch(() => undefined);
+      if (response?.ok) this.counted[version] = ((await response.json()) as { total: number }).total;
+    }
+  }
+
+  private tell({ migration, nodes, sunset }: Document): void {
+    const ledger = hasLedger(sunset);
+    if (ledger) void this.count(Object.keys(migration.outcomes)).then(() => this.versionsOf(migration, true));
+    this.versionsOf(migration, ledger);
     const note = this.nodes.root.querySelector<HTMLElement>(".counted") ?? h("p", { class: "note counted" });
     text(note, nodes.known === 0 ? "No node has reported yet." : `${count(nodes.reporting)} of ${count(nodes.known)} report${nodes.behind > 0 ? `; ${count(nodes.behind)} of them not on policy revision ${this.revision} yet` : ""}.`);
     if (!note.isConnected) this.nodes.body.prepend(note);
+  }
+
+  private versionsOf(migration: Document["migration"], ledger: boolean): void {
+    const known = ledger || migration.total_clients > 0;
+    const clients = (version: string) => (ledger ? this.counted[version] : migration.clients[version] ?? 0);
+    const heads = ["Version", "Requests", "Failures", "Rate", "Clients"];
+    const rows = Object.entries(migration.outcomes).map(([version, { requests, failures }]) => {
+      const on = known ? clients(version) : undefined;
+      return [version, count(requests), count(failures), requests > 0 ? percent(failures / requests) : "–", on === undefined ? "–" : count(on)];
+    });
+    const uncounted = !known && h("p", { class: "note" }, "No node has told whose requests these were: clients are not known.");
+    this.versions.body.replaceChildren(table(heads, rows), ...(uncounted ? [uncounted] : []));
   }
 
   private async reporting(): Promise<void> {
@@ -282,8 +308,8 @@ export class Live {
       if (!/^[!-~]+$/.test(token)) return "A token has neither spaces nor letters beyond ASCII.";
       // What a server that stands by answers, too.
       const response = await this.stream.ask("v1/events", { headers: { authorization: `Bearer ${token}` } });
-      void response.body?.cancel();
       if (response.status === 401 || response.status === 403) return sentence(response);
+      void response.body?.cancel();
       this.stream.token = token;
       this.label();
       this.stream.connect();
@@ -328,6 +354,13 @@ function moment(ms: number): string {
   const at = new Date(ms);
   if (at.toDateString() === new Date().toDateString()) return at.toTimeString().slice(0, 8);
   return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${at.toTimeString().slice(0, 5)}`;
+}
+
+/** The same at an axis: a day has many hours, and a rollout may have many days. */
+function axis(ms: number, span: number): string {
+  const at = new Date(ms);
+  const time = at.toTimeString().slice(0, span < 600_000 ? 8 : 5);
+  return span < 86_400_000 ? time : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${time}`;
 }
 
 function table(heads: string[], rows: string[][]): HTMLTableElement {

@@ -324,12 +324,19 @@ class Page {
     const again = h("button", { type: "button", class: "quiet", onclick: () => this.revive() }, "Load it again");
     this.notice.replaceChildren(h("p", {}, h("strong", {}, message), ` ${detail}`), again);
     document.body.dataset.state = "broken";
+    this.inert(true);
+  }
+
+  /** What an engine would be needed for cannot be used without one. */
+  private inert(on: boolean): void {
+    for (const part of this.app.querySelectorAll<HTMLElement>(".transport, .operator, .card, .link")) part.inert = on;
   }
 
   private revive(): void {
     this.worker.terminate();
     this.notice.hidden = true;
     delete document.body.dataset.state;
+    this.inert(false);
     this.run = 0;
     this.pending.clear();
     this.worker = this.spawn();

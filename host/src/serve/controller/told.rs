@@ -21,6 +21,8 @@ impl Running {
         let rollout = self.raw("get_rollout", "rollout", now_ms)?;
         let migration = self.raw("get_migration_stats", "migration_stats", now_ms)?;
         let sunset = self.sunset(now_ms)?;
+        let mirrors = self.policy.as_ref().is_some_and(|policy| mirrors(&policy.document));
+        let shadow = if mirrors { self.shadow(now_ms)? } else { Value::Null };
         let document = self.policy.as_ref().map(|policy| &policy.document);
         let at = |path: &str| document.and_then(|document| document.pointer(path)).cloned();
         let revision = self.policy.as_ref().map_or(0, |policy| policy.revision);
@@ -34,6 +36,7 @@ impl Running {
             "plan": at("/rollout/steps").unwrap_or_else(|| json!([])),
             "migration": migration,
             "sunset": sunset,
+            "shadow": shadow,
             "nodes": self.nodes.summary(revision, now_ms),
             "engine": self.engine.about(),
             "store": { "name": store.name(), "lead": "ours", "committed_ms": self.kept_ms },
@@ -69,6 +72,22 @@ impl Running {
         Ok(sunset)
     }
 
+    /// What the shadow has compared. Where a migration may go depends on its clients, so
+    /// this is as dear as the sunset, and told for a while, too.
+    fn shadow(&mut self, now_ms: u64) -> Result<Value, Refusal> {
+        if let Some((told, until)) = &self.shadow
+            && Instant::now() < *until
+        {
+            return Ok(told.clone());
+        }
+        let began = Instant::now();
+        let life = self.engine.ask(&json!({ "type": "get_life" }), "life", now_ms)?;
+        let life: Value = serde_json::from_str(&life).unwrap_or_default();
+        let shadow = life["shadow"].clone();
+        self.shadow = Some((shadow.clone(), Instant::now() + 20 * began.elapsed()));
+        Ok(shadow)
+    }
+
     fn raw(
         &mut self,
         message: &str,
@@ -95,6 +114,11 @@ impl Running {
         views.push(View { name: "nodes", body: self.nodes.listed(now_ms).to_string() });
         views
     }
+}
+
+/// Whether edges that get this policy mirror requests.
+pub(super) fn mirrors(document: &Value) -> bool {
+    document.get("shadow").is_some_and(|shadow| shadow.get("stopped") != Some(&true.into()))
 }
 
 /// Where the rollout stands, in a sentence.

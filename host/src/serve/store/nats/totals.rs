@@ -1,19 +1,22 @@
-//! Totals of nodes, by way of a stream.
+//! Totals of nodes, and their reports of clients, by way of a stream.
 //!
 //! One message is one line, under a subject that names the node and its epoch. A user's
 //! permissions are on subjects, so a line that names another node than its subject does
-//! is not taken. Of each node and epoch the stream keeps the newest line alone.
+//! is not taken. Of each subject the stream keeps the newest line alone: totals tell all
+//! that those before them told. A report of clients does not, and has a subject of its own.
 
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,18 +38,26 @@ const AGAIN: Duration = Duration::from_millis(500);
 struct Whose {
     node: String,
     epoch: String,
+    #[serde(default)]
+    sequence: u64,
+    /// Reports of clients alone have it.
+    clients: Option<IgnoredAny>,
 }
 
 /// The subject that a line belongs under; `None` if it names no node or no epoch.
 pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
-    let Whose { node, epoch } = serde_json::from_slice(line).ok()?;
-    Some(names.totals_of(&node, &epoch))
+    let Whose { node, epoch, sequence, clients } = serde_json::from_slice(line).ok()?;
+    Some(match clients {
+        None => names.totals_of(&node, &epoch),
+        Some(_) => names.clients_of(&node, &epoch, sequence),
+    })
 }
 
 /// Publishes lines, and returns when the servers have all of them.
 pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> Result<(), String> {
     let lines = totals.split(|byte| *byte == b'\n').enumerate();
     let mut messages = Vec::new();
+    let clients = names.clients_mark();
     for (index, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let subject = subject_of(names, line)
             .ok_or_else(|| format!("line {} of the totals names no node and epoch", index + 1))?;
@@ -55,12 +66,22 @@ pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> 
     for window in messages.chunks(WINDOW) {
         let mut under_way = Vec::with_capacity(window.len());
         for (subject, line) in window {
-            let message = PublishMessage::build().payload(line.clone());
+            let mut message = PublishMessage::build().payload(line.clone());
+            if subject.contains(clients) {
+                // One that comes again stays where it was: behind the next one it would come
+                // too late, and not be counted.
+                message = message.expected_last_subject_sequence(0);
+            }
             let sent = context.send_publish(subject.clone(), message).await;
             under_way.push(sent.map_err(|error| error.to_string())?);
         }
         for ack in under_way {
-            ack.await.map_err(|error| error.to_string())?;
+            match ack.await {
+                Err(error) if error.kind() != PublishErrorKind::WrongLastSequence => {
+                    return Err(error.to_string());
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
