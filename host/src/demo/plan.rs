@@ -29,7 +29,7 @@ pub(super) const ABLE: &str = "2.0";
 /// Minutes of the first step, and those that a client takes to be found for whom alone v2
 /// is broken: clients are judged by the minute, so that no single event accuses one.
 const FIRST_MINUTES: f64 = 0.2;
-const PARTNER_MINUTES: f64 = 3.3;
+const PARTNER_MINUTES: f64 = 4.3;
 
 /// Four steps, each proven within seconds at [`RPS`]: `crossfade check --rps` tells. A real
 /// plan has hours in the place of these seconds.

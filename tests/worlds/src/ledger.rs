@@ -157,7 +157,8 @@ impl Books {
     /// The same of each client, by key: of one worker, or of all.
     pub(crate) fn clients(&self, uid: Option<u64>) -> BTreeMap<String, Bounds> {
         let mut clients: BTreeMap<String, Bounds> = BTreeMap::new();
-        let sources = self.sources.values().filter(|source| uid.is_none_or(|uid| uid == source.uid));
+        let sources =
+            self.sources.values().filter(|source| uid.is_none_or(|uid| uid == source.uid));
         let reports = sources.flat_map(|source| source.reports.values());
         for Report { rows, acknowledged } in reports {
             for (key, seen) in rows {

@@ -148,7 +148,8 @@ impl Running {
     fn job(&self, request: &Request) -> Result<Work, Response> {
         let Request { from, method, path, body, .. } = request;
         let lines = || body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let refused = |text: String| json!({ "type": "error", "code": 12, "text": text }).to_string();
+        let refused =
+            |text: String| json!({ "type": "error", "code": 12, "text": text }).to_string();
         Ok(match (method.as_str(), path.as_str()) {
             ("GET", "policy") => return Err(self.policy(request)),
             ("POST", "totals") => {

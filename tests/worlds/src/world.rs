@@ -38,7 +38,11 @@ enum Event {
     Arrives(usize, Request),
     Answered(Response),
     /// The proxy gives a call up.
-    GivenUp { edge: usize, uid: u64, token: u32 },
+    GivenUp {
+        edge: usize,
+        uid: u64,
+        token: u32,
+    },
     Command,
     Fault,
     ServerBack(usize),
@@ -339,7 +343,9 @@ impl World {
         let responses = self.servers[server].turn(requests, due, self.now_ms);
         let leads = self.servers[server].leads();
         if leading != leads {
-            self.note(|| format!("server {server} {}", if leads { "leads" } else { "leads no more" }));
+            self.note(|| {
+                format!("server {server} {}", if leads { "leads" } else { "leads no more" })
+            });
         }
         let died = std::mem::take(&mut lock(&self.disk).died[server]);
         self.kept(before)?;
@@ -377,7 +383,8 @@ impl World {
             Asker::Operator(id) => {
                 self.operator.answered(id, response.status);
                 let (status, body) = (response.status, &response.body);
-                let why = String::from_utf8_lossy(if status == 200 { &[] } else { body }).into_owned();
+                let why =
+                    String::from_utf8_lossy(if status == 200 { &[] } else { body }).into_owned();
                 self.note(|| format!("command #{id} is answered {status} {why}"));
             }
             Asker::Worker { .. } => {
@@ -452,7 +459,8 @@ impl World {
             return Ok(());
         }
         // Operators look before they write, more often than not.
-        let newest = lock(&self.disk).policies.last().map(|row| (row.revision, row.document.clone()));
+        let newest =
+            lock(&self.disk).policies.last().map(|row| (row.revision, row.document.clone()));
         if let Some(newest) = newest.filter(|_| self.chance.permille(800)) {
             self.operator.policy = Some(newest);
         }
