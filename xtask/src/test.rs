@@ -169,7 +169,7 @@ fn fleet() -> Result<(), TaskError> {
 }
 
 fn e2e() -> Result<(), TaskError> {
-    test_e2e::run(&test_e2e::Args {})
+    test_e2e::run(&test_e2e::Args { long: false })
 }
 
 fn conformance() -> Result<(), TaskError> {

@@ -251,3 +251,25 @@ fn a_life_does_not_jump() {
     let unknown = say(&mut engine, START_MS, &json!({"type": "advance_life", "to": "heaven"}));
     assert_eq!(unknown["code"], 12);
 }
+
+/// A control plane hands out what it is told of: an edge that goes on under the revision
+/// before counts for nothing, and a step would wait for it.
+#[test]
+fn a_policy_that_lists_who_declared_itself_in_a_report_is_told_of() {
+    let mut engine = engine(json!({}));
+    report(&mut engine, 1, START_MS, &[("ann", 0, 3, 0, 0)]);
+    tick(&mut engine, START_MS);
+    let declared = json!({ "node": "edge", "epoch": "1", "sequence": 2, "revision": 1,
+        "versions": ["v1", "v2"],
+        "clients": [{ "key": "ann", "on": 0, "counts": [], "says": { "blocked": "in May" } }] });
+    let mut out = Vec::new();
+    engine.merge(declared.to_string().as_bytes(), &mut out);
+    let told: Vec<_> = tick(&mut engine, START_MS)
+        .iter()
+        .filter(|event| event["event"] == "configured")
+        .map(|event| event["revision"].clone())
+        .collect();
+    let config = say(&mut engine, START_MS, &json!({ "type": "get_config" }));
+    assert_eq!(config["document"]["clients"]["blocked"], json!(["ann"]));
+    assert_eq!(told, [config["revision"].clone()]);
+}
