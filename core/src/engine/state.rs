@@ -22,7 +22,7 @@ use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
 use crate::tally::{Fleet, Tally};
 
-const MAGIC: &[u8] = b"crossfade snapshot 3\n";
+const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct State {
