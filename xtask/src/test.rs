@@ -32,7 +32,7 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 13] = [
+const STAGES: [Stage; 14] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "deny", about: "licences and sources of what is linked", run: denied },

@@ -3,9 +3,10 @@
 //! A magic line with a version, a checksum, the state in Borsh (a plain binary format
 //! with a written specification), then the clients in a compact form of their own. A
 //! change of the state's shape is a new version of the magic line. What was added since
-//! version 2 stands in parts of its own, so that version is read as well, so that a migration goes on through an upgrade; an engine refuses what it
-//! cannot read, and the one that wrote it serves on. JSON and MessagePack were tried
-//! instead: reading them was a third of the module.
+//! version 2 stands in parts of its own, so that version is read as well and a migration
+//! goes on through an upgrade; an engine refuses what it cannot read, and the one that
+//! wrote it serves on. JSON and MessagePack were tried instead: reading them was a third of
+//! the module.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::memory::{Appender, Taker};
