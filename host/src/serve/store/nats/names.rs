@@ -81,6 +81,18 @@ impl Names {
         format!("crossfade.totals.{}.{}.{}", self.api, parts.join("."), token(epoch))
     }
 
+    pub(super) fn clients(&self) -> String {
+        format!("crossfade.clients.{}.>", self.api)
+    }
+
+    /// Where one report of clients goes: no two share a subject, for of each subject one
+    /// message is kept, and these are not cumulative.
+    pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
+        let parts: Vec<String> = node.split('/').map(token).collect();
+        let (parts, epoch) = (parts.join("."), token(epoch));
+        format!("crossfade.clients.{}.{parts}.{epoch}.{sequence}", self.api)
+    }
+
     /// The key of the policy in force.
     pub(super) fn policy_key(&self) -> String {
         format!("$KV.crossfade_policy.{}", self.api)
@@ -135,5 +147,6 @@ mod tests {
         assert_eq!(names.totals_of("eu.1", "a1"), "crossfade.totals.users.eu=2E1.a1");
         assert_eq!(names.totals_of("eu-1/3", "a1"), "crossfade.totals.users.eu-1.3.a1");
         assert_eq!(names.totals_of("", ""), "crossfade.totals.users.=.=");
+        assert_eq!(names.clients_of("eu-1/3", "a1", 7), "crossfade.clients.users.eu-1.3.a1.7");
     }
 }

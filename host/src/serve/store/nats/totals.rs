@@ -1,8 +1,10 @@
-//! Totals of nodes, by way of a stream.
+//! Totals of nodes and reports of their clients, by way of a stream.
 //!
 //! One message is one line, under a subject that names the node and its epoch. A user's
 //! permissions are on subjects, so a line that names another node than its subject does
-//! is not taken. Of each node and epoch the stream keeps the newest line alone.
+//! is not taken. Of each node and epoch the stream keeps the newest totals alone. Reports
+//! of clients are not cumulative: each has a subject of its own, and goes when a commit of
+//! the leader holds it.
 
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,12 +38,29 @@ const AGAIN: Duration = Duration::from_millis(500);
 struct Whose {
     node: String,
     epoch: String,
+    #[serde(default)]
+    sequence: Option<u64>,
+    /// A report of clients has a list of them.
+    #[serde(default)]
+    clients: Option<IgnoredAny>,
 }
 
 /// The subject that a line belongs under; `None` if it names no node or no epoch.
 pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
-    let Whose { node, epoch } = serde_json::from_slice(line).ok()?;
-    Some(names.totals_of(&node, &epoch))
+    let Whose { node, epoch, sequence, clients } = serde_json::from_slice(line).ok()?;
+    match clients {
+        None => Some(names.totals_of(&node, &epoch)),
+        Some(IgnoredAny) => Some(names.clients_of(&node, &epoch, sequence?)),
+    }
+}
+
+/// Lets go of the reports of clients that a commit holds: those up to this position.
+pub(super) async fn let_go(stream: Stream, names: Names, position: u64) {
+    let purge = stream.purge().filter(names.clients()).sequence(position.saturating_add(1));
+    if let Err(error) = purge.await {
+        // They go by their age.
+        debug!("reports of clients that were taken in are kept for now: {error}");
+    }
 }
 
 /// Publishes lines, and returns when the servers have all of them.
