@@ -1,9 +1,19 @@
+<<<<<<< HEAD
 //! Totals of nodes, and their reports of clients, by way of a stream.
 //!
 //! One message is one line, under a subject that names the node and its epoch. A user's
 //! permissions are on subjects, so a line that names another node than its subject does
 //! is not taken. Of each subject the stream keeps the newest line alone: totals tell all
 //! that those before them told. A report of clients does not, and has a subject of its own.
+=======
+//! Totals of nodes and reports of their clients, by way of a stream.
+//!
+//! One message is one line, under a subject that names the node and its epoch. A user's
+//! permissions are on subjects, so a line that names another node than its subject does
+//! is not taken. Of each node and epoch the stream keeps the newest totals alone. Reports
+//! of clients are not cumulative: each has a subject of its own, and goes when a commit of
+//! the leader holds it.
+>>>>>>> shadow
 
 use std::time::Duration;
 
@@ -39,18 +49,40 @@ struct Whose {
     node: String,
     epoch: String,
     #[serde(default)]
+<<<<<<< HEAD
     sequence: u64,
     /// Reports of clients alone have it.
+=======
+    sequence: Option<u64>,
+    /// A report of clients has a list of them.
+    #[serde(default)]
+>>>>>>> shadow
     clients: Option<IgnoredAny>,
 }
 
 /// The subject that a line belongs under; `None` if it names no node or no epoch.
 pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
     let Whose { node, epoch, sequence, clients } = serde_json::from_slice(line).ok()?;
+<<<<<<< HEAD
     Some(match clients {
         None => names.totals_of(&node, &epoch),
         Some(_) => names.clients_of(&node, &epoch, sequence),
     })
+=======
+    match clients {
+        None => Some(names.totals_of(&node, &epoch)),
+        Some(IgnoredAny) => Some(names.clients_of(&node, &epoch, sequence?)),
+    }
+}
+
+/// Lets go of the reports of clients that a commit holds: those up to this position.
+pub(super) async fn let_go(stream: Stream, names: Names, position: u64) {
+    let purge = stream.purge().filter(names.clients()).sequence(position.saturating_add(1));
+    if let Err(error) = purge.await {
+        // They go by their age.
+        debug!("reports of clients that were taken in are kept for now: {error}");
+    }
+>>>>>>> shadow
 }
 
 /// Publishes lines, and returns when the servers have all of them.
