@@ -81,7 +81,6 @@ impl Names {
         format!("crossfade.totals.{}.{}.{}", self.api, parts.join("."), token(epoch))
     }
 
-<<<<<<< HEAD
     /// What subjects of reports of clients have in them, and no others.
     pub(super) fn clients_mark(&self) -> &'static str {
         CLIENTS
@@ -92,18 +91,6 @@ impl Names {
     /// place of another.
     pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
         format!("{}{CLIENTS}{sequence}", self.totals_of(node, epoch))
-=======
-    pub(super) fn clients(&self) -> String {
-        format!("crossfade.clients.{}.>", self.api)
-    }
-
-    /// Where one report of clients goes: no two share a subject, for of each subject one
-    /// message is kept, and these are not cumulative.
-    pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
-        let parts: Vec<String> = node.split('/').map(token).collect();
-        let (parts, epoch) = (parts.join("."), token(epoch));
-        format!("crossfade.clients.{}.{parts}.{epoch}.{sequence}", self.api)
->>>>>>> shadow
     }
 
     /// The key of the policy in force.
@@ -163,11 +150,7 @@ mod tests {
         assert_eq!(names.totals_of("eu.1", "a1"), "crossfade.totals.users.eu=2E1.a1");
         assert_eq!(names.totals_of("eu-1/3", "a1"), "crossfade.totals.users.eu-1.3.a1");
         assert_eq!(names.totals_of("", ""), "crossfade.totals.users.=.=");
-<<<<<<< HEAD
         let clients = names.clients_of("eu-1/3", "a1", 7);
         assert_eq!(clients, "crossfade.totals.users.eu-1.3.a1.+clients.7");
-=======
-        assert_eq!(names.clients_of("eu-1/3", "a1", 7), "crossfade.clients.users.eu-1.3.a1.7");
->>>>>>> shadow
     }
 }

@@ -210,7 +210,6 @@ fn totals_reach_the_leader_and_again_the_next_one_until_a_commit_held_them() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn no_report_of_clients_takes_the_place_of_another_or_of_totals() {
     let (servers, runtime) = (Servers::one(), runtime());
     let mut standby = open(&servers, &runtime, "users", "http://b");
@@ -233,7 +232,9 @@ fn no_report_of_clients_takes_the_place_of_another_or_of_totals() {
     arrived.retain(|line| *line != totals(3).as_bytes() && *line != totals(2).as_bytes());
     let arrived: Vec<_> = arrived.iter().map(|line| String::from_utf8_lossy(line)).collect();
     assert_eq!(arrived, lines[1..3]);
-=======
+}
+
+#[test]
 fn each_report_of_clients_reaches_the_leader_and_goes_when_a_commit_held_it() {
     let (servers, runtime) = (Servers::one(), runtime());
     let mut first = leader(&servers, &runtime, "users");
@@ -242,7 +243,6 @@ fn each_report_of_clients_reaches_the_leader_and_goes_when_a_commit_held_it() {
     let report = |sequence: u64| {
         format!(r#"{{"node":"n1","epoch":"a1","sequence":{sequence},"clients":[]}}"#)
     };
-    // All of them before the leader reads: none takes the place of another.
     let lines = [report(1), report(2), totals.to_owned(), report(3)];
     standby.forward(lines.join("\n").as_bytes()).unwrap();
     first.load().unwrap();
@@ -266,10 +266,6 @@ fn each_report_of_clients_reaches_the_leader_and_goes_when_a_commit_held_it() {
     standby.load().unwrap();
     let last = until("the last report", || standby.incoming(usize::MAX).unwrap().pop());
     assert_eq!(last, report(4).into_bytes());
-
-    let error = standby.forward(br#"{"node":"n","epoch":"a","clients":[]}"#).unwrap_err();
-    assert!(error.to_string().contains("line 1"), "{error}");
->>>>>>> shadow
 }
 
 #[test]
