@@ -73,6 +73,11 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// This server, and the file with the token for it.
+    pub(crate) fn of(server: Address, token_file: Option<PathBuf>) -> ServerArgs {
+        ServerArgs { server, token_file, cacert: None }
+    }
+
     /// Makes ready to ask. Nothing is sent yet.
     ///
     /// # Errors

@@ -8,7 +8,9 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{conformance, test_edge, test_fleet, test_page, test_serve, test_web, wasm_target};
+use crate::{
+    conformance, test_e2e, test_edge, test_fleet, test_page, test_serve, test_web, wasm_target,
+};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,7 +31,7 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 13] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
@@ -44,6 +46,7 @@ const STAGES: [Stage; 12] = [
     Stage { name: "edge", about: "the filter in Envoy, the Worker in workerd", run: edge },
     Stage { name: "serve", about: "the control plane, asked by other people's tools", run: serve },
     Stage { name: "fleet", about: "the store of a fleet, on NATS servers", run: fleet },
+    Stage { name: "e2e", about: "whole migrations, with every part as it runs", run: e2e },
     Stage {
         name: "conformance",
         about: "every build of the engine gives the same bytes",
@@ -96,7 +99,8 @@ fn lints() -> Result<(), TaskError> {
     Run::cargo(&["clippy", "--all-targets", "--package=xtask", "--", "-D", "warnings"]).show()?;
     let fleet = ["clippy", "--lib", "--tests", "--package=crossfade", "--features=test-nats"];
     Run::cargo(&[fleet.as_slice(), &["--", "-D", "warnings"]].concat()).show()?;
-    let edge = ["--package=crossfade-envoy", "--package=crossfade-edge-tests"];
+    let edge =
+        ["--package=crossfade-envoy", "--package=crossfade-edge-tests", "--package=crossfade-e2e"];
     let args = [&["clippy", "--all-targets"], edge.as_slice(), &["--", "-D", "warnings"]].concat();
     Run::cargo(&args).show()?;
     let filter = ["--package=crossfade-envoy", "--features=crossfade-envoy/test-trap"];
@@ -111,10 +115,13 @@ fn lints() -> Result<(), TaskError> {
 }
 
 /// The crates outside `default-members` that exist only as wasm.
-const WASM_ONLY: [&str; 2] = ["--package=crossfade-module", "--package=crossfade-web"];
+const WASM_ONLY: [&str; 3] =
+    ["--package=crossfade-module", "--package=crossfade-web", "--package=crossfade-tenants"];
 
 fn tests() -> Result<(), TaskError> {
     Run::cargo(&["test", "--no-fail-fast"]).show()?;
+    // The example of a plugin: a module, so not among what plain cargo builds.
+    Run::cargo(&["test", "--package=crossfade-tenants"]).show()?;
     Run::cargo(&["test", "--package=xtask"]).show()
 }
 
@@ -152,6 +159,10 @@ fn serve() -> Result<(), TaskError> {
 
 fn fleet() -> Result<(), TaskError> {
     test_fleet::run(&test_fleet::Args {})
+}
+
+fn e2e() -> Result<(), TaskError> {
+    test_e2e::run(&test_e2e::Args {})
 }
 
 fn conformance() -> Result<(), TaskError> {

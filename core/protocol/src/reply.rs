@@ -168,8 +168,11 @@ replies! {
         /// The window that was looked at, in milliseconds.
         window_ms: u64,
         /// Requests whose client did not fit into the table; 0 means that the counts of
-        /// clients are exact.
+        /// clients are exact, unless they are sampled.
         uncounted_requests: u64,
+        /// Whether clients were too many to keep, so that their numbers are estimates.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        clients_sampled: bool,
     }
 
     /// To `gradual_rollout`, when it has ended.
@@ -304,6 +307,9 @@ replies! {
         confidence: f64,
         /// For how long ahead.
         horizon_ms: u64,
+        /// When clients were looked at, where that was a while ago.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        as_of_ms: Option<u64>,
         /// Clients that still depend on the old version.
         depend: Depend,
         /// When the last of them is expected.

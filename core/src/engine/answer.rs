@@ -64,7 +64,10 @@ impl Engine {
                 }
                 write::reply(out, to, &self.route_ok(&decision, key.as_deref()));
             }
-            Asked::GetMigrationStats { window_ms } => write::reply(out, to, &self.stats(window_ms)),
+            Asked::GetMigrationStats { window_ms } => {
+                self.collect();
+                write::reply(out, to, &self.stats(window_ms));
+            }
             Asked::GradualRollout { steps, gate } => {
                 self.start_rollout(steps, gate)?;
                 self.waiting = Some(Waiting { address: address.cloned(), msg_id });
@@ -304,17 +307,20 @@ impl Engine {
     }
 
     fn stats(&self, window_ms: u64) -> MigrationStats {
-        let clients: Vec<u64> =
-            (0..self.policy.versions().len()).map(|v| self.census.on_version(v as u16)).collect();
-        let percents =
-            if self.census.is_empty() { vec![0; clients.len()] } else { apportion(&clients, 100) };
+        let versions = self.policy.versions().len();
+        let (clients, exact) = self.clients_reported().unwrap_or_else(|| {
+            let counted = (0..versions).map(|v| self.census.on_version(v as u16)).collect();
+            (counted, true)
+        });
+        let total = clients.iter().sum();
+        let percents = if total == 0 { vec![0; versions] } else { apportion(&clients, 100) };
         let counted = self.counted();
         let outcomes = |place: usize| {
             let tally = counted.get(place).cloned().unwrap_or_default();
             serde_json::json!({"requests": tally.requests, "failures": tally.failures})
         };
         MigrationStats {
-            total_clients: self.census.len() as u64,
+            total_clients: total,
             version_percentages: self
                 .by_version(|v| percents.get(v).copied().unwrap_or_default().into()),
             migration_complete: self.migration_complete(window_ms),
@@ -323,6 +329,7 @@ impl Engine {
             outcomes: self.by_version(outcomes),
             window_ms,
             uncounted_requests: self.census.uncounted(),
+            clients_sampled: !exact,
         }
     }
 

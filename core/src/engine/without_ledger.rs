@@ -54,6 +54,10 @@ impl Engine {
 
     pub(super) fn collect(&mut self) {}
 
+    pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
+        None
+    }
+
     pub(super) fn list_clients(&mut self) {}
 
     pub(super) fn mark_listed(&mut self) {}

@@ -13,7 +13,7 @@ mod told;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::clock::{Clock, Reading};
 use super::engine::{Engine, EngineError};
 use super::job::{Answer, Candidate, Job, Of, Refusal, Report, Work};
+use super::machine::Instant;
 use super::shared::{Shared, State};
 use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
 use crate::plugin::PluginOptions;
@@ -173,7 +174,6 @@ impl Controller {
             let due = Instant::now() >= next_tick;
             if due {
                 next_tick = Instant::now() + TICK_EVERY;
-                self.look_around();
             }
             if let Some(Job { work: Work::Stop, reply }) = first {
                 self.stop();
@@ -181,9 +181,18 @@ impl Controller {
                 let _ = reply.send(Ok(Answer::Done));
                 return;
             }
-            self.serve(first, jobs, due);
+            self.turn(first, jobs, due);
         }
         self.stop();
+    }
+
+    /// One turn of [`run`](Self::run): looks around and lets time act if that is `due`, and
+    /// serves what waits.
+    pub(crate) fn turn(&mut self, first: Option<Job>, jobs: &Receiver<Job>, due: bool) {
+        if due {
+            self.look_around();
+        }
+        self.serve(first, jobs, due);
     }
 
     /// Who leads now, and whether what failed works again.
@@ -345,6 +354,12 @@ impl Controller {
             let offset = running.clock.offset_ms(Reading::now());
             self.shared.counters.clock_offset_ms.store(offset, Relaxed);
             self.clock_is_off = told_of_the_clock(self.clock_is_off, offset);
+            // Charts can do without what an engine does not say.
+            if self.shared.history_is_due(batch.now_ms)
+                && let Ok(sample) = running.sample(batch.now_ms)
+            {
+                self.shared.remember(sample);
+            }
         }
         if due || batch.changed {
             let told = match running.engine.tick(batch.now_ms) {
@@ -429,7 +444,7 @@ impl Controller {
     }
 
     /// Keeps the state, so that the next start has nothing to replay.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let keep_rest = |controller: &mut Controller| -> Result<(), Trouble> {
             if let Some(running) = &mut controller.running {
                 let batch = Batch::new(running.now_ms());

@@ -32,7 +32,29 @@ struct Version {
     released: watch::Receiver<bool>,
     held: AtomicU64,
     served: AtomicU64,
+    broken: Mutex<Vec<Broken>>,
     mirrored: Mutex<Vec<String>>,
+}
+
+/// What is wrong with a version: whom it answers with 500, whatever was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// One in so many requests.
+    OneIn(u64),
+    /// Everybody with this value in a header of this name.
+    Whoever(String, String),
+}
+
+impl Broken {
+    fn hits(&self, number: u64, request: &Request) -> bool {
+        match self {
+            Broken::OneIn(every) => number.is_multiple_of(*every),
+            Broken::Whoever(name, value) => request
+                .headers()
+                .get(name)
+                .is_some_and(|found| found.as_bytes() == value.as_bytes()),
+        }
+    }
 }
 
 impl Upstream {
@@ -46,6 +68,7 @@ impl Upstream {
                 released: waiting.clone(),
                 held: AtomicU64::new(0),
                 served: AtomicU64::new(0),
+                broken: Mutex::new(Vec::new()),
                 mirrored: Mutex::default(),
             });
             ((*name).to_owned(), server::start(&version, listening.clone()), version)
@@ -69,6 +92,16 @@ impl Upstream {
         named.map(|(_, _, version)| version.served.load(Ordering::SeqCst)).sum()
     }
 
+    /// Breaks a version in all of these ways; none mends it.
+    ///
+    /// # Panics
+    /// When one of its threads has panicked.
+    pub fn lay(&self, version: &str, broken: &[Broken]) {
+        for (_, _, version) in self.versions.iter().filter(|(name, _, _)| name == version) {
+            *version.broken.lock().expect("no answer panics") = broken.to_vec();
+        }
+    }
+
     /// Of those it received, the ones that say that they are mirrored: method, path and key.
     pub fn mirrored(&self, version: &str) -> Vec<String> {
         let named = self.versions.iter().filter(|(name, _, _)| name == version);
@@ -86,7 +119,11 @@ impl Upstream {
 
 impl Answer for Version {
     async fn answer(self: Arc<Self>, request: Request) -> Option<Response> {
-        self.served.fetch_add(1, Ordering::SeqCst);
+        let number = self.served.fetch_add(1, Ordering::SeqCst) + 1;
+        let broken = self.broken.lock().ok()?.iter().any(|broken| broken.hits(number, &request));
+        if broken {
+            return Some(server::response(500, &[("x-served-by", &self.name)], "broken"));
+        }
         let asked = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         if asked("x-crossfade-shadow").is_some() {
             let key = asked("x-user-id").unwrap_or_default();

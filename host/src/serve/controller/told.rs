@@ -1,7 +1,5 @@
 //! What people are told of the whole.
 
-use std::time::Instant;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -9,7 +7,9 @@ use serde_json::{Value, json};
 use super::Running;
 use crate::serve::clock::Reading;
 use crate::serve::engine::Engine;
+use crate::serve::history::Sample;
 use crate::serve::job::Refusal;
+use crate::serve::machine::Instant;
 use crate::serve::store::{Store, View};
 
 /// Clients that are shown to whoever opens the store.
@@ -42,6 +42,19 @@ impl Running {
             "store": { "name": store.name(), "lead": "ours", "committed_ms": self.kept_ms },
             "clock_offset_ms": self.clock.offset_ms(Reading::now()),
         }))
+    }
+
+    /// The numbers that charts are drawn from.
+    pub(super) fn sample(&mut self, now_ms: u64) -> Result<Sample, Refusal> {
+        let rollout = self.raw("get_rollout", "rollout", now_ms)?;
+        let migration = self.raw("get_migration_stats", "migration_stats", now_ms)?;
+        let versions = self.policy.as_ref().and_then(|policy| policy.document.get("versions"));
+        Ok(Sample::of(&json!({
+            "now_ms": now_ms,
+            "versions": versions,
+            "rollout": rollout,
+            "migration": migration,
+        })))
     }
 
     /// Whether the old version can go. The engine goes through all clients for that, so what

@@ -81,16 +81,16 @@ impl Names {
         format!("crossfade.totals.{}.{}.{}", self.api, parts.join("."), token(epoch))
     }
 
-    pub(super) fn clients(&self) -> String {
-        format!("crossfade.clients.{}.>", self.api)
+    /// What subjects of reports of clients have in them, and no others.
+    pub(super) fn clients_mark(&self) -> &'static str {
+        CLIENTS
     }
 
-    /// Where one report of clients goes: no two share a subject, for of each subject one
-    /// message is kept, and these are not cumulative.
+    /// Where one report of clients of this run of this node goes: below its totals, by a
+    /// token that no text becomes. Unlike totals each counts by itself, so none may take the
+    /// place of another.
     pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
-        let parts: Vec<String> = node.split('/').map(token).collect();
-        let (parts, epoch) = (parts.join("."), token(epoch));
-        format!("crossfade.clients.{}.{parts}.{epoch}.{sequence}", self.api)
+        format!("{}{CLIENTS}{sequence}", self.totals_of(node, epoch))
     }
 
     /// The key of the policy in force.
@@ -107,6 +107,9 @@ impl Names {
         format!("$KV.crossfade_lease.{}", self.api)
     }
 }
+
+/// Between the totals of a node and the number of a report of its clients.
+const CLIENTS: &str = ".+clients.";
 
 /// A text as one token of a subject: letters, digits, `-` and `_` as they are, any other
 /// byte as `=` and two hexadecimal digits. Two texts never become the same token.
@@ -147,6 +150,7 @@ mod tests {
         assert_eq!(names.totals_of("eu.1", "a1"), "crossfade.totals.users.eu=2E1.a1");
         assert_eq!(names.totals_of("eu-1/3", "a1"), "crossfade.totals.users.eu-1.3.a1");
         assert_eq!(names.totals_of("", ""), "crossfade.totals.users.=.=");
-        assert_eq!(names.clients_of("eu-1/3", "a1", 7), "crossfade.clients.users.eu-1.3.a1.7");
+        let clients = names.clients_of("eu-1/3", "a1", 7);
+        assert_eq!(clients, "crossfade.totals.users.eu-1.3.a1.+clients.7");
     }
 }
