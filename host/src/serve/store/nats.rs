@@ -25,7 +25,7 @@ mod tests;
 mod totals;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
@@ -46,9 +46,6 @@ use totals::Incoming;
 /// How long the first [`Store::try_lead`] waits for the servers to say who leads, and the
 /// first [`Store::policy`] for what the policy is.
 const FIRST_LOOK: Duration = Duration::from_secs(3);
-
-/// How often reports of clients go that a commit holds.
-const LET_GO_EVERY: Duration = Duration::from_secs(5);
 
 /// What a store on NATS is opened with.
 #[derive(Debug, Clone)]
@@ -78,8 +75,6 @@ pub(crate) struct Nats {
     publisher: Publisher,
     /// Totals that came in; read by the leader alone.
     incoming: Option<Incoming>,
-    /// When reports of clients that a commit holds are let go of next.
-    let_go_from: Instant,
     /// What the log's end says, from [`Store::load`] to the first error.
     end: Option<End>,
 }
@@ -135,7 +130,6 @@ impl Nats {
             archive,
             publisher,
             incoming: None,
-            let_go_from: Instant::now(),
             end: None,
         })
     }
@@ -360,10 +354,9 @@ impl Store for Nats {
         if let Some(policy) = &commit.policy {
             self.publisher.put(policy.clone());
         }
-        if Instant::now() >= self.let_go_from {
-            self.let_go_from = Instant::now() + LET_GO_EVERY;
-            let stream = self.streams.totals.clone();
-            self.runtime.spawn(totals::let_go(stream, self.names.clone(), position));
+        let taken = self.incoming.as_mut().map(Incoming::taken).unwrap_or_default();
+        if !taken.is_empty() {
+            self.runtime.spawn(totals::let_go(self.streams.totals.clone(), taken));
         }
         Ok(())
     }

@@ -83,7 +83,6 @@ impl Streams {
             max_messages_per_subject: 1,
             max_age: TOTALS_AGE,
             description: about("what nodes counted since they started, and reports of clients"),
-            subjects: vec![names.totals(), names.clients()],
             ..stream(names.totals_stream(), names.totals())
         };
         let policy = Config {
