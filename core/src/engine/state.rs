@@ -27,7 +27,7 @@ use crate::tally::{Fleet, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
-/// An earlier version, which had neither [`Reported`] nor shadows.
+/// An earlier version, which had neither [`Reported`] nor [`Added`].
 const MAGIC_BEFORE: &[u8] = b"crossfade snapshot 2\n";
 
 /// In the order in which they are written.
@@ -36,8 +36,16 @@ struct State {
     node: Node,
     reported: Reported,
     rollout: Rollout,
+    added: Added,
+}
+
+/// What is new in parts that were there before.
+#[derive(BorshSerialize, BorshDeserialize, Default)]
+struct Added {
     /// Of our own tallies, then of all reports.
     shadows: Vec<ShadowTotals>,
+    /// Of the gate on failures: whether requests are reported one by one.
+    single: bool,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -88,11 +96,11 @@ impl State {
             false => Reported::deserialize_reader(from)?,
         };
         let rollout = Rollout::deserialize_reader(from)?;
-        let shadows = match before {
-            true => Vec::new(),
-            false => Vec::deserialize_reader(from)?,
+        let added = match before {
+            true => Added::default(),
+            false => Added::deserialize_reader(from)?,
         };
-        Ok(State { node, reported, rollout, shadows })
+        Ok(State { node, reported, rollout, added })
     }
 }
 
@@ -128,7 +136,9 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     };
     let ours = engine.tallies.iter().map(|tally| &tally.shadow);
     let shadows = ours.chain(engine.fleet.shadows()).copied().collect();
-    let state = State { node, reported: Reported { clients, changes }, rollout, shadows };
+    let single = engine.controller.health.as_ref().is_some_and(|health| health.failures.single);
+    let (reported, added) = (Reported { clients, changes }, Added { shadows, single });
+    let state = State { node, reported, rollout, added };
     out.extend_from_slice(MAGIC);
     let checked_from = out.len() + 8;
     out.extend_from_slice(&[0; 8]);
@@ -163,11 +173,14 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         Some((checksum, rest)) if u64::from_le_bytes(*checksum) == xxh64(rest, 0) => Taker(rest),
         _ => return Err("damaged snapshot: its checksum does not fit".to_owned()),
     };
-    let State { node: mut state, reported, rollout, shadows } =
+    let State { node: mut state, reported, mut rollout, added } =
         State::read(&mut rest, before).map_err(|e| format!("damaged snapshot: {e}"))?;
     let ours = state.tallies.iter_mut().map(|tally| &mut tally.shadow);
-    for (shadow, saved) in ours.chain(state.fleet.shadows_mut()).zip(shadows) {
+    for (shadow, saved) in ours.chain(state.fleet.shadows_mut()).zip(added.shadows) {
         *shadow = saved;
+    }
+    if let Some(health) = &mut rollout.controller.health {
+        health.failures.single = added.single;
     }
     let plan =
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
