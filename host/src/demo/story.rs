@@ -60,7 +60,10 @@ impl<'a> Story<'a> {
     /// # Errors
     /// A part of the demo has ended.
     pub(super) fn tell(mut self) -> Result<Exit, Failure> {
-        let news = Follow::open(self.parts.control.client.clone(), "/v1/events?status=1", Some(0))?;
+        // What was told before is not told again.
+        let after = if self.parts.control.goes_on { None } else { Some(0) };
+        let client = self.parts.control.client.clone();
+        let news = Follow::open(client, "/v1/events?status=1", after)?;
         let mut fault = self.parts.upstreams.fault();
         loop {
             if let Some(exit) = self.parts.stopped() {
@@ -125,7 +128,7 @@ impl<'a> Story<'a> {
         self.say("control", tone, &sentence, json!({ "control": event }));
         match kind.as_str() {
             "step_started" => self.step_began(step.unwrap_or_default()),
-            "rolled_back" | "aborted" => self.taken_back(),
+            "rolled_back" | "aborted" if self.stage != Stage::Back => self.taken_back(),
             "completed" => self.completed()?,
             _ => {}
         }
@@ -134,9 +137,13 @@ impl<'a> Story<'a> {
 
     /// With a data directory of before, a rollout may be over already.
     fn resume(&mut self) -> Result<(), Failure> {
-        let phase = self.status["rollout"]["phase"].as_str().unwrap_or_default();
-        if self.stage == Stage::Rollout && phase == "completed" && self.exit.is_none() {
-            self.completed()?;
+        if self.stage != Stage::Rollout || !self.parts.control.goes_on || self.exit.is_some() {
+            return Ok(());
+        }
+        match self.status["rollout"]["phase"].as_str() {
+            Some("completed") => self.completed()?,
+            Some("rolled_back" | "aborted") => self.taken_back(),
+            _ => {}
         }
         Ok(())
     }
@@ -332,10 +339,10 @@ impl<'a> Story<'a> {
             self.before = (Instant::now(), served);
         }
         let rollout = &self.status["rollout"];
+        let Some(percentage) = rollout["percentage"].as_f64() else { return };
         let text = format!(
-            "{} · {} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
+            "{} · {percentage} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
             self.stage.name(),
-            rollout["percentage"],
             self.rates[0],
             self.rates[1],
             rollout["verdict"].as_str().unwrap_or("…"),

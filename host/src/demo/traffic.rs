@@ -26,7 +26,7 @@ const NEW: &str = "2.3";
 const MENDS: f64 = 0.3;
 
 /// Requests a second of the partner, beside what its habit is.
-const PARTNER_RPS: f64 = 0.35;
+const PARTNER_RPS: f64 = 0.12;
 
 /// Requests under way. More: the machine is too slow, and they are left out.
 const UNDER_WAY_MAX: usize = 1_024;
