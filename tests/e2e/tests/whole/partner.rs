@@ -32,13 +32,13 @@ fn a_broken_partner_is_pinned_back_on_three_servers() {
 
 /// `cargo xtask test-e2e --long`
 #[test]
-#[ignore = "takes five minutes"]
+#[ignore = "takes eight minutes"]
 fn a_broken_partner_is_found_and_pinned_back_without_anybody() {
     pinned_back("partner_found", &Store::Embedded, By::Itself);
 }
 
 fn pinned_back(name: &str, store: &Store, by: By) {
-    let first = if by == By::Operator { 0.4 } else { 4.5 };
+    let first = if by == By::Operator { 0.4 } else { 6.5 };
     let steps = [(5, first), (25, 0.1), (50, 0.1), (100, 0.05)].map(
         |(percentage, minutes)| json!({ "percentage": percentage, "duration_minutes": minutes }),
     );
