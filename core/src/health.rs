@@ -275,6 +275,13 @@ impl Health {
         }
     }
 
+    /// A client is served by the old version again: its failures on the new one are no
+    /// evidence that this is worse for others.
+    #[cfg(feature = "ledger")]
+    pub(crate) fn excuse(&mut self, since_ms: u64, failures: u64, now_ms: u64) {
+        self.failures.excuse(since_ms, failures, now_ms);
+    }
+
     /// Notes that a report was refused, and why.
     pub(crate) fn refused(&mut self, why: Suspicion) {
         self.suspicion = Some(why);

@@ -121,7 +121,7 @@ pub(crate) fn run(options: DemoOptions) -> Result<Exit, Failure> {
         None => getrandom::u64().map_err(|error| Failure::new(Exit::Internal, error))? >> 11,
     };
     let folder = Folder::new(options.data.as_deref())?;
-    let control = Control::start(&folder.path, &plan::plan(options.fault), options.port)?;
+    let control = Control::start(&folder.path, &plan::plan(), options.port)?;
     let cast = Cast::new(options.rps, seed);
     let upstreams = runtime
         .block_on(Upstreams::start(&cast.partner(), seed))

@@ -139,3 +139,35 @@ fn what_cannot_be_started_is_named() {
     check(&["--through", "envoy", "--record", "r"], 64, "--record goes with --through own");
     check(&["--rps", "5"], 64, "not from 20 to 2000");
 }
+
+/// Every command of the quick start is one, with options that there are. What they do is
+/// tested where they are; this notices when one is renamed.
+#[test]
+fn the_quick_start_names_commands_and_options_that_there_are() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quick-start.md");
+    let text = fs::read_to_string(page).unwrap();
+    let blocks = text.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
+    let commands: Vec<&str> =
+        lines.iter().filter_map(|line| line.strip_prefix("crossfade ")).collect();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let depth = if words[0] == "export" { 2 } else { 1 };
+        let output = run(crossfade(&[&words[..depth], &["--help"]].concat()), b"");
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        for option in words.iter().filter(|word| word.starts_with('-')) {
+            let known = [' ', ',', '\n'].iter().any(|end| help.contains(&format!("{option}{end}")));
+            assert!(known, "{command}: no {option} in\n{help}");
+        }
+        // Values that are a choice.
+        for pair in words.windows(2).filter(|pair| ["--fault", "--until"].contains(&pair[0])) {
+            assert!(help.contains(&format!("- {}:", pair[1])), "{command}: {help}");
+        }
+        for file in words.iter().filter(|word| word.starts_with("examples/")) {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+            assert!(file.exists(), "{command}: no {}", file.display());
+        }
+    }
+}

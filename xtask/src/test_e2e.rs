@@ -7,10 +7,14 @@ use crate::{edge, edge_tools, fleet_tools};
 ///
 /// Installs Envoy and nats-server first. Parts are killed on the way.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also what takes minutes
+    #[arg(long)]
+    pub(crate) long: bool,
+}
 
 /// See [`Args`].
-pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
+pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
     edge_tools::run(&edge_tools::Args {})?;
     fleet_tools::run(&fleet_tools::Args {})?;
     edge::run(&edge::Args {})?;
@@ -18,6 +22,7 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     Run::cargo(&["build", "--bin=crossfade"]).show()?;
     let path = fleet_tools::nats_server_path().display().to_string();
     // Each of them waits for others most of the time.
-    let test = ["test", "--package=crossfade-e2e", "--", "--test-threads=4"];
+    let which = if args.long { "--include-ignored" } else { "--show-output" };
+    let test = ["test", "--package=crossfade-e2e", "--", "--test-threads=4", which];
     Run::cargo(&test).env("CROSSFADE_NATS_SERVER", &path).show()
 }

@@ -65,6 +65,8 @@ pub(super) struct Control {
     pub(super) address: SocketAddr,
     pub(super) token_file: PathBuf,
     pub(super) client: Client,
+    /// There was a migration in the folder, and this goes on with it.
+    pub(super) goes_on: bool,
     serving: Option<JoinHandle<Result<Exit, Failure>>>,
 }
 
@@ -79,6 +81,7 @@ impl Control {
         let plan_file = folder.join("plan.json");
         fs::write(&plan_file, format!("{plan:#}\n")).map_err(io)?;
         let data = folder.join("serve");
+        let goes_on = data.exists();
         let options = ServeOptions {
             plan: Some(plan_file),
             data: data.clone(),
@@ -117,7 +120,7 @@ impl Control {
             thread::sleep(Duration::from_millis(20));
         }
         let client = ServerArgs::of(server, Some(token_file.clone())).client()?;
-        Ok(Control { address, token_file, client, serving })
+        Ok(Control { address, token_file, client, goes_on, serving })
     }
 
     /// Why it has ended, if it has.

@@ -3,8 +3,6 @@
 use crossfade_protocol::plan::Instant;
 use serde_json::{Value, json};
 
-use super::upstream::Fault;
-
 /// The API's name.
 pub(super) const API: &str = "users";
 
@@ -26,15 +24,9 @@ pub(super) const SAYS: &str = "x-api-migration";
 /// Apps before this release cannot speak v2.
 pub(super) const ABLE: &str = "2.0";
 
-/// Minutes of the first step, and those that a client takes to be found for whom alone v2
-/// is broken: clients are judged by the minute, so that no single event accuses one.
-const FIRST_MINUTES: f64 = 0.2;
-const PARTNER_MINUTES: f64 = 3.2;
-
 /// Four steps, each proven within seconds at [`RPS`]: `crossfade check --rps` tells. A real
 /// plan has hours in the place of these seconds.
-pub(super) fn plan(fault: Option<Fault>) -> Value {
-    let first = if fault == Some(Fault::Partner) { PARTNER_MINUTES } else { FIRST_MINUTES };
+pub(super) fn plan() -> Value {
     json!({
         "api": API,
         "versions": VERSIONS,
@@ -46,20 +38,19 @@ pub(super) fn plan(fault: Option<Fault>) -> Value {
             "to": "v1",
         }],
         "rollout": { "steps": [
-            { "percentage": 10, "duration_minutes": first },
+            { "percentage": 10, "duration_minutes": 0.2 },
             { "percentage": 25, "duration_minutes": 0.2 },
             { "percentage": 50, "duration_minutes": 0.2 },
             { "percentage": 100, "watch_minutes": 0.2 },
         ] },
         "gate": {
             // One broken partner among thousands is no reason to take v2 from everybody.
-            "failures": { "margin": 2, "not_worse": { "ratio": 3, "points": 2 } },
+            "failures": { "margin": 3, "not_worse": { "ratio": 4, "points": 2 } },
             "latency": { "slower_than_old": false, "slo_ms": 250, "quantile": 0.95 },
         },
         "clients": {
             "declare": { "header": SAYS },
-            // Nobody waits here for the usual certainty.
-            "pin_back": { "mode": "auto", "min_requests": 10, "fdr": 0.5 },
+            "pin_back": { "mode": "auto", "min_requests": 10 },
         },
         // One has seconds here. The defaults ask for days.
         "sunset": { "horizon_days": 1, "quiet_days": 0, "notice_days": 0 },

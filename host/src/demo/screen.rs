@@ -35,7 +35,7 @@ impl Screen {
         }
     }
 
-    /// Text for people alone.
+    /// Text for people alone. What is indented stays as it is: it is to be copied.
     pub(super) fn text(&mut self, tone: Tone, text: &str) {
         if self.output == Output::Human {
             self.paragraph(Line::default(), tone, text);
@@ -91,14 +91,13 @@ impl Screen {
 
     /// Broken to the terminal's width, if it is one.
     fn paragraph(&mut self, head: Line, tone: Tone, text: &str) {
-        let Some(columns) = page::columns() else {
+        let columns = page::columns().filter(|_| !text.starts_with(' '));
+        let Some(columns) = columns else {
             let line = head.with(tone, text);
             return self.write(&line.text(usize::MAX, self.color));
         };
         let mut page = Page::new(Some(columns));
-        // What is shown of an answer on the wire keeps its place.
-        let indent = text.chars().take_while(|letter| *letter == ' ').count();
-        page.paragraph(head.and(" ".repeat(indent)), tone, text);
+        page.paragraph(head, tone, text);
         self.write(page.text(self.color).trim_end_matches('\n'));
     }
 

@@ -70,7 +70,7 @@ impl Stage {
 }
 
 impl Fault {
-    /// The step in which it begins. A partner is found by the minute: from the first on.
+    /// The step in which it begins. A partner calls now and then: from the first on.
     pub(super) fn step(self) -> u64 {
         match self {
             Fault::Partner => 1,

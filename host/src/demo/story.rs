@@ -8,9 +8,10 @@ use super::deciding::now_ms;
 use super::plan::deprecated;
 use super::stage::Stage;
 use super::traffic::{Answer, is_brownout};
+use super::upstream::Fault;
 use super::{Parts, Until};
 use crate::client::page::Tone;
-use crate::client::{Follow, News};
+use crate::client::{Follow, News, segment};
 use crate::exit::{Exit, Failure};
 use crate::replay::grouped;
 
@@ -20,6 +21,9 @@ const FAULT_AFTER: Duration = Duration::from_secs(3);
 /// From the announcement of the end to the brownout, and to the sunset.
 const TAIL: Duration = Duration::from_secs(10);
 const SUNSET_AFTER_MS: u64 = 40_000;
+
+/// Failures on v2 after which somebody has had enough.
+const PARTNER_FAILURES: u64 = 4;
 
 const BROWNOUT_MINUTES: f64 = 0.25;
 
@@ -34,6 +38,8 @@ pub(super) struct Story<'a> {
     pub(super) stage: Stage,
     /// When the fault is due.
     fault_at: Option<Instant>,
+    /// When somebody looks at the partner again, while v2 fails it.
+    partner_at: Option<Instant>,
     /// The newest status document, and what was seen when.
     status: Value,
     before: (Instant, [u64; 2]),
@@ -48,6 +54,7 @@ impl<'a> Story<'a> {
             until,
             stage: Stage::Rollout,
             fault_at: None,
+            partner_at: None,
             status: Value::Null,
             before: (Instant::now(), [0; 2]),
             rates: [0.0; 2],
@@ -60,7 +67,10 @@ impl<'a> Story<'a> {
     /// # Errors
     /// A part of the demo has ended.
     pub(super) fn tell(mut self) -> Result<Exit, Failure> {
-        let news = Follow::open(self.parts.control.client.clone(), "/v1/events?status=1", Some(0))?;
+        // What was told before is not told again.
+        let after = if self.parts.control.goes_on { None } else { Some(0) };
+        let client = self.parts.control.client.clone();
+        let news = Follow::open(client, "/v1/events?status=1", after)?;
         let mut fault = self.parts.upstreams.fault();
         loop {
             if let Some(exit) = self.parts.stopped() {
@@ -81,6 +91,7 @@ impl<'a> Story<'a> {
             if fault.has_changed().unwrap_or(false) {
                 let fault = *fault.borrow_and_update();
                 let (tone, text) = super::stage::fault_text(fault);
+                self.partner_at = (fault == Some(Fault::Partner)).then(Instant::now);
                 self.parts.screen.event("fault", tone, text, json!({ "fault": fault }));
             }
             self.moments()?;
@@ -125,7 +136,7 @@ impl<'a> Story<'a> {
         self.say("control", tone, &sentence, json!({ "control": event }));
         match kind.as_str() {
             "step_started" => self.step_began(step.unwrap_or_default()),
-            "rolled_back" | "aborted" => self.taken_back(),
+            "rolled_back" | "aborted" if self.stage != Stage::Back => self.taken_back(),
             "completed" => self.completed()?,
             _ => {}
         }
@@ -134,9 +145,13 @@ impl<'a> Story<'a> {
 
     /// With a data directory of before, a rollout may be over already.
     fn resume(&mut self) -> Result<(), Failure> {
-        let phase = self.status["rollout"]["phase"].as_str().unwrap_or_default();
-        if self.stage == Stage::Rollout && phase == "completed" && self.exit.is_none() {
-            self.completed()?;
+        if self.stage != Stage::Rollout || !self.parts.control.goes_on || self.exit.is_some() {
+            return Ok(());
+        }
+        match self.status["rollout"]["phase"].as_str() {
+            Some("completed") => self.completed()?,
+            Some("rolled_back" | "aborted") => self.taken_back(),
+            _ => {}
         }
         Ok(())
     }
@@ -212,6 +227,9 @@ impl<'a> Story<'a> {
             self.fault_at = None;
             self.parts.upstreams.lay(self.parts.fault);
         }
+        if self.partner_at.is_some_and(|at| at <= Instant::now()) {
+            self.look_at_partner()?;
+        }
         match self.stage {
             Stage::Tail(since) if since.elapsed() >= TAIL => self.brownout(),
             Stage::Brownout { since, shown: false } if since.elapsed() >= LOOK_AFTER => {
@@ -232,6 +250,33 @@ impl<'a> Story<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What an operator does whom a partner calls up.
+    fn look_at_partner(&mut self) -> Result<(), Failure> {
+        self.partner_at = Some(Instant::now() + LOOK_AFTER);
+        let client = &self.parts.control.client;
+        let key = self.parts.traffic.partner_key();
+        let path = format!("/v1/clients/{}", segment(&key));
+        // Nobody is known before the first report.
+        let Ok(known) = client.get(&path) else { return Ok(()) };
+        let new = known["client"]["new"].clone();
+        let count = |name: &str| new[name].as_u64().unwrap_or_default();
+        if count("failures") < PARTNER_FAILURES {
+            return Ok(());
+        }
+        self.partner_at = None;
+        let body = json!({ "to": "old", "reason": "v2 fails this partner" });
+        client.post(&format!("{path}/repin"), &body)?;
+        let text = format!(
+            "{key} fails on v2 with {} of {} requests: an operator pins it back to v1, and the \
+             rollout goes on. (By itself the control plane is as sure in about five minutes: a \
+             client is judged by the minute, so that no single event accuses one.)",
+            count("failures"),
+            count("requests"),
+        );
+        self.say("partner", Tone::Wait, &text, json!({ "client": known["client"] }));
+        Ok(())
     }
 
     fn brownout(&mut self) -> Result<(), Failure> {
@@ -332,10 +377,10 @@ impl<'a> Story<'a> {
             self.before = (Instant::now(), served);
         }
         let rollout = &self.status["rollout"];
+        let Some(percentage) = rollout["percentage"].as_f64() else { return };
         let text = format!(
-            "{} · {} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
+            "{} · {percentage} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
             self.stage.name(),
-            rollout["percentage"],
             self.rates[0],
             self.rates[1],
             rollout["verdict"].as_str().unwrap_or("…"),

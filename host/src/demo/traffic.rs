@@ -26,7 +26,7 @@ const NEW: &str = "2.3";
 const MENDS: f64 = 0.3;
 
 /// Requests a second of the partner, beside what its habit is.
-const PARTNER_RPS: f64 = 0.35;
+const PARTNER_RPS: f64 = 0.25;
 
 /// Requests under way. More: the machine is too slow, and they are left out.
 const UNDER_WAY_MAX: usize = 1_024;
@@ -252,6 +252,11 @@ impl Traffic {
     /// A client's key.
     pub(super) fn key(&self, client: u32) -> String {
         lock(&self.crowd).key(client).to_owned()
+    }
+
+    /// The key of the partner whom v2 may fail.
+    pub(super) fn partner_key(&self) -> String {
+        self.key(self.partner)
     }
 
     /// The client who says that it is blocked.

@@ -96,7 +96,10 @@ impl Policies {
             && known.same_lists(then)
         {
             let shares = (then.buckets, known.buckets);
-            return wrong("no flip", format!("{key} went back to v1 while buckets went {shares:?}"));
+            return wrong(
+                "no flip",
+                format!("{key} went back to v1 while buckets went {shares:?}"),
+            );
         }
         let expected = if worker.tripped { 0 } else { known.version(key) };
         if place != expected {
@@ -148,7 +151,10 @@ pub(crate) fn counts(books: &Books, stats: &Value, settled: bool) -> Held {
         return wrong("counts", format!("{counted:?} were counted, and {:?} sent", bounds.high));
     }
     if !within(&bounds.low, &counted) {
-        return wrong("counts", format!("{counted:?} were counted, and {:?} acknowledged", bounds.low));
+        return wrong(
+            "counts",
+            format!("{counted:?} were counted, and {:?} acknowledged", bounds.low),
+        );
     }
     Ok(())
 }
@@ -168,8 +174,10 @@ pub(crate) fn clients(books: &Books, listed: &Value) -> Held {
         if !within(&counted, &bounds.high) || !within(&bounds.low, &counted) {
             return wrong(
                 "clients",
-                format!("{counted:?} of {key} were counted, {:?} acknowledged and {:?} sent",
-                    bounds.low, bounds.high),
+                format!(
+                    "{counted:?} of {key} were counted, {:?} acknowledged and {:?} sent",
+                    bounds.low, bounds.high
+                ),
             );
         }
     }
@@ -188,7 +196,10 @@ pub(crate) fn told(books: &Books, worker: &Worker, setup: &Setup) -> Held {
         let told = clients.get(&setup.keys[*client]).copied().unwrap_or_default().low;
         if told != *seen {
             let key = &setup.keys[*client];
-            return wrong("converges", format!("{seen:?} of {key} were counted, and {told:?} arrived"));
+            return wrong(
+                "converges",
+                format!("{seen:?} of {key} were counted, and {told:?} arrived"),
+            );
         }
     }
     Ok(())
@@ -216,7 +227,8 @@ pub(crate) fn store(disk: &Disk) -> Held {
     for kind in ["get_config", "get_rollout", "get_migration_stats", "get_clients"] {
         let line = format!("{}\n", json!({ "type": kind, "msg_id": 1 }));
         let asked = mirror.handle(line.as_bytes(), at_ms).map_err(|e| e.to_string())?;
-        let asked = String::from_utf8_lossy(asked).trim_end().replacen(r#""in_reply_to":1,"#, "", 1);
+        let asked =
+            String::from_utf8_lossy(asked).trim_end().replacen(r#""in_reply_to":1,"#, "", 1);
         let answer: &'static str = match kind {
             "get_config" => "config",
             "get_rollout" => "rollout",
@@ -225,8 +237,12 @@ pub(crate) fn store(disk: &Disk) -> Held {
         };
         let stored = one.ask(&json!({ "type": kind }), answer, at_ms).map_err(|e| e.to_string())?;
         if stored != asked {
-            let (asked, stored) = (from_difference(&asked, &stored), from_difference(&stored, &asked));
-            return wrong("one state", format!("{kind}: the engine says {asked}, what is stored {stored}"));
+            let (asked, stored) =
+                (from_difference(&asked, &stored), from_difference(&stored, &asked));
+            return wrong(
+                "one state",
+                format!("{kind}: the engine says {asked}, what is stored {stored}"),
+            );
         }
     }
     Ok(())
@@ -261,7 +277,8 @@ impl Proof {
                     let verdict = body.pointer("/evidence/verdict").and_then(Value::as_str);
                     // Without an old version to compare with, a bound is what is proven.
                     let paths = ["/evidence/failures/step/canary_requests", "/evidence/slo/step/0"];
-                    let seen = paths.iter().filter_map(|path| body.pointer(path)?.as_u64()).sum::<u64>();
+                    let seen =
+                        paths.iter().filter_map(|path| body.pointer(path)?.as_u64()).sum::<u64>();
                     if setup.hold && (verdict != Some("healthy") || seen == 0) {
                         return wrong("proof", format!("a step passed without it: {body}"));
                     }
@@ -288,7 +305,10 @@ impl Proof {
             } else if grew && self.buckets > 0 && !self.passed {
                 return wrong(
                     "proof",
-                    format!("the share grew to {} buckets, and no step had passed: {}", known.buckets, row.why),
+                    format!(
+                        "the share grew to {} buckets, and no step had passed: {}",
+                        known.buckets, row.why
+                    ),
                 );
             }
             self.passed = false;

@@ -61,7 +61,9 @@ impl World {
             }
         }
         self.played.digest = self.played.digest.wrapping_mul(0x100_0000_01B3)
-            ^ (client as u64) << 8 ^ (to as u64) << 4 ^ revision;
+            ^ (client as u64) << 8
+            ^ (to as u64) << 4
+            ^ revision;
         Ok(())
     }
 
@@ -144,18 +146,23 @@ impl World {
 
     /// An answer at an edge, and what a mutant makes of it or of the edge.
     pub(crate) fn tampered(&mut self, edge: usize, uid: u64, mut response: Response) -> Response {
-        let Ok(mut policy) = serde_json::from_slice::<Value>(&response.body) else { return response };
+        let Ok(mut policy) = serde_json::from_slice::<Value>(&response.body) else {
+            return response;
+        };
         if policy.get("document").is_none() {
             return response;
         }
         match self.mutant {
             Some(Mutant::AnotherSalt) if edge == 0 => policy["document"]["salt"] = "other".into(),
-            Some(Mutant::KeepsShareAfterRollback) if policy["document"]["canary_percentage"] == 0 => {
+            Some(Mutant::KeepsShareAfterRollback)
+                if policy["document"]["canary_percentage"] == 0 =>
+            {
                 policy["document"]["canary_percentage"] = 50.into();
             }
             Some(Mutant::TakesOlderPolicies) => {
                 let revision = policy["revision"].as_u64().unwrap_or_default();
-                let (Some(worker), true) = (self.edges[edge].worker(uid), self.chance.permille(200))
+                let (Some(worker), true) =
+                    (self.edges[edge].worker(uid), self.chance.permille(200))
                 else {
                     return response;
                 };

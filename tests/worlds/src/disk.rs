@@ -33,7 +33,11 @@ pub(crate) enum Fate {
 
 #[derive(Debug)]
 enum Entry {
-    Commit { at_ms: u64, calls: Vec<u8>, position: u64 },
+    Commit {
+        at_ms: u64,
+        calls: Vec<u8>,
+        position: u64,
+    },
     Checkpoint(Box<Checkpoint>, u64),
     /// A checkpoint that was cut off: nobody reads it.
     Torn,
@@ -121,6 +125,11 @@ impl Disk {
         self.wrong.get_or_insert(what);
     }
 
+    /// Whose writing the log takes.
+    pub(crate) fn writer(&self) -> Option<usize> {
+        self.writer.map(|(server, _)| server)
+    }
+
     /// Everything that can be read.
     pub(crate) fn saved(&self) -> Saved {
         let mut saved = Saved::default();
@@ -195,8 +204,7 @@ impl Disk {
         self.since_compared += 1;
         if self.since_compared >= self.compare_every {
             self.since_compared = 0;
-            let mirror =
-                |engine| Mirror { engine, saved: self.saved(), at_ms: commit.at_ms };
+            let mirror = |engine| Mirror { engine, saved: self.saved(), at_ms: commit.at_ms };
             MIRROR.set(crate::plugin::last_called().map(mirror));
         }
     }
@@ -208,6 +216,10 @@ impl Disk {
             let clients = value.get("clients").is_some();
             if clients && self.mutant != Some(Mutant::KeepsOneLine) {
                 subject = format!("{subject}.clients.{}", value["sequence"]);
+            }
+            let again = self.lines.iter().any(|known| known.subject == subject);
+            if clients && again && self.mutant != Some(Mutant::KeepsOneLine) {
+                continue;
             }
             // As the stream does: the newest of a subject is kept.
             self.lines.retain(|known| known.subject != subject);
@@ -258,7 +270,11 @@ impl Store1 {
     fn fenced(&self, disk: &Disk) -> Result<u64, StoreError> {
         let end = self.end.ok_or_else(|| self.failed("it was not read"))?;
         let ours = disk.writer == Some((self.me, self.reading)) && end == disk.end();
-        if ours || disk.mutant == Some(Mutant::Unfenced) { Ok(end) } else { Err(StoreError::Superseded) }
+        if ours || disk.mutant == Some(Mutant::Unfenced) {
+            Ok(end)
+        } else {
+            Err(StoreError::Superseded)
+        }
     }
 }
 
@@ -308,7 +324,11 @@ impl Store for Store1 {
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         self.led()?;
         let mut disk = lock(&self.disk);
-        let fenced = if disk.unreachable[self.me] { Err(self.failed("it cannot be reached")) } else { self.fenced(&disk) };
+        let fenced = if disk.unreachable[self.me] {
+            Err(self.failed("it cannot be reached"))
+        } else {
+            self.fenced(&disk)
+        };
         self.end = None;
         fenced?;
         let fate = disk.fates[self.me].take();
@@ -331,7 +351,11 @@ impl Store for Store1 {
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.led()?;
         let mut disk = lock(&self.disk);
-        let fenced = if disk.unreachable[self.me] { Err(self.failed("it cannot be reached")) } else { self.fenced(&disk) };
+        let fenced = if disk.unreachable[self.me] {
+            Err(self.failed("it cannot be reached"))
+        } else {
+            self.fenced(&disk)
+        };
         self.end = None;
         fenced?;
         let position = disk.position();

@@ -74,16 +74,21 @@ impl Edge {
         let host = MemoryHost::default();
         for _ in 0..workers {
             let beside = host.beside();
-            beside.random.set(chance.next());
+            beside.random.set(chance.number());
             self.workers.extend(worker(beside, &self.configuration, uids));
         }
     }
 
     /// A worker traps: Envoy puts another instance in its place.
-    pub(crate) fn trap(&mut self, place: usize, uids: &mut u64, chance: &mut Chance) -> Option<Worker> {
+    pub(crate) fn trap(
+        &mut self,
+        place: usize,
+        uids: &mut u64,
+        chance: &mut Chance,
+    ) -> Option<Worker> {
         let old = self.workers.get_mut(place)?;
         let beside = old.instance.host.beside();
-        beside.random.set(chance.next());
+        beside.random.set(chance.number());
         let new = worker(beside, &self.configuration, uids)?;
         Some(std::mem::replace(old, new))
     }
@@ -104,7 +109,12 @@ impl Edge {
     }
 
     /// An answer comes to a worker; what it asks for next.
-    pub(crate) fn answer(&mut self, uid: u64, token: u32, response: Option<&Response>) -> Vec<Request> {
+    pub(crate) fn answer(
+        &mut self,
+        uid: u64,
+        token: u32,
+        response: Option<&Response>,
+    ) -> Vec<Request> {
         let edge = self.id;
         let Some(worker) = self.worker(uid) else { return Vec::new() };
         let answer = Answer {

@@ -44,8 +44,7 @@ impl Fault {
             5 => Fault::SetClock { server, off_ms },
             6 => Fault::CutStore { server, for_ms },
             7..=9 => {
-                let fates =
-                    [Fate::Fails, Fate::KeptAndFails, Fate::DiesBefore, Fate::DiesAfter];
+                let fates = [Fate::Fails, Fate::KeptAndFails, Fate::DiesBefore, Fate::DiesAfter];
                 Fault::Commit { server, fate: *chance.of(&fates), back_ms }
             }
             10 => Fault::CutEdge { edge, for_ms },

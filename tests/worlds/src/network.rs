@@ -59,7 +59,9 @@ impl Weather {
             return Vec::new();
         }
         let copies = 1 + usize::from(chance.permille(self.twice));
-        let slow = |chance: &mut Chance| if chance.permille(self.slow) { chance.below(self.slow_ms) } else { 0 };
+        let slow = |chance: &mut Chance| {
+            if chance.permille(self.slow) { chance.below(self.slow_ms) } else { 0 }
+        };
         (0..copies).map(|_| 1 + chance.below(20) + slow(chance)).collect()
     }
 }

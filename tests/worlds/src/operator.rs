@@ -107,7 +107,9 @@ impl Operator {
             let kept = rows.get(format!("#{id}").as_str()).copied().unwrap_or_default();
             let Command { done, refused, asked } = command;
             if kept < *done {
-                return Err(format!("commands: #{id} was done {done} times and is kept {kept} times"));
+                return Err(format!(
+                    "commands: #{id} was done {done} times and is kept {kept} times"
+                ));
             }
             if kept + refused > *asked {
                 return Err(format!(

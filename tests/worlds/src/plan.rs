@@ -55,7 +55,8 @@ impl Setup {
             },
         });
         if chance.permille(200) {
-            document["rollout"]["rollback"] = json!({ "mode": "stepped", "percentage_per_minute": 600 });
+            document["rollout"]["rollback"] =
+                json!({ "mode": "stepped", "percentage_per_minute": 100 });
         }
         if let Some((ratio, requests)) = guard {
             document["guard"] = json!({ "max_failure_ratio": ratio, "min_requests": requests });
@@ -118,7 +119,9 @@ impl Known {
             let names = listed.as_array().into_iter().flatten().filter_map(|entry| {
                 entry.as_str().or_else(|| entry["client"].as_str()).map(str::to_owned)
             });
-            names.chain(listed.as_object().into_iter().flatten().map(|(key, _)| key.clone())).collect()
+            names
+                .chain(listed.as_object().into_iter().flatten().map(|(key, _)| key.clone()))
+                .collect()
         };
         let pins = document["pins"].as_object().into_iter().flatten();
         Known {
@@ -157,7 +160,16 @@ impl Known {
 
     /// Whether it treats single clients alike.
     pub(crate) fn same_lists(&self, other: &Known) -> bool {
-        let lists = |k: &Known| (k.seed, k.kill, k.pins.clone(), k.pinned_back.clone(), k.blocked.clone(), k.ready.clone());
+        let lists = |k: &Known| {
+            (
+                k.seed,
+                k.kill,
+                k.pins.clone(),
+                k.pinned_back.clone(),
+                k.blocked.clone(),
+                k.ready.clone(),
+            )
+        };
         lists(self) == lists(other)
     }
 }
