@@ -8,6 +8,7 @@ use crossfade_ledger::forecast::Curve;
 use crossfade_ledger::readiness::Depend;
 use crossfade_ledger::sick::{Config, Finding, Served, Watch};
 use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
+use crossfade_protocol::Share;
 use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
@@ -40,6 +41,8 @@ pub(crate) struct Kept {
     /// How many are marked so.
     pub(crate) blocked: u64,
     pub(crate) pinned_back: u64,
+    /// The newest version's share, when this was last looked at.
+    share: Share,
     pub(crate) life: Life,
     /// What had been compared when the shadow was entered, of which version.
     pub(crate) shadow_from: (String, ShadowTotals),
@@ -88,6 +91,7 @@ impl Clients {
             survey: Survey::default(),
             blocked: 0,
             pinned_back: 0,
+            share: Share::ZERO,
             life,
             shadow_from: Default::default(),
         };
@@ -140,8 +144,8 @@ impl Clients {
     }
 
     /// Those whom the new version is newly found to be failing, with their keys. They are
-    /// marked, where the plan says so.
-    pub(crate) fn judge(&mut self, plan: &PinBack, now_ms: u64) -> Vec<(String, Finding)> {
+    /// marked, where the plan says so: whether they were not before.
+    pub(crate) fn judge(&mut self, plan: &PinBack, now_ms: u64) -> Vec<(String, bool, Finding)> {
         let now_s = seconds(now_ms);
         if plan.mode == PinBackMode::Off || now_s < self.kept.watched_s.saturating_add(WATCH_S) {
             return Vec::new();
@@ -166,12 +170,19 @@ impl Clients {
         found
             .filter_map(|(client, finding)| {
                 let (key, identity) = client?;
-                if plan.mode == PinBackMode::Auto {
-                    self.unlisted |= self.table.set_flag(&key, identity, Flags::PINNED_BACK, true);
-                }
-                Some((String::from_utf8_lossy(&key).into_owned(), finding))
+                let newly = plan.mode == PinBackMode::Auto
+                    && self.table.set_flag(&key, identity, Flags::PINNED_BACK, true);
+                self.unlisted |= newly;
+                Some((String::from_utf8_lossy(&key).into_owned(), newly, finding))
             })
             .collect()
+    }
+
+    /// Since when, in milliseconds, the client with this hash has failed on the new version,
+    /// and how often.
+    pub(crate) fn failures(&self, client: u64) -> Option<(u64, u64)> {
+        let (since_s, failures) = self.kept.watch.failures(client)?;
+        Some((u64::from(since_s) * 1000, failures))
     }
 
     /// A client is judged afresh from here.
@@ -190,6 +201,14 @@ impl Clients {
         if let Some(found) = self.kept.survey.outlook_in_time(&self.table, look) {
             self.kept.curve.point(look.now_s, found.depend.at_most);
         }
+    }
+
+    /// The newest version's share is this now: who is sent back by that has not wavered.
+    pub(crate) fn share(&mut self, share: Share, now_ms: u64) {
+        if share < self.kept.share {
+            self.table.sent_back(seconds(now_ms));
+        }
+        self.kept.share = share;
     }
 
     /// Gives clients the places their versions have in a new list.

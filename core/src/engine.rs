@@ -217,16 +217,20 @@ impl Engine {
         }
     }
 
-    /// Counts a decided request, and its client if it has a name.
+    /// Counts a decided request, and its client if it has a name. One that is refused is
+    /// none of its version's, and tells that its client still calls it.
     #[inline]
     fn count(&mut self, decision: &Decision, key: Option<&str>, src: Option<&str>) {
-        self.count_version(decision.version);
+        let refused = decision.reason.refuses();
+        if !refused {
+            self.count_version(decision.version);
+        }
         let (client, identity) = match (key, src) {
             (Some(key), _) => (key.as_bytes(), Identity::Key),
             (None, Some(src)) => (src.as_bytes(), Identity::Sender),
             (None, None) => return,
         };
-        self.count_client(client, identity, decision.version);
+        self.count_client(client, identity, decision.version, refused);
     }
 
     #[inline(always)]
@@ -240,7 +244,7 @@ impl Engine {
     }
 
     #[inline]
-    fn count_client(&mut self, client: &[u8], identity: Identity, version: u16) {
+    fn count_client(&mut self, client: &[u8], identity: Identity, version: u16, refused: bool) {
         let complete = self.census.uncounted() == 0;
         self.census.record(client, identity, version, self.now_ms);
         if complete && self.census.uncounted() > 0 {
@@ -248,7 +252,7 @@ impl Engine {
         }
         if self.changes.is_some() {
             let identity = protocol::clients::Identity::from_byte(identity as u8);
-            self.reported(client, identity, version, 1, 0);
+            self.reported(client, identity, version, (1, 0, refused.into()));
         }
     }
 
@@ -394,6 +398,12 @@ impl Guest for Engine {
 
     fn merge(&mut self, totals: &[u8], out: &mut Vec<u8>) {
         let to = write::ReplyTo::default();
+        // What collects this node's own reports sends no line of the input.
+        if totals.starts_with(br#"{"type":"take_clients""#)
+            && let Ok(line) = std::str::from_utf8(totals)
+        {
+            return self.ask(line.trim_end(), out);
+        }
         let report = match Totals::read(totals) {
             Ok(report) => report,
             Err(fault) => return self.merge_clients(totals, &fault, out),

@@ -55,7 +55,7 @@ pub(crate) struct Health {
     /// Steps begun so far: the number of the current stratum.
     steps: u32,
     step: StepNow,
-    failures: FailureGate,
+    pub(crate) failures: FailureGate,
     latency: Option<LatencyGate>,
     /// A bound on failures: the declared one, or at 100 % the last that was seen of the
     /// old version.
@@ -273,6 +273,13 @@ impl Health {
             let recorded = bounded.gate.record(&trials, now_ms);
             debug_assert!(recorded.is_ok());
         }
+    }
+
+    /// A client is served by the old version again: its failures on the new one are no
+    /// evidence that this is worse for others.
+    #[cfg(feature = "ledger")]
+    pub(crate) fn excuse(&mut self, since_ms: u64, failures: u64, now_ms: u64) {
+        self.failures.excuse(since_ms, failures, now_ms);
     }
 
     /// Notes that a report was refused, and why.

@@ -21,7 +21,8 @@ pub struct Tally {
     pub failures: u64,
     /// Latencies, of the outcomes that carried one.
     pub latency: Histogram,
-    /// What it answered that nobody got.
+    /// What it answered that nobody got. A snapshot keeps it in a part of its own.
+    #[borsh(skip)]
     pub shadow: ShadowTotals,
 }
 
@@ -191,6 +192,18 @@ impl Fleet {
             }
         }
         sum
+    }
+
+    /// What was compared of each version's answers, report by report, in a fixed order.
+    pub(crate) fn shadows(&self) -> impl Iterator<Item = &ShadowTotals> {
+        let versions = self.newest.values().flat_map(|totals| &totals.versions);
+        versions.map(|counted| &counted.shadow)
+    }
+
+    /// The same, to be put back.
+    pub(crate) fn shadows_mut(&mut self) -> impl Iterator<Item = &mut ShadowTotals> {
+        let versions = self.newest.values_mut().flat_map(|totals| &mut totals.versions);
+        versions.map(|counted| &mut counted.shadow)
     }
 
     /// How many nodes and epochs have reported.

@@ -383,3 +383,35 @@ fn a_stratum_too_many_is_refused_and_changes_nothing() {
     two.merge(&one);
     assert_eq!(windows.total(Stratum(255)), two);
 }
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// What is excused makes less of "worse", leaves "healthy" as it was, and takes no more
+    /// than there is.
+    #[test]
+    fn what_is_excused_never_speaks_for_worse(
+        counts in prop::collection::vec((segment(), 0..20u64), 1..6),
+        since in 0..100u64, failures in prop_oneof![0..50u64, count()],
+    ) {
+        const MINUTE_MS: u64 = 60_000;
+        let mut gate = FailureGate::new(FailureConfig::default(), Stratum(0), 0, 24 * MINUTE_MS);
+        let mut now_ms = 0;
+        for (step, (counts, minutes)) in (1..).zip(counts) {
+            now_ms += minutes * MINUTE_MS;
+            gate.record_total(&counts, now_ms).unwrap();
+            if minutes % 7 == 3 {
+                gate.enter_step(Stratum(step), now_ms, 24 * MINUTE_MS).unwrap();
+            }
+        }
+        let before = gate.evidence();
+        gate.excuse(since * MINUTE_MS, failures, now_ms);
+        let after = gate.evidence();
+        prop_assert!(at_least(before.log_e_worse, after.log_e_worse), "{before:?}\n{after:?}");
+        prop_assert_eq!(before.log_e_ok, after.log_e_ok);
+        prop_assert_eq!(before.step, after.step);
+        gate.excuse(0, u64::MAX, now_ms);
+        let none = gate.evidence();
+        prop_assert!(none.log_e_worse <= 1e-9, "{none:?}");
+    }
+}

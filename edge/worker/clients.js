@@ -114,12 +114,12 @@ export class Clients {
   }
 
   /**
-   * A call to the version at this place. The engine has counted it already where it was
-   * asked with the client's key.
+   * A call to the version at this place. The engine has counted it already, and whether it
+   * was refused, where it was asked with the client's key.
    */
   record(client, place, { counted, failed, refused = false, atMs }) {
     const { key, identity, agent, says } = client;
-    if (counted && !failed && !refused && agent === undefined && says === undefined) return;
+    if (counted && !failed && agent === undefined && says === undefined) return;
     const name = `${identity} ${key}`;
     let row = this.#rows.get(name);
     if (row === undefined) {
@@ -130,7 +130,7 @@ export class Clients {
       this.#rows.set(name, (row = { key, identity, on: place, counts: [] }));
     }
     Object.assign(row, agent !== undefined && { agent }, says !== undefined && { says }, { on: place });
-    if (refused) row.refused = (row.refused ?? 0) + 1;
+    if (refused && !counted) row.refused = (row.refused ?? 0) + 1;
     if (counted && !failed) return;
     const at = seconds(atMs);
     let count = row.counts.find(([version]) => version === place);

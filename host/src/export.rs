@@ -84,7 +84,7 @@ impl Ledger {
                 format!("is not run: what is exported is the plan as it stands, {now}"),
             );
         }
-        if plan.shadow.as_ref().is_some_and(|shadow| !shadow.stopped) {
+        if plan.mirrors().is_some() {
             self.note("shadow", format!("is left out: nothing here compares answers; {instead}"));
         }
         if !plan.brownouts.is_empty() {

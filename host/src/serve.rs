@@ -15,6 +15,8 @@ mod controller;
 pub(crate) mod data;
 mod decider;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 pub(crate) mod fleet;
 mod history;
 mod http;

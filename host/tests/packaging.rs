@@ -11,6 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::process::{crossfade, run};
+use support::serve::{Server, totals};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -124,4 +125,43 @@ fn manifests_lead_to_each_other() {
     let plan = root().join("examples/kubernetes/migration.yaml");
     let checked = run(crossfade(&["check", plan.to_str().unwrap()]), b"");
     assert_eq!(checked.status.code(), Some(0));
+}
+
+#[test]
+fn alerts_name_metrics_that_there_are_and_pages_that_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = directory.path().join("plan.yaml");
+    fs::write(&plan, read("examples/migration.yaml")).unwrap();
+    let server = Server::start(&directory.path().join("data"), Some(&plan), &[]);
+    // What is not known yet has no series.
+    assert_eq!(server.post("/v1/totals", &totals("edge", 1, 7, 0)).status, 200);
+    let mut metrics = ureq::get(format!("{}/metrics", server.url)).call().unwrap();
+    let known = metrics.body_mut().read_to_string().unwrap()
+        + &read("edge/envoy/README.md")
+        + &read("docs/serve.md");
+    let operations = read("docs/operations.md");
+    let rules = &manifests("packaging/prometheus/alerts.yaml")[0];
+    let groups = rules["groups"].as_array().unwrap();
+    let rules: Vec<_> =
+        groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
+    assert!(rules.len() > 8);
+    for rule in rules {
+        let expression = rule["expr"].as_str().unwrap();
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let metrics: Vec<_> = words.filter(|word| word.starts_with("crossfade_")).collect();
+        for metric in &metrics {
+            assert!(known.contains(metric), "{expression}: no metric {metric}");
+        }
+        let envoys_own = expression.contains("envoy_wasm_crossfade_");
+        assert!(envoys_own || !metrics.is_empty(), "{expression}");
+        let runbook = rule["annotations"]["runbook"].as_str().unwrap();
+        let anchor = runbook.strip_prefix("docs/operations.md#").unwrap();
+        let heading = |line: &str| line.starts_with("## ") && slug(line) == anchor;
+        assert!(operations.lines().any(heading), "no heading for {runbook}");
+    }
+    server.end();
+}
+
+fn slug(heading: &str) -> String {
+    heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-")
 }

@@ -178,6 +178,7 @@ fn under_hashed_privacy_no_name_is_kept_and_a_new_key_still_finds_who_was_there(
     assert_eq!(files_with(&world.data(), WHO), [""; 0]);
     let pinned = world.run(&["clients", "repin", WHO, "--to", "old", "--reason", "x"]);
     assert!(stderr(&pinned).contains("privacy: hashed"), "{pinned:?}");
+    assert!(stderr(&pinned).contains("clients.pinned_back"), "what to do instead: {pinned:?}");
     let World { server, folder } = world;
     server.end();
     let data = folder.path().join("crossfade-data");
@@ -225,4 +226,59 @@ fn a_brownout_is_started_measured_and_stopped_and_the_life_follows() {
     let jump = world.run(&["life", "advance", "gone", "--reason", "impatience", "--force"]);
     assert_ne!(jump.status.code(), Some(0));
     assert!(stderr(&jump).contains("`sunset` has to come between"), "{}", stderr(&jump));
+}
+
+/// Of plans, of the one that runs and of one in a file: who would be hit follows from the
+/// keys of the clients that the server knows.
+#[test]
+fn what_a_brownout_would_do_is_told_before_it_does() {
+    let brownouts = "deprecation: { deprecated_at: 2025-01-01 }\nbrownouts:\n  \
+         - { name: half, start: 2099-01-10T10:00:00, time_zone: Europe/Berlin, minutes: 30, percentage: 50,\n      \
+             exempt: [c0], announce_minutes: 1440 }\n  \
+         - { name: all, start: 2099-01-10T09:10:00Z, minutes: 5, percentage: 100, status: 429 }\n";
+    // Nobody is on v2: then all of them are on the old version.
+    let plan = PLAN.replace("percentage: 10", "percentage: 0");
+    let world = World::new(&format!("{plan}{brownouts}"));
+    let keys: Vec<String> = (0..200).map(|n| format!("c{n}")).collect();
+    world.report(1, &keys);
+    let foreseen = |arguments: &[&str]| -> Value {
+        let said = world.said(&[&["brownout", "plan", "--output", "json"], arguments].concat());
+        serde_json::from_str(&said).unwrap()
+    };
+    let ours = foreseen(&[]);
+    let [half, all] = [&ours["brownouts"][0], &ours["brownouts"][1]];
+    assert_eq!((&half["known_clients"], &all["hit_clients"]), (&json!(200), &json!(200)));
+    let hit = half["hit_clients"].as_u64().unwrap();
+    assert!((60..140).contains(&hit), "the other one runs at the same time: {half}");
+    assert_eq!(half["start_ms"], 4_071_718_800_000_u64, "ten o'clock in Berlin");
+    assert_eq!(half["announced_ms"], 4_071_718_800_000_u64 - 86_400_000);
+    let text = world.said(&["brownout", "plan"]);
+    let told = format!("50 % of keys get 503; hits {hit} of 200 known clients on an old version");
+    assert!(text.contains(&told) && text.contains("spares c0"), "{text}");
+    assert!(text.contains("100 % of keys get 429"), "{text}");
+
+    let file =
+        |name: &str, text: &str| std::fs::write(world.folder.path().join(name), text).unwrap();
+    let one = "deprecation: { deprecated_at: 2025-01-01 }\nbrownouts:\n  \
+         - { name: one, start: 2099-01-10T10:00:00Z, minutes: 30, percentage: PERCENT }\n";
+    file("all.yaml", &format!("{plan}{}", one.replace("PERCENT", "100")));
+    assert_eq!(foreseen(&["all.yaml"])["brownouts"][0]["hit_clients"], 200);
+    let rule = "attributes: { plan: { header: x-plan } }\nrules:\n  \
+         - { name: beta, when: { all: [{ attribute: plan, in: [beta] }] }, to: v2 }\n";
+    file("rule.yaml", &format!("{plan}{rule}{}", one.replace("PERCENT", "10")));
+    let text = world.said(&["brownout", "plan", "rule.yaml"]);
+    assert!(text.contains("hits about 20 of 200"), "{text}");
+    assert!(text.contains("the plan's rules look at more than their keys"), "{text}");
+    file("none.yaml", &plan);
+    assert_eq!(world.said(&["brownout", "plan", "none.yaml"]), "the plan has no brownout\n");
+
+    file("wrong.yaml", &format!("{plan}{}", one.replace("PERCENT", "150")));
+    let wrong = world.run(&["brownout", "plan", "wrong.yaml"]);
+    assert_eq!(wrong.status.code(), Some(65), "{wrong:?}");
+    let lines = PLAN.lines().count() + 3;
+    assert!(stderr(&wrong).contains(&format!("wrong.yaml:{lines}:")), "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("brownouts[0].percentage: 150"), "{}", stderr(&wrong));
+    let missing = world.run(&["brownout", "plan", "nowhere.yaml"]);
+    assert!(stderr(&missing).contains("nowhere.yaml"), "{}", stderr(&missing));
+    assert_ne!(missing.status.code(), Some(0));
 }

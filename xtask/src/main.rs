@@ -12,6 +12,7 @@ mod bench_edge;
 mod bench_serve;
 mod command;
 mod conformance;
+mod deny;
 mod edge;
 mod edge_tools;
 mod fleet_tools;
@@ -55,6 +56,7 @@ enum Task {
     BenchEdge(bench_edge::Args),
     BenchServe(bench_serve::Args),
     Conformance(conformance::Args),
+    Deny(deny::Args),
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
     FleetTools(fleet_tools::Args),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Deny(args) => deny::run(&args),
         Task::BenchEdge(args) => bench_edge::run(&args),
         Task::BenchServe(args) => bench_serve::run(&args),
         Task::Edge(args) => edge::run(&args),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
 use crate::{
-    conformance, test_e2e, test_edge, test_fleet, test_page, test_serve, test_web, wasm_target,
+    conformance, deny, test_e2e, test_edge, test_fleet, test_page, test_serve, test_web,
+    wasm_target,
 };
 
 /// Run every test: format, lints, tests, docs, web
@@ -31,9 +32,10 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 13] = [
+const STAGES: [Stage; 14] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
+    Stage { name: "deny", about: "licences and sources of what is linked", run: denied },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
     Stage {
         name: "validity",
@@ -114,6 +116,10 @@ fn lints() -> Result<(), TaskError> {
     Ok(())
 }
 
+fn denied() -> Result<(), TaskError> {
+    deny::run(&deny::Args::default())
+}
+
 /// The crates outside `default-members` that exist only as wasm.
 const WASM_ONLY: [&str; 3] =
     ["--package=crossfade-module", "--package=crossfade-web", "--package=crossfade-tenants"];
@@ -129,6 +135,7 @@ fn tests() -> Result<(), TaskError> {
 fn validity() -> Result<(), TaskError> {
     let which = ["--", "--ignored", "--nocapture"];
     for test in [
+        ["--release", "--package=crossfade-worlds", "--test=worlds"],
         ["--release", "--package=crossfade-core", "--test=gate_validity"],
         ["--release", "--package=crossfade-ledger", "--test=validity"],
     ] {

@@ -11,7 +11,11 @@
 
 use crate::heaviest::Callers;
 use crate::select::{Filter, Order};
-use crate::table::{At, Client, Ledger, Row, sample_hash};
+use crate::table::{At, Client, Flags, Ledger, Row, sample_hash};
+
+/// Clients that are marked ready, blocked or pinned back are kept by themselves as long as
+/// they are one in so many of the limit.
+const MARKED_SHARE: usize = 8;
 
 /// Where a client's last call went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,12 +205,19 @@ impl Ledger {
         }
     }
 
+    /// Whether those who are marked are few enough to be kept by themselves.
+    fn spares(&self) -> bool {
+        self.marks.saturating_mul(MARKED_SHARE) <= self.limit
+    }
+
     /// Whether there is room for another row, made if need be.
-    pub(crate) fn has_room(&mut self, row: &Row, key: &[u8]) -> bool {
+    /// Whoever is marked is let in.
+    pub(crate) fn has_room(&mut self, row: &Row, key: &[u8], marked: bool) -> bool {
         self.bytes += row.record_bytes();
         self.make_room(1);
+        let marked = marked && self.spares();
         let threshold = &mut self.thresholds[self.side_of(row.place) as usize];
-        if threshold.now < u64::MAX && sample_hash(row, key) > threshold.now {
+        if !marked && threshold.now < u64::MAX && sample_hash(row, key) > threshold.now {
             threshold.left_out(self.latest_s);
             self.bytes -= row.record_bytes();
             return false;
@@ -217,12 +228,20 @@ impl Ledger {
     /// Halves a side until there is room for so many more.
     pub(crate) fn make_room(&mut self, more: usize) {
         while self.rows().iter().sum::<usize>() + more > self.limit || self.is_heavy() {
-            let [old, new] = self.rows();
-            let side = if new * 8 >= old + new { Side::New } else { Side::Old };
+            // Whoever is marked is spared, unless clients mark themselves in crowds.
+            let [mut old, mut new] = self.rows();
+            let spare = self.spares();
+            if spare && self.marks > 0 {
+                let on_new = |client: &Client<'_>| client.version == self.newest;
+                let marked = self.iter().filter(|client| client.flags.has_any(Flags::MARKS));
+                let marked_new = marked.filter(on_new).count();
+                (old, new) = (old - (self.marks - marked_new), new - marked_new);
+            }
             if old + new == 0 {
                 return;
             }
-            self.halve(side);
+            let side = if new * 8 >= old + new { Side::New } else { Side::Old };
+            self.halve(side, spare);
         }
     }
 
@@ -241,7 +260,7 @@ impl Ledger {
         self.bytes > max
     }
 
-    fn halve(&mut self, side: Side) {
+    fn halve(&mut self, side: Side, spare: bool) {
         if side == Side::Old && self.callers.is_none() {
             self.callers = Some(self.first_callers());
         }
@@ -254,7 +273,11 @@ impl Ledger {
         let now = threshold.now;
         let newest = self.newest;
         let is_on = |place: u8| (place == newest) == (side == Side::New);
-        self.retain(&|row, key| !is_on(row.place) || sample_hash(row, key) <= now);
+        self.retain(&|row, key| {
+            !is_on(row.place)
+                || spare && row.flags.has_any(Flags::MARKS)
+                || sample_hash(row, key) <= now
+        });
         self.bytes = self.record_bytes();
     }
 
@@ -277,8 +300,11 @@ impl Ledger {
             return false;
         };
         let (side, hash) = (self.side_of(row.place), sample_hash(&row, key));
+        let spares = self.spares();
         let threshold = &mut self.thresholds[side as usize];
-        if self.newest == before || side == Side::Old || hash <= threshold.now {
+        let marked = row.flags.has_any(Flags::MARKS) && spares;
+        let stays = hash <= threshold.now || marked;
+        if self.newest == before || side == Side::Old || stays {
             self.relax();
             return true;
         }

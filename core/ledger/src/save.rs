@@ -12,10 +12,10 @@ use crate::sources::Sources;
 use crate::table::{Ledger, read, write};
 
 /// What this writes; another version is not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// How many numbers come first.
-const NUMBERS: usize = 15;
+const NUMBERS: usize = 16;
 
 impl Ledger {
     /// Writes everything.
@@ -30,6 +30,7 @@ impl Ledger {
             self.latest_s.into(),
             self.left_out,
             self.dropped_before,
+            self.sent_back_s.into(),
             old.now,
             old.floor,
             old.until_s.into(),
@@ -66,12 +67,23 @@ impl Ledger {
         for number in &mut numbers {
             *number = read_number(&mut rest)?;
         }
-        let [limit, seed, newest, rows, latest_s, left_out, dropped_before, sides @ ..] = numbers;
+        let [
+            limit,
+            seed,
+            newest,
+            rows,
+            latest_s,
+            left_out,
+            dropped_before,
+            sent_back_s,
+            sides @ ..,
+        ] = numbers;
         let mut ledger = Ledger::new(usize::try_from(limit).ok()?, seed);
         ledger.newest = u8::try_from(newest).ok()?;
         ledger.latest_s = u32::try_from(latest_s).ok()?;
         ledger.left_out = left_out;
         ledger.dropped_before = dropped_before;
+        ledger.sent_back_s = u32::try_from(sent_back_s).ok()?;
         let (sides, _) = sides.as_chunks();
         for (threshold, [now, floor, until_s, heard]) in ledger.thresholds.iter_mut().zip(sides) {
             let until_s = u32::try_from(*until_s).ok()?;

@@ -81,6 +81,8 @@ impl Served {
 struct Suspect {
     client: u64,
     since_s: u32,
+    /// What failed when it came under suspicion: not held against it.
+    first: u64,
     /// Until when its requests are in the score.
     judged_s: u32,
     /// On the old versions, until it came under suspicion.
@@ -145,6 +147,7 @@ impl Watch {
                 let suspect = Suspect {
                     client,
                     since_s: at_s,
+                    first: served.failures,
                     judged_s: at_s,
                     old,
                     allowed: Allowed::new(old, self.old, self.config.margin, self.config.slack),
@@ -197,6 +200,13 @@ impl Watch {
         let before = self.suspects.len();
         self.suspects.retain(|suspect| suspect.sick.is_some() || !which(suspect));
         self.closed = self.closed.saturating_add((before - self.suspects.len()) as u64);
+    }
+
+    /// Since when a client has failed on the new version, and how often.
+    pub fn failures(&self, client: u64) -> Option<(u32, u64)> {
+        let at = self.suspects.binary_search_by_key(&client, |suspect| suspect.client).ok()?;
+        let suspect = &self.suspects[at];
+        Some((suspect.since_s, suspect.new.failures.saturating_add(suspect.first)))
     }
 
     /// Whether a client is called sick.

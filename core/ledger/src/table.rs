@@ -3,6 +3,7 @@
 mod mark;
 mod row;
 mod shard;
+mod walk;
 
 use std::hash::Hasher as _;
 
@@ -127,6 +128,9 @@ const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 /// long ones.
 const ROW_BYTES_MEAN_MAX: usize = 256;
 
+/// So long after the policy has changed an edge may still go by the one before.
+const LATE_S: u32 = 10 * 60;
+
 /// The table of clients.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -155,6 +159,10 @@ pub struct Ledger {
     pub(crate) population: Population,
     /// Whether somebody's marks have changed.
     pub(crate) marked: bool,
+    /// Clients that are marked.
+    pub(crate) marks: usize,
+    /// Until when clients of the newest version may have been sent back.
+    pub(crate) sent_back_s: u32,
 }
 
 impl Ledger {
@@ -177,7 +185,15 @@ impl Ledger {
             callers: None,
             population: Population::default(),
             marked: false,
+            marks: 0,
+            sent_back_s: 0,
         }
+    }
+
+    /// The policy sends clients back to an old version from `at_s` on: whoever comes from the
+    /// newest has not wavered. Edges hear of it a little later.
+    pub fn sent_back(&mut self, at_s: u32) {
+        self.sent_back_s = self.sent_back_s.max(at_s.saturating_add(LATE_S));
     }
 
     /// How long silences of all clients ended.
@@ -257,7 +273,8 @@ impl Ledger {
             None => {
                 let (identity, key_len) = (news.identity as u8, news.key.len());
                 let row = Row { key_len, identity, place: on, ..Row::default() };
-                if !self.has_room(&row, news.key) {
+                let marked = news.says.is_some();
+                if !self.has_room(&row, news.key, marked) {
                     return None;
                 }
                 self.add(&row, Note::default(), news.key)?;
@@ -267,7 +284,7 @@ impl Ledger {
         let (mut row, note, _) = self.shards[shard].at(place).and_then(read)?;
         let (before, seen_s) = (row.place, row.last_s());
         for count in news.counts {
-            row.count(count, self.newest, &mut self.population);
+            row.count(count, self.newest, self.sent_back_s, &mut self.population);
         }
         let newer = |last_s: u32| {
             last_s > seen_s || last_s == seen_s && (news.latest_counts || on < before)
@@ -303,6 +320,7 @@ impl Ledger {
         }
         shard.insert(hash, (row, note), key, &|key, identity| hasher.hash(key, identity))?;
         *self.per_version.get_mut(usize::from(row.place))? += 1;
+        self.marks += usize::from(row.flags.has_any(Flags::MARKS));
         Some(())
     }
 
@@ -321,46 +339,11 @@ impl Ledger {
         self.client_at((shard as u32) << PLACE_BITS | place)
     }
 
-    /// The client at a place, as [`walk`](Ledger::walk) gives it.
-    pub(crate) fn client_at(&self, at: u32) -> Option<Client<'_>> {
-        let shard = self.shards.get((at >> PLACE_BITS) as usize)?;
-        shard.at(at & ((1 << PLACE_BITS) - 1)).and_then(read).map(Client::new)
-    }
-
     fn find(&self, key: &[u8], identity: Identity) -> Option<At> {
         let hash = self.hasher.hash(key, identity as u8);
         let shard = shard_of(hash);
         let (slot, place) = self.shards.get(shard)?.find(hash, key, identity as u8)?;
         Some((shard, slot, place))
-    }
-
-    /// Every client that has a row, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = Client<'_>> {
-        self.walk().map(|(_, client)| client)
-    }
-
-    /// The same with their places.
-    pub(crate) fn walk(&self) -> Walk<'_> {
-        Walk { shards: &self.shards, at: 0 }
-    }
-
-    /// The clients of one of [`PARTS`] parts. A client stays in its part.
-    pub fn part(&self, part: usize) -> impl Iterator<Item = Client<'_>> {
-        let shards = self.shards.get(..=part).unwrap_or_default();
-        Walk { shards, at: (part << PLACE_BITS) as u32 }.map(|(_, client)| client)
-    }
-
-    /// A number that finds this client again, and tells nobody its key.
-    pub fn id(&self, key: &[u8], identity: Identity) -> u64 {
-        self.hasher.hash(key, identity as u8)
-    }
-
-    /// The client with this number.
-    pub fn with_id(&self, id: u64) -> Option<Client<'_>> {
-        let hash_of = |key: &[u8], identity| self.hasher.hash(key, identity);
-        let part = shard_of(id);
-        let place = self.shards.get(part)?.with_hash(id, &hash_of)?;
-        self.client_at((part as u32) << PLACE_BITS | place)
     }
 
     /// Rows whose last call went to this version.
@@ -432,34 +415,6 @@ impl Ledger {
 
     pub(crate) fn record_bytes_max(&self) -> usize {
         self.limit.saturating_mul(ROW_BYTES_MEAN_MAX)
-    }
-}
-
-/// All clients, one after the other.
-pub(crate) struct Walk<'a> {
-    shards: &'a [Shard],
-    /// The next place to look at.
-    at: u32,
-}
-
-impl<'a> Iterator for Walk<'a> {
-    type Item = (u32, Client<'a>);
-
-    /// Not inlined: it is gone through in many places, and would be code in each.
-    #[inline(never)]
-    fn next(&mut self) -> Option<(u32, Client<'a>)> {
-        loop {
-            let shard = self.shards.get((self.at >> PLACE_BITS) as usize)?;
-            let at = self.at;
-            match shard.next(at & ((1 << PLACE_BITS) - 1)) {
-                Some((place, found, next)) => {
-                    let shard = at >> PLACE_BITS << PLACE_BITS;
-                    self.at = shard | next;
-                    return Some((shard | place, Client::new(found)));
-                }
-                None => self.at = ((at >> PLACE_BITS) + 1) << PLACE_BITS,
-            }
-        }
     }
 }
 

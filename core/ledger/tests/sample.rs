@@ -1,8 +1,10 @@
 //! More clients than there is room for: what is said then, against the truth.
 
 use allocation_counter::measure;
-use crossfade_ledger::protocol::clients::{ClientCount, ClientRow, ClientsReport, Identity};
-use crossfade_ledger::{Call, Counted, Filter, Ledger, Order, Side};
+use crossfade_ledger::protocol::clients::{
+    ClientCount, ClientRow, ClientsReport, Declared, Identity,
+};
+use crossfade_ledger::{Call, Counted, Filter, Flags, Ledger, Order, Side};
 
 fn call(version: u8, at_s: u32) -> Call {
     Call { version, failed: false, at_s }
@@ -252,4 +254,41 @@ fn the_heaviest_are_exact_while_everybody_has_a_row() {
     assert_eq!(heavy.len(), (0..100).filter(|n| n % 2 == 0 && n % 7 > 0).count());
     assert!(heavy.iter().all(|heavy| heavy.low == heavy.high));
     assert_eq!((heavy[0].low, &heavy[0].key), (6, &key(3, 20)));
+}
+
+/// Whoever is marked stays, on whichever side, when everybody else is only sampled; and
+/// those who mark themselves in crowds do not crowd out the others.
+#[test]
+fn who_is_marked_is_spared() {
+    let mut ledger = Ledger::new(1_000, 5);
+    for n in 0..100 {
+        ledger.record(&key(1, n), Identity::Key, call((n % 2) as u8, 1));
+        let flag = [Flags::READY, Flags::BLOCKED, Flags::PINNED_BACK][n as usize % 3];
+        assert!(ledger.set_flag(&key(1, n), Identity::Key, flag, true));
+    }
+    for n in 0..100_000 {
+        ledger.record(&key(2, n), Identity::Key, call((n % 3 % 2) as u8, 2));
+    }
+    assert!((0..100).all(|n| ledger.get(&key(1, n), Identity::Key).is_some()));
+    assert!(ledger.len() <= 1_000 && covers(ledger.clients(None), 100_100), "{ledger:?}");
+    // One who moves stays, too.
+    ledger.record(&key(1, 2), Identity::Key, call(1, 3));
+    assert!(ledger.get(&key(1, 2), Identity::Key).is_some());
+    let mut bytes = Vec::new();
+    ledger.save(&mut bytes);
+    let mut again = Ledger::load(&bytes).unwrap();
+    let crowd = (0..20_000).map(|n| ClientRow {
+        key: format!("crowd-{n}"),
+        identity: Identity::Key,
+        agent: None,
+        on: 0,
+        counts: vec![ClientCount { version: 0, requests: 1, failures: 0, first_s: 4, last_s: 4 }],
+        refused: 0,
+        says: Some(Declared::Ready),
+    });
+    again.take(&report(u64::MAX, 0, crowd.collect()), &[0, 1], 5).unwrap();
+    assert!(again.len() <= 1_000);
+    let others = again.select(&Filter::default(), Order::Key, false, 0, 1_000).clients;
+    let others = others.iter().filter(|client| !client.key.starts_with(b"crowd")).count();
+    assert!(others > 50, "{others} of the others are left");
 }

@@ -75,6 +75,12 @@ impl RouteWord {
         self != RouteWord::CANNOT && self.0 & (1 << 16) != 0
     }
 
+    /// Whether the call is to be refused.
+    #[inline]
+    pub fn refuses(self) -> bool {
+        self.reason().is_some_and(Reason::refuses)
+    }
+
     /// Why, or `None` for a code this host does not know.
     pub fn reason(self) -> Option<Reason> {
         (self != RouteWord::CANNOT)
@@ -94,6 +100,7 @@ mod tests {
                 let word = RouteWord::new(version, canary, reason);
                 assert_eq!(word.version(), Some(version));
                 assert_eq!(word.canary(), canary);
+                assert_eq!(word.refuses(), reason.refuses());
                 assert_eq!(word.reason(), Some(reason));
             }
         }

@@ -67,8 +67,9 @@ pub struct VersionTotals {
     pub failures: u64,
     /// Latency counts as `[bucket, count]`, buckets in order, empty ones left out.
     pub latency: Vec<(u8, u64)>,
-    /// What it answered that nobody got.
+    /// What it answered that nobody got. A snapshot keeps it in a part of its own.
     #[serde(default, skip_serializing_if = "ShadowTotals::is_nothing")]
+    #[borsh(skip)]
     pub shadow: ShadowTotals,
 }
 

@@ -210,7 +210,7 @@ impl Engine {
             if let Some(user_id) = outcome.user_id.as_deref().filter(|_| outcome.failed) {
                 let version = u16::try_from(outcome.version).unwrap_or(u16::MAX);
                 let failures = outcome.requests();
-                self.reported(user_id.as_bytes(), Identity::Key, version, 0, failures);
+                self.reported(user_id.as_bytes(), Identity::Key, version, (0, failures, 0));
             }
             let arm = if outcome.version == newest { Arm::Canary } else { Arm::Control };
             // An aggregate is taken as it is: neither counted once a client nor capped.

@@ -23,19 +23,18 @@ impl Engine {
         }
     }
 
-    /// A client's request was decided, or requests of it have failed.
+    /// A client's requests were decided, have failed, or were refused: so many of each.
     pub(super) fn reported(
         &mut self,
         key: &[u8],
         identity: Identity,
         version: u16,
-        requests: u64,
-        failures: u64,
+        (requests, failures, refused): (u64, u64, u64),
     ) {
         let now_s = u32::try_from(self.now_ms / 1000).unwrap_or(u32::MAX);
         let Some(changes) = &mut self.changes else { return };
         let version = changes.place_of(version);
-        let call = Call { key, identity, version, requests, failures, ..Call::default() };
+        let call = Call { key, identity, version, requests, failures, refused, ..Call::default() };
         changes.record(&call, now_s);
     }
 

@@ -1,7 +1,7 @@
 //! Messages about clients.
 
 use crossfade_ledger::{Filter, Flags};
-use crossfade_protocol::clients::{ClientsReport, Declared, Identity};
+use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::{CLIENTS_LISTED_MAX, LISTED_CLIENTS_MAX};
 use crossfade_protocol::plan::{ClientPlan, PinBackMode, Privacy};
 use crossfade_protocol::reply::{
@@ -9,7 +9,7 @@ use crossfade_protocol::reply::{
     ReportClientsOk,
 };
 use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
-use crossfade_protocol::{Fault, json};
+use crossfade_protocol::{Fault, Share, json};
 
 use super::{Engine, write};
 use crate::clients::{Clients, Known};
@@ -63,12 +63,18 @@ impl Engine {
                 self.client_ok(key, changed, to, out);
             }
             Asked::Repin { who, back, reason } => {
+                if back && self.is_hashed() {
+                    return Err(Fault::precondition(HASHED));
+                }
                 let (key, identity) = self.find(&who)?;
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
                 let flag = Flags::PINNED_BACK;
                 let changed = clients.table.set_flag(key.as_bytes(), identity, flag, back);
                 if !back {
                     clients.lift(key.as_bytes(), identity);
+                }
+                if changed && back {
+                    self.excuse(client_hash(key.as_bytes(), identity));
                 }
                 if changed {
                     let client = key.clone();
@@ -88,6 +94,11 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whether clients are kept as hashes, by which no edge knows them.
+    fn is_hashed(&self) -> bool {
+        self.policy.plan().privacy == Privacy::Hashed
     }
 
     fn client_ok(
@@ -122,8 +133,9 @@ impl Engine {
         // Requests under a version that the policy no longer has count as the stable one's.
         let place = |name: &String| self.versions().index(name).unwrap_or_default() as u8;
         let places: Vec<u8> = report.versions.iter().map(place).collect();
-        let now_ms = self.now_ms;
+        let (now_ms, share) = (self.now_ms, self.share_in_force());
         let clients = self.keep_clients();
+        clients.share(share, now_ms);
         let new = clients.take(report, &places, now_ms).map_err(|_| {
             Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
         })?;
@@ -144,9 +156,20 @@ impl Engine {
         self.list_clients();
     }
 
+    /// The newest version's share, of which the kill switch and the guard leave nothing.
+    fn share_in_force(&self) -> Share {
+        let stopped = self.policy.plan().kill_switch || self.guard.tripped();
+        let share = self.policy.traffic().share_of(self.policy.newest());
+        if stopped { Share::ZERO } else { share }
+    }
+
     /// What time does to clients.
     pub(super) fn tend_clients(&mut self) {
         self.collect();
+        let (now_ms, share) = (self.now_ms, self.share_in_force());
+        if let Some(clients) = &mut self.clients {
+            clients.share(share, now_ms);
+        }
         if !self.policy.plan().brownouts.is_empty() {
             self.watch_brownouts();
         }
@@ -157,11 +180,18 @@ impl Engine {
 
     /// Tells of clients whom the new version fails.
     fn judge_clients(&mut self) {
-        let (plan, look, now_ms) = (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
+        let (mut plan, look, now_ms) =
+            (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
+        if plan.mode == PinBackMode::Auto && self.is_hashed() {
+            plan.mode = PinBackMode::Suggest;
+        }
         let Some(clients) = &mut self.clients else { return };
         let found = clients.judge(&plan, now_ms);
         clients.tend(look);
-        for (client, finding) in found {
+        for (client, newly, finding) in found {
+            if newly {
+                self.excuse(finding.client);
+            }
             let names = self.policy.names();
             let reason = finding.sentence(&client, names.old, names.new);
             // JSON has no infinity; nobody is surer than this.
@@ -177,6 +207,14 @@ impl Engine {
             if plan.mode == PinBackMode::Auto {
                 self.about_client(ClientChange::ClientPinnedBack { client, reason });
             }
+        }
+    }
+
+    /// A client that was pinned back does not speak against the rollout any more.
+    fn excuse(&mut self, client: u64) {
+        let failed = self.clients.as_ref().and_then(|clients| clients.failures(client));
+        if let (Some((since_ms, failures)), Some(health)) = (failed, self.controller.health()) {
+            health.excuse(since_ms, failures, self.now_ms);
         }
     }
 
@@ -255,8 +293,8 @@ impl Engine {
             return;
         };
         clients.unlisted = false;
-        let plan = self.policy.plan();
         let [ready, blocked, pinned_back] = clients.listed(LISTED_CLIENTS_MAX);
+        let plan = self.policy.plan();
         if plan.privacy == Privacy::Hashed {
             return;
         }
@@ -363,6 +401,10 @@ impl Engine {
         }
     }
 }
+
+/// Edges would need the key of the hashes, and get all they know from the policy: it would lie
+/// beside the hashes in every copy of the store.
+const HASHED: &str = "the policy says `privacy: hashed`: what is kept of a client is a hash, and no edge has the key to tell whose; write the name into the plan's `clients.pinned_back`, by which edges go";
 
 fn nobody(who: &Who) -> Fault {
     Fault::unknown(format!("no client `{}` has been seen", json::shown(&who.client)))

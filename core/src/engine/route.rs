@@ -17,7 +17,9 @@ impl Engine {
     pub(super) fn route_key(&mut self, key: &[u8], draw: u32) -> RouteWord {
         match self.census.again(key, self.terms(), self.now_ms) {
             Some(word) => {
-                self.count_version((word.0 & 0xFFFF) as u16);
+                if !word.refuses() {
+                    self.count_version((word.0 & 0xFFFF) as u16);
+                }
                 word
             }
             None => self.route_anew(key, draw),
@@ -34,11 +36,14 @@ impl Engine {
         let decision = self.policy.decide(&request, draw);
         let canary = decision.canary == Some(true);
         let word = RouteWord::new(decision.version, canary, decision.reason);
-        self.count_version(decision.version);
+        let refused = decision.reason.refuses();
+        if !refused {
+            self.count_version(decision.version);
+        }
         let Some(key) = request.key else { return word };
         // Where clients are reported every request has to be seen, so none is found decided.
         if !self.policy.is_by_key_alone() || self.changes.is_some() {
-            self.count_client(key, Identity::Key, decision.version);
+            self.count_client(key, Identity::Key, decision.version, refused);
             return word;
         }
         let complete = self.census.uncounted() == 0;

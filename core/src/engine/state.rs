@@ -2,15 +2,17 @@
 //!
 //! A magic line with a version, a checksum, the state in Borsh (a plain binary format
 //! with a written specification), then the clients in a compact form of their own. A
-//! change of the state's shape is a new version of the magic line. The version before is
-//! read as well, so that a migration goes on through an upgrade; an engine refuses what it
-//! cannot read, and the one that wrote it serves on. JSON and MessagePack were tried
-//! instead: reading them was a third of the module.
+//! change of the state's shape is a new version of the magic line. What was added since
+//! version 2 stands in parts of its own, so that version is read as well and a migration
+//! goes on through an upgrade; an engine refuses what it cannot read, and the one that
+//! wrote it serves on. JSON and MessagePack were tried instead: reading them was a third of
+//! the module.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::memory::{Appender, Taker};
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::reply::json_text;
+use crossfade_protocol::totals::ShadowTotals;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
@@ -25,7 +27,7 @@ use crate::tally::{Fleet, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
-/// The version before, which had no [`Reported`].
+/// An earlier version, which had neither [`Reported`] nor [`Added`].
 const MAGIC_BEFORE: &[u8] = b"crossfade snapshot 2\n";
 
 /// In the order in which they are written.
@@ -34,6 +36,16 @@ struct State {
     node: Node,
     reported: Reported,
     rollout: Rollout,
+    added: Added,
+}
+
+/// What is new in parts that were there before.
+#[derive(BorshSerialize, BorshDeserialize, Default)]
+struct Added {
+    /// Of our own tallies, then of all reports.
+    shadows: Vec<ShadowTotals>,
+    /// Of the gate on failures: whether requests are reported one by one.
+    single: bool,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -83,7 +95,12 @@ impl State {
             true => Reported::default(),
             false => Reported::deserialize_reader(from)?,
         };
-        Ok(State { node, reported, rollout: Rollout::deserialize_reader(from)? })
+        let rollout = Rollout::deserialize_reader(from)?;
+        let added = match before {
+            true => Added::default(),
+            false => Added::deserialize_reader(from)?,
+        };
+        Ok(State { node, reported, rollout, added })
     }
 }
 
@@ -117,7 +134,11 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         events: engine.events.iter().cloned().collect(),
         events_dropped: engine.events_dropped,
     };
-    let state = State { node, reported: Reported { clients, changes }, rollout };
+    let ours = engine.tallies.iter().map(|tally| &tally.shadow);
+    let shadows = ours.chain(engine.fleet.shadows()).copied().collect();
+    let single = engine.controller.health.as_ref().is_some_and(|health| health.failures.single);
+    let (reported, added) = (Reported { clients, changes }, Added { shadows, single });
+    let state = State { node, reported, rollout, added };
     out.extend_from_slice(MAGIC);
     let checked_from = out.len() + 8;
     out.extend_from_slice(&[0; 8]);
@@ -152,8 +173,15 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         Some((checksum, rest)) if u64::from_le_bytes(*checksum) == xxh64(rest, 0) => Taker(rest),
         _ => return Err("damaged snapshot: its checksum does not fit".to_owned()),
     };
-    let State { node: state, reported, rollout } =
+    let State { node: mut state, reported, mut rollout, added } =
         State::read(&mut rest, before).map_err(|e| format!("damaged snapshot: {e}"))?;
+    let ours = state.tallies.iter_mut().map(|tally| &mut tally.shadow);
+    for (shadow, saved) in ours.chain(state.fleet.shadows_mut()).zip(added.shadows) {
+        *shadow = saved;
+    }
+    if let Some(health) = &mut rollout.controller.health {
+        health.failures.single = added.single;
+    }
     let plan =
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =

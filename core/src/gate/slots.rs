@@ -39,6 +39,11 @@ impl SlotClock {
         SlotClock { first_slot, ..SlotClock::start(now_ms, planned_ms) }
     }
 
+    /// Whether a time is before the step.
+    pub(crate) fn is_before(&self, now_ms: u64) -> bool {
+        now_ms < self.start_ms
+    }
+
     /// The slot of a time. A time before the step belongs to its first slot.
     pub fn slot(&self, now_ms: u64) -> u32 {
         let slots = now_ms.saturating_sub(self.start_ms) / self.slot_ms;

@@ -22,7 +22,8 @@ pub trait Mergeable:
 pub struct FailureTally {
     /// Everything counted.
     pub segment: Segment,
-    /// Thousandths of canary failures that do not count towards "worse".
+    /// Thousandths of canary failures that do not count towards "worse": what the bin cap
+    /// withholds, and what is excused.
     pub withheld_milli: u64,
 }
 
@@ -37,6 +38,12 @@ impl FailureTally {
     /// Canary failures that the cap withholds.
     pub fn withheld(&self) -> f64 {
         self.withheld_milli as f64 / MILLI as f64
+    }
+
+    /// Thousandths of canary failures that count towards "worse".
+    pub(crate) fn counting_milli(&self) -> u64 {
+        let all_milli = self.segment.canary_failures().saturating_mul(MILLI);
+        all_milli.saturating_sub(self.withheld_milli)
     }
 
     /// The counts as the test for "worse" takes them.

@@ -284,6 +284,15 @@ impl<Test: WindowTest<C>, const C: usize> WindowedTest<Test, C> {
         self.windows.add(slot, stratum, tally)
     }
 
+    /// Changes the counts of the windows that begin with `slot` or later.
+    pub(crate) fn change_since(&mut self, slot: u32, change: &mut dyn FnMut(&mut Test::Tally)) {
+        self.prepared.clear();
+        let slot = border_at_or_before(slot, self.windows.newest);
+        for row in self.windows.rows.iter_mut().filter(|row| row.slot >= slot) {
+            change(&mut row.tally);
+        }
+    }
+
     /// Adds all that another node counted.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ impl Shadow {
         self.queue.clear();
         self.queue_bytes = 0;
         self.warning = None;
-        let shadow = plan.shadow.as_ref().filter(|shadow| !shadow.stopped)?;
+        let shadow = plan.mirrors()?;
         let version = plan.versions.new_version();
         let clusters = self.mirrors.iter().flat_map(|mirrors| &mirrors.clusters);
         let Some((_, cluster)) = clusters.into_iter().find(|(known, _)| known == version) else {

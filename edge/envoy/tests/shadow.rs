@@ -316,6 +316,15 @@ fn counts_are_reported_with_the_totals_and_shown_in_the_statistics() {
 }
 
 #[test]
+fn where_the_newest_version_has_a_share_the_shadow_is_over() {
+    let shadow = r#"{"percentage":100},"canary_percentage":1"#;
+    let mut instance = start(shadow);
+    exchange(&instance, &[], &OK);
+    assert_eq!(mirrored(&mut instance), []);
+    assert_eq!(seen(&instance), counts(0, 0, 0, 0));
+}
+
+#[test]
 fn a_shadow_without_a_cluster_is_said_once() {
     let policy = policy(r#"{"percentage":100}"#);
     for shadow in ["", r#","shadow":{"clusters":{"v3":"x"}}"#] {

@@ -62,7 +62,7 @@ pub(crate) fn filter(
     }
     key_is_not(&options.version_header, plan, &mut ledger);
     sources(plan, &options.version_header, &mut ledger);
-    if plan.shadow.as_ref().is_some_and(|shadow| !shadow.stopped) && options.control.is_none() {
+    if plan.mirrors().is_some() && options.control.is_none() {
         let why = "is mirrored for good: a control server ends it (`--control HOST:PORT`)";
         ledger.note("shadow", why);
     }

@@ -149,6 +149,7 @@ fn no_request_traps_the_filter_and_each_is_answered() {
         // What is mirrored has their headers, too.
         if *name == "cookie" {
             plugin["policy"]["shadow"] = json!({ "percentage": 100 });
+            plugin["policy"]["canary_percentage"] = json!(0);
             plugin["shadow"] = json!({ "clusters": { "v3": "v3" } });
         }
         config::filtered(name, Module::Shipped, &VERSIONS, &plugin)

@@ -125,6 +125,11 @@ impl Disk {
         self.wrong.get_or_insert(what);
     }
 
+    /// Whose writing the log takes.
+    pub(crate) fn writer(&self) -> Option<usize> {
+        self.writer.map(|(server, _)| server)
+    }
+
     /// Everything that can be read.
     pub(crate) fn saved(&self) -> Saved {
         let mut saved = Saved::default();
@@ -211,6 +216,10 @@ impl Disk {
             let clients = value.get("clients").is_some();
             if clients && self.mutant != Some(Mutant::KeepsOneLine) {
                 subject = format!("{subject}.clients.{}", value["sequence"]);
+            }
+            let again = self.lines.iter().any(|known| known.subject == subject);
+            if clients && again && self.mutant != Some(Mutant::KeepsOneLine) {
+                continue;
             }
             // As the stream does: the newest of a subject is kept.
             self.lines.retain(|known| known.subject != subject);

@@ -74,7 +74,7 @@ impl Edge {
         let host = MemoryHost::default();
         for _ in 0..workers {
             let beside = host.beside();
-            beside.random.set(chance.next());
+            beside.random.set(chance.number());
             self.workers.extend(worker(beside, &self.configuration, uids));
         }
     }
@@ -88,7 +88,7 @@ impl Edge {
     ) -> Option<Worker> {
         let old = self.workers.get_mut(place)?;
         let beside = old.instance.host.beside();
-        beside.random.set(chance.next());
+        beside.random.set(chance.number());
         let new = worker(beside, &self.configuration, uids)?;
         Some(std::mem::replace(old, new))
     }

@@ -18,6 +18,9 @@ struct Source {
     taken: (u64, Seen),
     /// Acknowledged by anybody.
     acknowledged: (u64, Seen),
+    /// Handed on by a standby: the last that came there, which may have been overtaken by
+    /// newer ones on its way. The store keeps no other, and edges repeat theirs.
+    handed: (u64, Seen),
     reports: BTreeMap<u64, Report>,
 }
 
@@ -104,14 +107,17 @@ impl Books {
 
     /// A server answers 200 to it.
     pub(crate) fn acknowledged(&mut self, path: &str, body: &[u8], by_leader: bool) {
+        // An edge sends one line; what else is there, a mutant has added.
+        let body = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
         match path {
             "totals" => {
                 let Ok(totals) = Totals::read(body.trim_ascii()) else { return };
                 let seen = seen_of(&totals);
                 let source = self.sources.entry((totals.node, totals.epoch)).or_default();
                 Books::newer(&mut source.acknowledged, totals.sequence, seen);
-                if by_leader {
-                    Books::newer(&mut source.taken, totals.sequence, seen);
+                match by_leader {
+                    true => Books::newer(&mut source.taken, totals.sequence, seen),
+                    false => source.handed = (totals.sequence, seen),
                 }
             }
             "client-reports" => {
@@ -140,7 +146,8 @@ impl Books {
         let mut bounds = self.totals();
         bounds.low = Seen::default();
         for source in self.sources.values() {
-            add(&mut bounds.low, &source.acknowledged.1);
+            let handed_is_newer = source.handed.0 > source.taken.0;
+            add(&mut bounds.low, if handed_is_newer { &source.handed.1 } else { &source.taken.1 });
         }
         bounds
     }

@@ -13,6 +13,7 @@
 //! store (a log with a lease, by the contract of `Store`), the machine's clocks, the HTTP
 //! routes, and the plugin, which is the native engine here and never traps.
 
+pub mod bodies;
 pub mod chance;
 pub mod check;
 mod client;
@@ -35,7 +36,7 @@ pub use world::{Played, play};
 mod module;
 mod plugin;
 
-#[expect(dead_code, reason = "the host uses the rest of them")]
+#[allow(dead_code, reason = "the host uses the rest of them")]
 #[path = "../../../host/src/units.rs"]
 mod units;
 

@@ -32,7 +32,6 @@ impl Liveness for World {
         let until_ms = self.now_ms + POLICY_WITHIN_MS;
         self.go_on(|world| world.now_ms >= until_ms || world.agrees())?;
         self.must(World::agrees, "nobody leads, or an edge does not have the newest policy")?;
-        self.resume()?;
         let until_ms = self.now_ms + ROLLOUT_WITHIN_MS;
         while self.now_ms < until_ms && !self.has_ended()? {
             let then_ms = self.now_ms + 4 * TICK_MS;
@@ -48,13 +47,16 @@ impl Liveness for World {
         self.played.false_alarm = new <= old && self.played.phase == "rolled_back";
         self.calling = false;
         let until_ms = self.now_ms + COUNTS_WITHIN_MS;
-        while self.now_ms < until_ms && self.all_told().is_err() {
+        while self.now_ms < until_ms && (self.all_told().is_err() || !self.agrees()) {
             let then_ms = self.now_ms + 4 * TICK_MS;
             self.go_on(|world| world.now_ms >= then_ms)?;
         }
         // What standbys handed on is taken in at the leader's next turn.
         let then_ms = self.now_ms + 4 * TICK_MS;
         self.go_on(|world| world.now_ms >= then_ms)?;
+        // A command that was long under way may have come just now.
+        let until_ms = self.now_ms + POLICY_WITHIN_MS;
+        self.go_on(|world| world.now_ms >= until_ms || world.agrees())?;
         self.must(World::agrees, "an edge does not have the newest policy at the end")?;
         self.settle()
     }
@@ -95,19 +97,29 @@ impl World {
             && self.edges.iter().all(|edge| edge.all_have(newest))
     }
 
-    /// Somebody lets a rollout go on that was paused.
-    fn resume(&mut self) -> Held {
-        self.ask_leader("get_rollout")?;
-        let phase = self.rollout.as_ref().and_then(|rollout| rollout["phase"].as_str());
-        if phase == Some("paused") {
-            self.tell("resume_rollout", Asker::Operator(0))?;
-        }
-        Ok(())
-    }
-
+    /// Whether the rollout is over. Somebody lets it go on that was paused.
     fn has_ended(&mut self) -> Result<bool, String> {
         self.ask_leader("get_rollout")?;
-        let phase = self.rollout.as_ref().and_then(|rollout| rollout["phase"].as_str());
+        let rollout = self.rollout.as_ref();
+        let phase = rollout.and_then(|rollout| rollout["phase"].as_str());
+        let untested = rollout.is_some_and(|rollout| {
+            let tests = ["failures", "slo", "latency"];
+            rollout["percentage"] == 100
+                && tests.iter().all(|test| rollout["evidence"][test].is_null())
+        });
+        if phase == Some("paused") {
+            self.tell("resume_rollout", Asker::Operator(0))?;
+            return Ok(false);
+        }
+        if phase == Some("held") && self.is_braked() {
+            return Ok(true);
+        }
+        if phase == Some("held") && untested {
+            // Promoted to the end before the old version was measured: there is nothing to
+            // compare with, and only a person can say that it is well.
+            self.tell("promote_rollout", Asker::Operator(0))?;
+            return Ok(false);
+        }
         Ok(phase.is_some_and(|phase| ENDED.contains(&phase)))
     }
 
@@ -115,6 +127,14 @@ impl World {
     fn all_told(&self) -> Held {
         let mut workers = self.edges.iter().flat_map(|edge| &edge.workers);
         workers.try_for_each(|worker| check::told(&self.books, worker, &self.setup))
+    }
+
+    /// Whether nobody may get the new version: the kill switch is on, or a guard has tripped.
+    /// There will be no evidence then until a person does something.
+    fn is_braked(&self) -> bool {
+        let killed =
+            lock(&self.disk).policies.last().is_some_and(|row| row.document["kill_switch"] == true);
+        killed || self.edges.iter().flat_map(|edge| &edge.workers).any(|worker| worker.tripped)
     }
 
     /// Every count is known, exactly.

@@ -56,7 +56,7 @@ impl Setup {
         });
         if chance.permille(200) {
             document["rollout"]["rollback"] =
-                json!({ "mode": "stepped", "percentage_per_minute": 600 });
+                json!({ "mode": "stepped", "percentage_per_minute": 100 });
         }
         if let Some((ratio, requests)) = guard {
             document["guard"] = json!({ "max_failure_ratio": ratio, "min_requests": requests });

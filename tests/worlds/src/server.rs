@@ -173,12 +173,7 @@ impl Running {
             }
             _ => {
                 let said: Value = serde_json::from_slice(body).unwrap_or_default();
-                let answer = match path.as_str() {
-                    "policy" => Some("configure_ok"),
-                    "rollout/start" => None,
-                    "client" => Some("client_ok"),
-                    _ => Some("rollout"),
-                };
+                let answer = answer_to(said["message"]["type"].as_str().unwrap_or_default());
                 let who = if *from == Asker::Probe { "crossfade" } else { "op" };
                 let why = said["reason"].as_str().unwrap_or_default().to_owned();
                 let note = Note { who: who.to_owned(), what: "command", why };
@@ -199,6 +194,20 @@ impl Running {
                 ..answered(request.from, 200, policy.body.clone())
             },
         }
+    }
+}
+
+/// The type of the answer to a message, as the routes have it.
+fn answer_to(kind: &str) -> Option<&'static str> {
+    match kind {
+        // Its own comes when the rollout is over.
+        "gradual_rollout" => None,
+        "configure" => Some("configure_ok"),
+        "report_outcomes" => Some("report_outcomes_ok"),
+        "declare_client" | "repin_client" | "forget_client" => Some("client_ok"),
+        "start_brownout" | "stop_brownout" => Some("brownouts"),
+        "advance_life" => Some("life"),
+        _ => Some("rollout"),
     }
 }
 

@@ -69,7 +69,7 @@ export class Live {
 
   private time = (ms: number) => moment(this.base + ms);
   private store = new Store(COLUMNS);
-  private verdict = new Verdict();
+  private verdict = new Verdict("The policy is in force as it stands. Whoever may operate can start the rollout, here or with `crossfade start`.");
   private operator = new Operator((command) => this.act(command), [START]);
   private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
   private log = new Log(() => undefined, () => this.both[0], { time: this.time });
@@ -241,10 +241,18 @@ export class Live {
     const ledger = hasLedger(sunset);
     if (ledger) void this.count(Object.keys(migration.outcomes)).then(() => this.versionsOf(migration, true));
     this.versionsOf(migration, ledger);
+    // Whoever is new is listed at once.
+    if (nodes.known !== this.listed) {
+      this.listed = nodes.known;
+      void this.reporting();
+    }
     const note = this.nodes.root.querySelector<HTMLElement>(".counted") ?? h("p", { class: "note counted" });
     text(note, nodes.known === 0 ? "No node has reported yet." : `${count(nodes.reporting)} of ${count(nodes.known)} report${nodes.behind > 0 ? `; ${count(nodes.behind)} of them not on policy revision ${this.revision} yet` : ""}.`);
     if (!note.isConnected) this.nodes.body.prepend(note);
   }
+
+  /** How many nodes there were when they were listed last. */
+  private listed = 0;
 
   private versionsOf(migration: Document["migration"], ledger: boolean): void {
     const known = ledger || migration.total_clients > 0;

@@ -43,7 +43,7 @@ class Page {
   private pending = new Map<number, Script>();
 
   private bar: Bar;
-  private verdict = new Verdict();
+  private verdict = new Verdict("Press play: simulated clients call, the engine decides step by step, and says why.");
   private operator = new Operator((order) => this.order(order.command, order.full));
   private flow = new Flow();
   private clients = new Clients((place) => this.send({ type: "client", place }));

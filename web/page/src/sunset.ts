@@ -110,7 +110,7 @@ const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["ex
 const UPWARDS: Order[] = ["client", "state", "expected_ms"];
 
 /** The engine's detail with longer stretches as people say them. */
-const detail = (told: string): string => said(told).replace(/\b1 days/g, "1 day").replace(/([\d.]+) minutes ago, ([\d.]+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
+const detail = (told: string): string => said(told).replace(/\b1 days/g, "1 day").replaceAll("_", " ").replace(/(: )(\d{4,})$/, (_, colon: string, n: string) => colon + count(Number(n))).replace(/([\d.]+) minutes ago, ([\d.]+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
 
 /** When the last client may have left, if they go on leaving as they do: the number on
  *  the old version falls by the same part in the same time. */

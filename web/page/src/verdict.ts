@@ -50,7 +50,8 @@ export class Verdict {
   private names: [string, string] = ["v1", "v2"];
   private failedAt = 0;
 
-  constructor() {
+  /** `idle`: what can be done where no rollout has begun. */
+  constructor(private idle: string) {
     this.root = h("section", { class: "verdict", id: "verdict", tabIndex: -1, "aria-label": "Verdict" }, h("h1", { class: "headline" }, this.lead), h("p", { class: "why" }, this.why), this.rail, this.spoken);
   }
 
@@ -67,8 +68,8 @@ export class Verdict {
       return parts;
     });
     this.rail.replaceChildren(...this.steps.map((step) => step.root));
-    text(this.lead, "Ready.");
-    text(this.why, "Press play: the engine decides, and says why.");
+    text(this.lead, "No rollout has begun.");
+    text(this.why, this.idle);
   }
 
   update(status: Status, healthy: number, events: Told[]): void {
@@ -77,7 +78,7 @@ export class Verdict {
     const over = ["rolled_back", "rolling_back", "aborted", "undone"].includes(status.phase);
     this.failedAt = over ? (rollback?.event.step ?? status.step) : 0;
     text(this.lead, headline(status, fresh));
-    const said = over && rollback ? rollback.event.sentence : status.reason;
+    const said = status.phase === "idle" ? this.idle : over && rollback ? rollback.event.sentence : status.reason;
     text(this.why, said.replace(/^Rollback from [\d.]+ % in step \d+\. /, ""));
     this.bars(status, healthy);
     const now = performance.now();
@@ -87,10 +88,13 @@ export class Verdict {
     }
   }
 
-  /** Another server leads, and shows the migration. */
+  /** Another server leads, at this address if that is known, or none does. */
   standby(leader: string | null): void {
     text(this.lead, "This server stands by.");
-    this.why.replaceChildren("Another one leads, and shows the migration", leader ? ": " : ". ", leader ? h("a", { href: leader }, leader) : "", leader ? ". " : "", "Should it end, this one may take over; then everything is here, without a reload.");
+    text(this.spoken, "This server stands by.");
+    const later = "As soon as this one leads, everything is here, without a reload.";
+    if (leader) this.why.replaceChildren("Another one leads, and shows the migration: ", h("a", { href: leader }, leader), `. ${later}`);
+    else text(this.why, `Which one leads is not known: perhaps none, because the store cannot be reached. Edges keep the policy that they have. ${later}`);
     this.steps = [];
     this.rail.replaceChildren();
   }

@@ -10,27 +10,45 @@ import { test } from 'node:test';
 import { axe, clipped, overlapping, PATIENCE_MS, shot, until } from './browser.mjs';
 import { children, live, OPERATOR, Server, shows, useToken, visit } from './server.mjs';
 
-/** A NATS server with JetStream, on a port of its own. */
+/** A NATS server with JetStream, on a port of its own; `again` ends it at once and starts it
+ *  where it was, after what is to be done meanwhile. */
 async function nats(t) {
   const program = process.env.CROSSFADE_NATS_SERVER;
   assert.ok(program, 'CROSSFADE_NATS_SERVER names no nats-server: run `cargo xtask test-page`');
   const folder = mkdtempSync(join(tmpdir(), 'crossfade-nats-'));
   const config = join(folder, 'nats.conf');
   writeFileSync(config, `listen: "127.0.0.1:-1"\nports_file_dir: "${folder}"\njetstream { store_dir: "${folder}/js", sync_interval: always }\n`);
-  const child = spawn(program, ['-c', config], { stdio: 'ignore' });
-  children.add(child);
-  const ended = new Promise((resolve) => child.once('exit', resolve)).then(() => children.delete(child));
-  t.after(async () => {
-    child.kill('SIGTERM');
+  let child;
+  let ended;
+  const start = (...more) => {
+    child = spawn(program, ['-c', config, ...more], { stdio: 'ignore' });
+    children.add(child);
+    const own = child;
+    ended = new Promise((resolve) => own.once('exit', resolve)).then(() => children.delete(own));
+  };
+  const end = async (signal) => {
+    child.kill(signal);
     await ended;
+  };
+  start();
+  t.after(async () => {
+    await end('SIGTERM');
     rmSync(folder, { recursive: true });
   });
+  const again = (url) => async (meanwhile) => {
+    await end('SIGKILL');
+    await meanwhile();
+    start('-p', new URL(url).port);
+  };
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     assert.ok(child.exitCode === null && Date.now() < deadline, 'nats-server says where it listens');
     const file = readdirSync(folder).find((name) => name.endsWith('.ports'));
     const told = file && readFileSync(join(folder, file), 'utf8');
-    if (told?.trim().endsWith('}')) return JSON.parse(told).nats[0];
+    if (told?.trim().endsWith('}')) {
+      const [url] = JSON.parse(told).nats;
+      return { url, again: again(url) };
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -39,8 +57,8 @@ async function nats(t) {
 async function fleet(t) {
   const servers = [0, 1].map(() => new Server(t, true));
   const store = await nats(t);
-  for (const server of servers) server.more.push('--store', store);
-  return servers;
+  for (const server of servers) server.more.push('--store', store.url);
+  return [...servers, store];
 }
 
 /** Waits for what the server itself says of its standing. */
@@ -121,4 +139,24 @@ test('a leader that is stopped past its lease says that it leads no more', async
   // The connection was never lost.
   await shows(page, '.headline', 'This server stands by.');
   assert.equal(await page.locator('.operator').isVisible(), false);
+});
+
+test('a store that is away is said, and what is shown is not called live', async (t) => {
+  const [server, , store] = await fleet(t);
+  await server.start();
+  const page = await visit(server, { expected: /status of (401|503)/ });
+  await page.locator('dialog').waitFor();
+  await useToken(page, OPERATOR);
+  await live(page);
+  await page.locator('.operator').waitFor();
+  await store.again(async () => {
+    await shows(page, '.headline', 'This server stands by.');
+    await shows(page, '.why', 'perhaps none, because the store cannot be reached');
+    assert.equal(await page.locator('.operator').isVisible(), false);
+    assert.deepEqual(await axe(page), []);
+    await shot(page, 'store-away');
+  });
+  await live(page);
+  await page.locator('.operator').waitFor();
+  await shows(page, '.headline', 'Step 1 of 3: 10 % to v2.');
 });

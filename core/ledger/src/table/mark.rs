@@ -62,6 +62,8 @@ impl Ledger {
         change(&mut row);
         shard::set_head(record, &row.pack());
         self.marked |= row.flags != before.flags;
+        self.marks += usize::from(row.flags.has_any(Flags::MARKS));
+        self.marks -= usize::from(before.flags.has_any(Flags::MARKS));
         row != before
     }
 
@@ -98,6 +100,7 @@ impl Ledger {
     pub(crate) fn remove(&mut self, (shard, slot, place): At) {
         let Some((row, note, _)) = self.shards[shard].at(place).and_then(read) else { return };
         self.per_version[usize::from(row.place)] -= 1;
+        self.marks -= usize::from(row.flags.has_any(Flags::MARKS));
         self.software.release(row.software);
         self.reasons.release(note.reason);
         let hasher = &self.hasher;
@@ -106,13 +109,14 @@ impl Ledger {
 
     /// Keeps those for whom `keep` says so.
     pub(crate) fn retain(&mut self, keep: &dyn Fn(&Row, &[u8]) -> bool) {
-        let Ledger { shards, hasher, per_version, software, reasons, .. } = self;
+        let Ledger { shards, hasher, per_version, software, reasons, marks, .. } = self;
         for shard in shards {
             shard.rewrite(
                 &mut |row, note, key| {
                     let kept = keep(row, key);
                     if !kept {
                         per_version[usize::from(row.place)] -= 1;
+                        *marks -= usize::from(row.flags.has_any(Flags::MARKS));
                         software.release(row.software);
                         reasons.release(note.reason);
                     }

@@ -41,6 +41,8 @@ impl Flags {
     pub const PINNED_BACK: Flags = Flags(4);
     /// It went back to an old version by itself after it had moved, so it may again.
     pub const WAVERED: Flags = Flags(16);
+    /// Whom the policy sends to an old version, or says that it may go.
+    pub(crate) const MARKS: [Flags; 3] = [Flags::READY, Flags::BLOCKED, Flags::PINNED_BACK];
 
     /// Whether all of these are set.
     pub fn has(self, all: Flags) -> bool {
@@ -225,13 +227,25 @@ impl Row {
     }
 
     /// Takes in calls to one side. Gaps are counted between calls to old versions, whatever
-    /// the client called in between: they say when it may call one again.
-    pub(crate) fn count(&mut self, count: &ClientCount, newest: u8, population: &mut Population) {
+    /// the client called in between: they say when it may call one again. A client that was
+    /// sent back did not come by itself, and its gap says nothing: whoever called the newest
+    /// version until `sent_back_s` at most was.
+    pub(crate) fn count(
+        &mut self,
+        count: &ClientCount,
+        newest: u8,
+        sent_back_s: u32,
+        population: &mut Population,
+    ) {
         let is_new = count.version == newest;
         if !is_new && count.requests > 0 {
             let back_s = count.first_s.saturating_sub(self.old.last_s);
-            if self.old.requests > 0 && back_s > 0 {
-                let moved = self.new.requests > 0 && self.new.last_s > self.old.last_s;
+            let moved = self.new.requests > 0 && self.new.last_s > self.old.last_s;
+            let sent_back = moved
+                && (self.new.last_s <= sent_back_s
+                    || self.flags.has(Flags::PINNED_BACK)
+                    || self.flags.has(Flags::BLOCKED));
+            if self.old.requests > 0 && back_s > 0 && !sent_back {
                 let past = Past {
                     rhythm: self.rhythm,
                     span_s: self.old.last_s.saturating_sub(self.old.first_s),
@@ -342,13 +356,13 @@ mod tests {
             first_s: 1,
             last_s: 2,
         };
-        row.count(&count(u64::from(u32::MAX), 0), 1, &mut Population::default());
+        row.count(&count(u64::from(u32::MAX), 0), 1, 0, &mut Population::default());
         assert!(!row.saturated);
-        row.count(&count(1, 0), 1, &mut Population::default());
+        row.count(&count(1, 0), 1, 0, &mut Population::default());
         assert!(row.saturated);
         assert_eq!(row.old.requests, u32::MAX);
         let mut row = Row { key_len: 1, ..Row::default() };
-        row.count(&count(5, u64::MAX), 1, &mut Population::default());
+        row.count(&count(5, u64::MAX), 1, 0, &mut Population::default());
         assert_eq!((row.saturated, row.old.failures), (true, FAILURES_MAX));
     }
 }

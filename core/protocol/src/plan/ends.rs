@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::limits::{CLIENTS_NATIVE_MAX, DAYS_MAX, NAME_BYTES_MAX, OUTCOME_COUNT_MAX};
+use crate::plan::{Plan, Traffic};
 use crate::read::Node;
 use crate::share::Share;
 
@@ -85,6 +86,22 @@ impl Shadow {
     /// mirrored. Another than the plan's, or it would be those whom a canary has first.
     pub fn salt(plan_salt: &str) -> String {
         [plan_salt, "/shadow"].concat()
+    }
+}
+
+impl Plan {
+    /// The shadow while requests are mirrored: it is not over, and nobody gets the newest
+    /// version by the plan's traffic.
+    pub fn mirrors(&self) -> Option<&Shadow> {
+        let newest = self.versions.new_version();
+        let begun = match &self.traffic {
+            Traffic::Stable => false,
+            Traffic::Canary(share) => *share != Share::ZERO,
+            Traffic::Split { split, .. } => {
+                split.0.iter().any(|(name, weight)| name == newest && weight.hundredths() > 0)
+            }
+        };
+        self.shadow.as_ref().filter(|shadow| !shadow.stopped && !begun)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod dates;
 
-use super::{Plan, Then, Traffic};
+use super::{PinBackMode, Plan, Privacy, Then, Traffic};
 use crate::error::Problem;
 use crate::share::Share;
 
@@ -67,6 +67,13 @@ pub(super) fn of(plan: &Plan) -> Vec<Problem> {
                 );
             }
         }
+    }
+    if plan.privacy == Privacy::Hashed && plan.clients.pin_back.mode == PinBackMode::Auto {
+        warn(
+            "clients.pin_back.mode".into(),
+            "is `auto`, and `privacy: hashed` keeps hashes that no edge can tell: clients that fail are told, and pinned back by nobody; names in `clients.pinned_back` are"
+                .into(),
+        );
     }
     dates::of(plan, &mut warnings);
     warnings

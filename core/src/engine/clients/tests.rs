@@ -273,3 +273,145 @@ fn a_policy_that_lists_who_declared_itself_in_a_report_is_told_of() {
     assert_eq!(config["document"]["clients"]["blocked"], json!(["ann"]));
     assert_eq!(told, [config["revision"].clone()]);
 }
+
+/// Totals of an edge, as they have grown: `[requests, failures]` of v1 and of v2.
+fn totals(engine: &mut Engine, sequence: u64, now_ms: u64, old: [u64; 2], new: [u64; 2]) {
+    let version = |name: &str, [requests, failures]: [u64; 2]| {
+        json!({ "version": name, "routed": requests, "requests": requests, "failures": failures,
+            "latency": [] })
+    };
+    let totals = json!({ "node": "edge", "epoch": "1", "sequence": sequence,
+        "revision": engine.policy.revision(), "versions": [version("v1", old), version("v2", new)] });
+    let mut out = Vec::new();
+    engine.observe(now_ms);
+    engine.merge(totals.to_string().as_bytes(), &mut out);
+    assert!(out.starts_with(b"{\"type\":\"merge_ok\""), "{}", String::from_utf8_lossy(&out));
+}
+
+/// One client of v2 fails, all others do not: pinned back it speaks no longer for "worse",
+/// and still stands against "healthy".
+#[test]
+fn whoever_is_pinned_back_does_not_count_against_the_rollout() {
+    let mut engine = engine(json!({"canary_percentage": 0}));
+    let steps = json!([{"percentage": 50, "duration_minutes": 240}]);
+    let start = json!({"type": "gradual_rollout", "steps": steps});
+    engine.handle(format!("{start}\n").as_bytes(), START_MS, &mut Vec::new());
+    totals(&mut engine, 1, START_MS + 1_000, [0, 0], [0, 0]);
+    let mut now_ms = START_MS;
+    for minute in 1..=20 {
+        now_ms = START_MS + minute * 60_000;
+        totals(&mut engine, minute + 1, now_ms, [500 * minute, minute], [500 * minute, 2 * minute]);
+        let rows = [("bad", 1, 5, 1, 0), ("good", 1, 495, 1, 0)];
+        report(&mut engine, minute, now_ms, &rows);
+        tick(&mut engine, now_ms);
+    }
+    let evidence = |engine: &mut Engine| {
+        let rollout = say(engine, now_ms, &json!({"type": "get_rollout"}));
+        assert_eq!(rollout["phase"], "progressing", "{rollout}");
+        let failures = &rollout["evidence"]["failures"];
+        ["log_e_worse", "log_e_ok", "withheld_failures"]
+            .map(|name| failures[name].as_f64().unwrap())
+    };
+    let [worse, ok, withheld] = evidence(&mut engine);
+    let pin = json!({"type": "repin_client", "client": "bad", "to": "old", "reason": "broken"});
+    for _ in 0..2 {
+        say(&mut engine, now_ms, &pin);
+        let [worse_now, ok_now, withheld_now] = evidence(&mut engine);
+        assert!(worse_now < worse - 0.5, "{worse_now} is hardly less than {worse}");
+        assert_eq!(ok_now, ok);
+        assert!((withheld_now - withheld - 20.0).abs() < 0.1, "{withheld} {withheld_now}");
+    }
+}
+
+#[test]
+fn a_rollback_makes_nobody_waver() {
+    let mut engine = engine(json!({}));
+    let minute_ms = 60_000;
+    let state = |engine: &mut Engine, now_ms: u64, client: &str| {
+        let seen = say(engine, now_ms, &json!({"type": "get_client", "client": client}));
+        seen["client"]["state"].as_str().unwrap().to_owned()
+    };
+    report(&mut engine, 1, START_MS, &[("ann", 0, 1, 0, 0), ("bob", 0, 1, 0, 0)]);
+    report(&mut engine, 2, START_MS + minute_ms, &[("ann", 1, 1, 0, 0), ("bob", 1, 1, 0, 0)]);
+    // Bob goes back by himself; Ann is sent back.
+    report(&mut engine, 3, START_MS + 2 * minute_ms, &[("bob", 0, 1, 0, 0)]);
+    tick(&mut engine, START_MS + 2 * minute_ms);
+    let mut plan = json!({"type": "configure", "document": {
+        "api": "users", "versions": {"from": "v1", "to": "v2"},
+        "key": {"header": "x-user-id"}, "canary_percentage": 0}});
+    assert_eq!(say(&mut engine, START_MS + 3 * minute_ms, &plan)["type"], "configure_ok");
+    report(&mut engine, 4, START_MS + 4 * minute_ms, &[("ann", 0, 1, 0, 0)]);
+    plan["document"]["canary_percentage"] = 100.into();
+    say(&mut engine, START_MS + 5 * minute_ms, &plan);
+    let now_ms = START_MS + 6 * minute_ms;
+    report(&mut engine, 5, now_ms, &[("ann", 1, 1, 0, 0), ("bob", 1, 1, 0, 0)]);
+    assert_eq!(state(&mut engine, now_ms, "ann"), "moved");
+    assert_ne!(state(&mut engine, now_ms, "bob"), "moved");
+}
+
+#[test]
+fn a_refused_call_is_nobodys_request_and_is_counted_for_its_client() {
+    let plan = json!({ "api": "users", "versions": {"from": "v1", "to": "v2"},
+        "key": {"header": "x-user-id"}, "canary_percentage": 0,
+        "deprecation": {"deprecated_at": "2026-01-01"},
+        "brownouts": [{"name": "b", "start": "2027-01-15T08:00:00Z", "minutes": 60, "percentage": 100}] });
+    let plan = Some(Box::new(Plan::read(&plan).unwrap()));
+    let init =
+        InitDocument { plan, clock: Clock::Wall, keep_clients: true, ..InitDocument::default() };
+    let init = InitDocument { report_clients: true, ..init };
+    let mut engine = Engine::new(init, START_MS, 7);
+    tick(&mut engine, START_MS);
+    for _ in 0..2 {
+        engine.route(b"ann", 0);
+    }
+    let users = json!({"type": "get_users", "user_id": "ann"});
+    assert_eq!(say(&mut engine, START_MS, &users)["refused"], "brownout");
+    assert_eq!(
+        say(&mut engine, START_MS, &json!({"type": "route", "key": "ann"}))["reason"],
+        "brownout"
+    );
+    let stats = say(&mut engine, START_MS, &json!({"type": "get_migration_stats"}));
+    assert_eq!(
+        (&stats["routed"], &stats["total_clients"]),
+        (&json!({"v1": 0, "v2": 0}), &json!(1))
+    );
+    let ann = say(&mut engine, START_MS, &json!({"type": "get_client", "client": "ann"}));
+    assert_eq!((&ann["client"]["requests"], &ann["client"]["refused"]), (&json!(4), &json!(4)));
+    let seen = say(&mut engine, START_MS, &json!({"type": "get_brownouts"}));
+    assert_eq!(seen["brownouts"][0]["hit_clients"], 1);
+    let served = say(&mut engine, START_MS + 2 * 3_600_000, &users);
+    assert_eq!((&served["version"], &served["refused"]), (&json!("v1"), &Value::Null));
+    let stats = say(&mut engine, START_MS + 2 * 3_600_000, &json!({"type": "get_migration_stats"}));
+    assert_eq!(stats["routed"], json!({"v1": 1, "v2": 0}));
+}
+
+#[test]
+fn under_hashed_privacy_nobody_is_pinned_back_and_it_is_said_why() {
+    let pin_back = json!({"pin_back": {"mode": "auto"}, "pinned_back": ["c99"]});
+    let mut engine = engine(json!({"privacy": "hashed", "clients": pin_back}));
+    let mut told = Vec::new();
+    for sequence in 1..60 {
+        let now_ms = START_MS + sequence * 60_000;
+        let names: Vec<String> = (0..200).map(|n| format!("h:{n}")).collect();
+        let mut rows: Vec<_> = names.iter().map(|name| (name.as_str(), 1, 10, 0, 0)).collect();
+        rows[17].3 = 9;
+        report(&mut engine, sequence, now_ms, &rows);
+        told.extend(tick(&mut engine, now_ms));
+    }
+    let about: Vec<&str> = told
+        .iter()
+        .filter(|event| event["client"].is_string())
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(about, ["client_sick"]);
+    let pin = json!({"type": "repin_client", "client": "h:17", "to": "old"});
+    let refused = say(&mut engine, START_MS + 3_600_000, &pin);
+    assert_eq!(refused["code"], 22);
+    assert!(refused["text"].as_str().unwrap().contains("clients.pinned_back"), "{refused}");
+    let route = say(&mut engine, START_MS + 3_600_000, &json!({"type": "route", "key": "c99"}));
+    assert_eq!(route["reason"], "pinned_back", "the plan's own list counts");
+    let config = say(&mut engine, START_MS + 3_600_000, &json!({"type": "get_config"}));
+    let check = json!({"type": "check_policy", "document": config["document"]});
+    let checked = say(&mut engine, START_MS + 3_600_000, &check);
+    assert_eq!(checked["warnings"][0]["path"], "clients.pin_back.mode", "{checked}");
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crossfade_protocol::Reason;
+use crossfade_protocol::abi::RouteWord;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -70,9 +71,14 @@ struct Foreseen {
     stopped: bool,
     /// Clients that an old version served last.
     known_clients: u64,
-    /// How many of them it hits; `None` where names are hashed, or not known at all.
+    /// How many of them it hits; `None` where nobody can tell.
     hit_clients: Option<u64>,
+    /// Why nobody can.
+    because: Option<&'static str>,
 }
+
+const HASHED: &str = "their names are hashed";
+const ATTRIBUTES: &str = "the plan's rules look at more than their keys";
 
 impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
@@ -93,8 +99,11 @@ impl Args {
         let keys = on_an_old_version(&client)?;
         let hashed = document["privacy"] == "hashed";
         let mut foreseen = Vec::new();
-        for planned in planned(&document)? {
-            foreseen.push(planned.foresee(&module, &document, &keys, hashed)?);
+        for (place, planned) in planned(&document)?.into_iter().enumerate() {
+            // By itself: another may run at the same time.
+            let mut alone = document.clone();
+            alone["brownouts"] = json!([document["brownouts"][place]]);
+            foreseen.push(planned.foresee(&module, &alone, &keys, hashed)?);
         }
         match self.common.output {
             Output::Json => print_json_safely(&json!({ "brownouts": foreseen }))?,
@@ -152,9 +161,9 @@ impl Planned {
         let end_ms = start_ms.saturating_add((self.minutes * 60_000.0) as u64);
         let stopped = self.stopped_at.is_some();
         let hit_clients = match hashed {
-            true => None,
-            false if stopped => Some(0),
-            false => Some(hit(module, document, keys, start_ms)?),
+            true => Err(HASHED),
+            false if stopped => Ok(0),
+            false => hit(module, document, keys, start_ms)?.ok_or(ATTRIBUTES),
         };
         Ok(Foreseen {
             name: self.name.unwrap_or(self.start),
@@ -169,7 +178,8 @@ impl Planned {
                 .map(|minutes| start_ms.saturating_sub((minutes * 60_000.0) as u64)),
             stopped,
             known_clients: keys.len() as u64,
-            hit_clients,
+            hit_clients: hit_clients.ok(),
+            because: hit_clients.err(),
         })
     }
 }
@@ -181,8 +191,14 @@ fn moment(text: &str) -> Result<u64, Failure> {
     Ok(u64::try_from(moment.as_millisecond()).unwrap_or_default())
 }
 
-/// Has an engine decide for each key, at a moment within the brownout.
-fn hit(module: &Module, document: &Value, keys: &[String], start_ms: u64) -> Result<u64, Failure> {
+/// Has an engine decide for each key, at a moment within the brownout; `None` when it cannot
+/// by the key alone.
+fn hit(
+    module: &Module,
+    document: &Value,
+    keys: &[String],
+    start_ms: u64,
+) -> Result<Option<u64>, Failure> {
     let internal = |error| Failure::new(Exit::Internal, error);
     let now_ms = start_ms + 1;
     let init = json!({ "clock": "wall", "node": "plan", "policy": document });
@@ -193,9 +209,12 @@ fn hit(module: &Module, document: &Value, keys: &[String], start_ms: u64) -> Res
     let mut hit = 0;
     for key in keys {
         let word = plugin.route(key.as_bytes(), 0).map_err(internal)?;
+        if word == RouteWord::CANNOT {
+            return Ok(None);
+        }
         hit += u64::from(word.reason() == Some(Reason::Brownout));
     }
-    Ok(hit)
+    Ok(Some(hit))
 }
 
 /// From when to when, in this machine's time zone.
@@ -229,8 +248,9 @@ fn text(foreseen: &[Foreseen], columns: Option<u16>) -> Page {
                 format!("hits {} of {known} known clients on an old version", grouped(hit))
             }
             None => format!(
-                "hits about {} of {known} known clients on an old version: their names are hashed",
-                grouped((one.known_clients as f64 * one.percentage / 100.0).round() as u64)
+                "hits about {} of {known} known clients on an old version: {}",
+                grouped((one.known_clients as f64 * one.percentage / 100.0).round() as u64),
+                one.because.unwrap_or_default()
             ),
         };
         let share = format!("{} of keys get {}; {whom}", percent(one.percentage), one.status);

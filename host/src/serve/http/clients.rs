@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::asking::{Admin, Json, Operator, Query, Reader, whole};
 use super::problem::Answered;
-use super::rollout::{reply, shown};
+use super::rollout::{act, reply, shown};
 use crate::serve::clock::Reading;
 use crate::serve::job::{Answer, Note, Refusal, Work};
 use crate::serve::openapi::documents;
@@ -173,10 +173,6 @@ fn audit_name(app: &App, given: &str) -> String {
     }
 }
 
-fn note(app: &App, who: String, what: &'static str, given: &str, reason: &str) -> Note {
-    Note { who, what, why: format!("{}: {reason}", audit_name(app, given)) }
-}
-
 /// A reason, without which nothing is done to anybody.
 pub(super) fn reason(given: String) -> Result<String, Answered> {
     match given.trim().is_empty() {
@@ -185,22 +181,39 @@ pub(super) fn reason(given: String) -> Result<String, Answered> {
     }
 }
 
+/// Something that an operator says of somebody.
+struct Said {
+    /// As the audit log has it.
+    what: &'static str,
+    message: Value,
+    identity: Option<documents::IdentityKind>,
+    reason: String,
+}
+
 /// Tells the engine something of somebody, under the first name that it knows.
-async fn tell(app: &App, message: &Value, given: &str, note: &Note) -> Result<Response, Answered> {
+async fn tell(
+    operator: Operator,
+    app: &App,
+    path: Client,
+    said: Said,
+) -> Result<Response, Answered> {
+    let given = client(path)?;
+    let Said { what, mut message, identity, reason: why } = said;
+    let why = reason(why)?;
+    let note =
+        Note { who: operator.name, what, why: format!("{}: {why}", audit_name(app, &given)) };
+    message["reason"] = why.into();
+    if let Some(identity) = identity {
+        message["identity"] = json!(identity);
+    }
     let mut answer = Err(unknown());
-    for name in names(app, given) {
-        let work = Work::Act {
-            message: about(message, &name),
-            answer: Some("client_ok"),
-            note: Some(note.clone()),
-            expected: None,
-        };
-        answer = app.desk().ask(work).await;
+    for name in names(app, &given) {
+        answer = act(app, about(&message, &name), "client_ok", note.clone()).await;
         if !matches!(answer, Err(Refusal::Engine { code: UNKNOWN, .. })) {
             break;
         }
     }
-    answer.map(shown).map_err(Answered::from)
+    answer.map_err(Answered::from)
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -238,15 +251,9 @@ pub(super) async fn declare(
     path: Client,
     Json(body): Json<Declaration>,
 ) -> Result<Response, Answered> {
-    let given = client(path)?;
-    let reason = reason(body.reason)?;
-    let mut message = json!({ "type": "declare_client", "says": body.says });
-    message["reason"] = reason.as_str().into();
-    if let Some(identity) = body.identity {
-        message["identity"] = json!(identity);
-    }
-    let note = note(&app, operator.name, "client declare", &given, &reason);
-    tell(&app, &message, &given, &note).await
+    let Declaration { says, identity, reason } = body;
+    let message = json!({ "type": "declare_client", "says": says });
+    tell(operator, &app, path, Said { what: "client declare", message, identity, reason }).await
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -285,20 +292,9 @@ pub(super) async fn repin(
     path: Client,
     Json(body): Json<Repin>,
 ) -> Result<Response, Answered> {
-    let given = client(path)?;
-    let reason = reason(body.reason)?;
-    let policy = app.shared().policy().borrow().clone();
-    if body.to == documents::RepinTo::Old && Identities::is_hashed(policy.as_deref()) {
-        let text = "the policy says `privacy: hashed`: a pin would name a hash, and edges, which \
-                    see names, would never find it; put a pin or a rule in the plan";
-        return Err(Answered::new(409, text));
-    }
-    let mut message = json!({ "type": "repin_client", "to": body.to, "reason": reason });
-    if let Some(identity) = body.identity {
-        message["identity"] = json!(identity);
-    }
-    let note = note(&app, operator.name, "client repin", &given, &reason);
-    tell(&app, &message, &given, &note).await
+    let Repin { to, identity, reason } = body;
+    let message = json!({ "type": "repin_client", "to": to });
+    tell(operator, &app, path, Said { what: "client repin", message, identity, reason }).await
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

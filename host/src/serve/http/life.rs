@@ -10,8 +10,8 @@ use super::App;
 use super::asking::{Json, Operator, Reader};
 use super::clients::reason;
 use super::problem::Answered;
-use super::rollout::{reply, shown};
-use crate::serve::job::{Note, Work};
+use super::rollout::{act, reply};
+use crate::serve::job::Note;
 use crate::serve::openapi::documents;
 
 /// Windows in which a share of the old version's calls is refused, and what they did.
@@ -85,17 +85,8 @@ pub(super) async fn start_brownout(
     if let Some(exempt) = body.exempt {
         message["exempt"] = exempt.into();
     }
-    act(&app, message, "brownouts", Note { who: operator.name, what: "brownout start", why }).await
-}
-
-async fn act(
-    app: &App,
-    message: serde_json::Value,
-    answer: &'static str,
-    note: Note,
-) -> Result<Response, Answered> {
-    let work = Work::Act { message, answer: Some(answer), note: Some(note), expected: None };
-    app.desk().ask(work).await.map(shown).map_err(Answered::from)
+    let note = Note { who: operator.name, what: "brownout start", why };
+    Ok(act(&app, message, "brownouts", note).await?)
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -130,7 +121,8 @@ pub(super) async fn stop_brownout(
     let Path(name) = path.map_err(|wrong| Answered::new(400, wrong.body_text()))?;
     let why = reason(body.reason)?;
     let message = json!({ "type": "stop_brownout", "name": name, "reason": why });
-    act(&app, message, "brownouts", Note { who: operator.name, what: "brownout stop", why }).await
+    let note = Note { who: operator.name, what: "brownout stop", why };
+    Ok(act(&app, message, "brownouts", note).await?)
 }
 
 /// Where the migration stands in its life, and where it may go from there.
@@ -189,5 +181,5 @@ pub(super) async fn advance(
     if let Some(force) = body.force {
         message["force"] = force.into();
     }
-    act(&app, message, "life", Note { who: operator.name, what, why }).await
+    Ok(act(&app, message, "life", Note { who: operator.name, what, why }).await?)
 }

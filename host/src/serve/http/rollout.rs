@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::asking::{Json, Operator, Query, Reader, whole};
 use super::problem::Answered;
-use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
+use crate::serve::job::{Answer, Note, Query as StoreQuery, Refusal, Rows, Work};
 use crate::serve::openapi::documents;
 
 pub(super) async fn reply(
@@ -21,6 +21,17 @@ pub(super) async fn reply(
         Ok(answer) => Ok(shown(answer)),
         Err(refusal) => Err(refusal.into()),
     }
+}
+
+/// Has the engine do something, and writes down who wanted it.
+pub(super) async fn act(
+    app: &App,
+    message: Value,
+    answer: &'static str,
+    note: Note,
+) -> Result<Response, Refusal> {
+    let work = Work::Act { message, answer: Some(answer), note: Some(note), expected: None };
+    app.desk().ask(work).await.map(shown)
 }
 
 pub(super) fn shown(answer: Answer) -> Response {

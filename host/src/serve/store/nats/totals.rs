@@ -87,13 +87,33 @@ pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> 
     Ok(())
 }
 
+/// Lets go of reports of clients that a commit holds: the messages with these numbers.
+pub(super) async fn let_go(stream: Stream, taken: Vec<u64>) {
+    for seq in taken {
+        if let Err(error) = stream.delete_message(seq).await {
+            // It goes by its age.
+            debug!("a report of clients that was taken in is kept for now: {error}");
+        }
+    }
+}
+
+/// A line as it arrived.
+struct Arrived {
+    seq: u64,
+    line: Bytes,
+    /// Whether it is a report of clients, which is of no use once it was taken in.
+    clients: bool,
+}
+
 /// Reads the stream ahead of the controller. Dropping it ends that.
 pub(super) struct Incoming {
-    ready: mpsc::Receiver<(u64, Bytes)>,
+    ready: mpsc::Receiver<Arrived>,
     /// A line that no longer fitted.
-    held: Option<(u64, Bytes)>,
+    held: Option<Arrived>,
     /// Up to where lines were given.
     position: u64,
+    /// Reports of clients that were given since [`Incoming::taken`] was asked.
+    taken: Vec<u64>,
     task: JoinHandle<()>,
 }
 
@@ -107,23 +127,30 @@ impl Incoming {
     ) -> Incoming {
         let (deliver, ready) = mpsc::channel(READY);
         let reader = Reader { stream, names: names.clone(), position, deliver };
-        Incoming { ready, held: None, position, task: runtime.spawn(reader.run()) }
+        let task = runtime.spawn(reader.run());
+        Incoming { ready, held: None, position, taken: Vec::new(), task }
     }
 
     /// What has arrived, at most so many bytes of it, but one line at least if there is one.
     pub(super) fn take(&mut self, bytes_max: usize) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         let mut bytes = 0;
-        while let Some((seq, line)) = self.held.take().or_else(|| self.ready.try_recv().ok()) {
-            if !lines.is_empty() && bytes + line.len() > bytes_max {
-                self.held = Some((seq, line));
+        while let Some(next) = self.held.take().or_else(|| self.ready.try_recv().ok()) {
+            if !lines.is_empty() && bytes + next.line.len() > bytes_max {
+                self.held = Some(next);
                 break;
             }
-            bytes += line.len();
-            self.position = seq;
-            lines.push(line.to_vec());
+            bytes += next.line.len();
+            self.position = next.seq;
+            self.taken.extend(next.clients.then_some(next.seq));
+            lines.push(next.line.to_vec());
         }
         lines
+    }
+
+    /// The reports of clients that were given since the last time.
+    pub(super) fn taken(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.taken)
     }
 
     /// Up to where lines were given.
@@ -142,7 +169,7 @@ struct Reader {
     stream: Stream,
     names: Names,
     position: u64,
-    deliver: mpsc::Sender<(u64, Bytes)>,
+    deliver: mpsc::Sender<Arrived>,
 }
 
 impl Reader {
@@ -172,7 +199,9 @@ impl Reader {
                 warn!("totals under {subject} name another node, or none: they are not taken");
                 continue;
             }
-            if self.deliver.send((seq, message.payload.clone())).await.is_err() {
+            let clients = subject.contains(self.names.clients_mark());
+            let arrived = Arrived { seq, line: message.payload.clone(), clients };
+            if self.deliver.send(arrived).await.is_err() {
                 return Ok(());
             }
         }
