@@ -3,20 +3,19 @@
 //! It answers in its own types; the engine turns them into messages.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use crossfade_ledger::again::{Hazards, Past, State as Silence};
+use crossfade_ledger::again::{Hazards, State as Silence};
 use crossfade_ledger::forecast::Curve;
-use crossfade_ledger::readiness::{Depend, Readiness};
+use crossfade_ledger::readiness::Depend;
 use crossfade_ledger::sick::{Config, Finding, Served, Watch};
 use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
 use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
-use crossfade_protocol::plan::{PinBack, PinBackMode, SunsetPlan};
+use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
+use crossfade_protocol::totals::ShadowTotals;
 
 use crate::brownouts::Book;
 use crate::life::Life;
-
-/// Candidates that a statement of readiness names.
-const CANDIDATES_MAX: usize = 20;
+use crate::survey::{Look, Survey, past, silent_s};
 
 /// Everything about clients.
 #[derive(Debug, Clone)]
@@ -37,7 +36,13 @@ pub(crate) struct Kept {
     watched_s: u32,
     /// How many depended on the old version, over time.
     curve: Curve,
+    survey: Survey,
+    /// How many are marked so.
+    pub(crate) blocked: u64,
+    pub(crate) pinned_back: u64,
     pub(crate) life: Life,
+    /// What had been compared when the shadow was entered, of which version.
+    pub(crate) shadow_from: (String, ShadowTotals),
 }
 
 /// The new version is judged client by client so often.
@@ -45,24 +50,6 @@ const WATCH_S: u32 = 60;
 
 /// How many depend on the old version is noted so often.
 const NOTE_S: u32 = 6 * 3600;
-
-/// How sure one has to be of what, at which moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
-    pub(crate) now_s: u32,
-    pub(crate) horizon_s: u32,
-    pub(crate) confidence: f64,
-}
-
-impl Look {
-    pub(crate) fn new(plan: &SunsetPlan, now_ms: u64) -> Look {
-        Look {
-            now_s: seconds(now_ms),
-            horizon_s: plan.horizon_days.saturating_mul(86_400),
-            confidence: plan.confidence,
-        }
-    }
-}
 
 /// A client, and what is to be expected of it.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +74,8 @@ pub(crate) struct Outlook<'a> {
     pub(crate) candidates: Vec<Known<'a>>,
     /// The longest usual interval among those who may come back.
     pub(crate) longest_s: u32,
-    pub(crate) blocked: u64,
-    pub(crate) pinned_back: u64,
+    /// When this was so.
+    pub(crate) at_s: u32,
 }
 
 impl Clients {
@@ -98,7 +85,11 @@ impl Clients {
             watch: Watch::default(),
             watched_s: 0,
             curve: Curve::default(),
+            survey: Survey::default(),
+            blocked: 0,
+            pinned_back: 0,
             life,
+            shadow_from: Default::default(),
         };
         Clients { table: Ledger::new(limit, seed), kept, unlisted: false }
     }
@@ -112,8 +103,9 @@ impl Clients {
     ) -> Result<bool, crossfade_ledger::SourcesFull> {
         let new = self.table.take(report, places, seconds(now_ms))?;
         if new {
+            self.unlisted |= self.table.was_marked();
+            self.kept.survey.changed(report.clients.len());
             for row in &report.clients {
-                self.unlisted |= row.says.is_some();
                 self.watch(row, places);
                 if row.refused > 0 {
                     let last_s = row.counts.iter().map(|count| count.last_s).max();
@@ -159,18 +151,27 @@ impl Clients {
         self.kept.watch.configure(Config { fdr: plan.fdr, min_requests, ..Config::default() });
         let served = self.table.count(Side::New, None).high;
         let findings = self.kept.watch.tick(now_s, served);
-        let mut found = Vec::new();
-        for finding in findings {
-            let is_it =
-                |client: &Client<'_>| client_hash(client.key, client.identity) == finding.client;
-            let Some(client) = self.table.iter().find(is_it) else { continue };
-            let (key, identity) = (client.key.to_vec(), client.identity);
-            if plan.mode == PinBackMode::Auto {
-                self.unlisted |= self.table.set_flag(&key, identity, Flags::PINNED_BACK, true);
-            }
-            found.push((String::from_utf8_lossy(&key).into_owned(), finding));
+        if findings.is_empty() {
+            return Vec::new();
         }
+        // In one pass, in the order of their ids.
+        let mut found: Vec<Option<(Vec<u8>, Identity)>> = vec![None; findings.len()];
+        for client in self.table.iter() {
+            let hash = client_hash(client.key, client.identity);
+            if let Ok(at) = findings.binary_search_by_key(&hash, |finding| finding.client) {
+                found[at] = Some((client.key.to_vec(), client.identity));
+            }
+        }
+        let found = found.into_iter().zip(findings);
         found
+            .filter_map(|(client, finding)| {
+                let (key, identity) = client?;
+                if plan.mode == PinBackMode::Auto {
+                    self.unlisted |= self.table.set_flag(&key, identity, Flags::PINNED_BACK, true);
+                }
+                Some((String::from_utf8_lossy(&key).into_owned(), finding))
+            })
+            .collect()
     }
 
     /// A client is judged afresh from here.
@@ -178,14 +179,33 @@ impl Clients {
         self.kept.watch.lift(client_hash(key, identity));
     }
 
-    /// Notes from time to time how many depend on the old version.
-    pub(crate) fn note(&mut self, look: Look) {
+    /// Looks at some of many clients, and notes from time to time how many depend on the old
+    /// version.
+    pub(crate) fn tend(&mut self, look: Look) {
+        self.kept.survey.tend(&self.table, look);
         let noted_s = self.kept.curve.points().last().map(|point| point.0);
         if noted_s.is_some_and(|noted_s| look.now_s < noted_s.saturating_add(NOTE_S)) {
             return;
         }
-        let at_most = self.outlook(look).depend.at_most;
-        self.kept.curve.point(look.now_s, at_most);
+        if let Some(found) = self.kept.survey.outlook_in_time(&self.table, look) {
+            self.kept.curve.point(look.now_s, found.depend.at_most);
+        }
+    }
+
+    /// Gives clients the places their versions have in a new list.
+    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) {
+        self.table.renumber(places, newest);
+        self.kept.survey.restart();
+    }
+
+    /// Takes out every trace of this key; whether there was one.
+    pub(crate) fn forget(&mut self, key: &[u8]) -> bool {
+        let known = self.table.forget(key) > 0;
+        for identity in Identity::ALL {
+            self.lift(key, identity);
+            self.kept.survey.forget(self.table.id(key, identity));
+        }
+        known
     }
 
     /// When at most `at_most` will depend on it, if there is a trend.
@@ -195,12 +215,7 @@ impl Clients {
 
     /// What the silences of all clients teach.
     pub(crate) fn hazards(&self, look: Look) -> Hazards {
-        let mut hazards = Hazards::new(self.table.population());
-        for client in self.table.iter().filter(|client| client.old.requests > 0) {
-            hazards.watch(&past(&client), silent_s(&client, look));
-        }
-        hazards.ready();
-        hazards
+        self.kept.survey.hazards(&self.table, look)
     }
 
     /// What is to be expected of one client.
@@ -269,63 +284,15 @@ impl Clients {
 
     /// How many still depend on the old version, and who.
     pub(crate) fn outlook(&self, look: Look) -> Outlook<'_> {
-        let hazards = self.hazards(look);
-        // Those who have moved are sampled by themselves, where they are.
-        let [kept, kept_new] = [Side::Old, Side::New].map(|side| self.table.kept(side));
-        let apart = kept_new < 1.0;
-        let mut readiness = Readiness::new(&hazards, look.horizon_s, CANDIDATES_MAX);
-        let mut moved = Readiness::new(&hazards, look.horizon_s, 0);
-        let (mut blocked, mut pinned_back, mut longest_s) = (0, 0, 0);
-        for (id, client) in self.table.iter().enumerate() {
-            blocked += u64::from(client.flags.has(Flags::BLOCKED));
-            pinned_back += u64::from(client.flags.has(Flags::PINNED_BACK));
-            if client.old.requests == 0 {
-                continue;
-            }
-            let past = past(&client);
-            let on_new = client.version == self.table.newest();
-            let into = if apart && on_new { &mut moved } else { &mut readiness };
-            let again = into.add(id, &past, silent_s(&client, look));
-            if again >= 1.0 - look.confidence && !past.moved {
-                longest_s = longest_s.max(past.rhythm.typical_s().unwrap_or_default());
-            }
-        }
-        let depend = if apart {
-            // One half of what may go wrong for each.
-            let confidence = f64::midpoint(1.0, look.confidence);
-            let (old, new) =
-                (readiness.depend(confidence, kept), moved.depend(confidence, kept_new));
-            Depend {
-                at_most: old.at_most.saturating_add(new.at_most),
-                expected: old.expected + new.expected,
-                exact: false,
-                clients: old.clients + new.clients,
-                last_in_s: old.last_in_s.max(new.last_in_s),
-            }
-        } else {
-            readiness.depend(look.confidence, kept)
-        };
-        let mut wanted: Vec<(usize, usize)> =
-            readiness.candidates().iter().enumerate().map(|(rank, it)| (it.id, rank)).collect();
-        crossfade_protocol::order::sort(&mut wanted);
-        let mut wanted = wanted.into_iter().peekable();
-        let mut candidates: Vec<(usize, Known<'_>)> = Vec::new();
-        for (id, client) in self.table.iter().enumerate() {
-            let Some(&(next, rank)) = wanted.peek() else { break };
-            if id == next {
-                wanted.next();
-                let known = self.known(client, &hazards, look);
-                let may = known.again >= (1.0 - look.confidence) / 10.0;
-                candidates.extend(may.then_some((rank, known)));
-            }
-        }
-        crossfade_protocol::order::sort_by(&mut candidates, |a, b| a.0.cmp(&b.0));
+        let found = self.kept.survey.outlook(&self.table, look);
+        let candidates = found.candidates.iter().filter_map(|id| self.table.with_id(*id));
+        let candidates = candidates.map(|client| self.known(client, &found.hazards, look));
+        let may = |known: &Known<'_>| known.again >= (1.0 - look.confidence) / 10.0;
         Outlook {
-            depend,
-            candidates: candidates.into_iter().map(|(_, known)| known).collect(),
-            longest_s,
-            blocked,
-            pinned_back,
+            depend: found.depend,
+            candidates: candidates.filter(may).collect(),
+            longest_s: found.longest_s,
+            at_s: found.look.now_s,
         }
     }
 
@@ -351,18 +318,34 @@ impl Clients {
         aftermath
     }
 
-    /// The keys with this flag, in order of their bytes, at most `limit`.
-    pub(crate) fn listed(&self, flag: Flags, limit: usize) -> Vec<String> {
-        let filter = Filter { flags: flag, ..Filter::default() };
-        let found = self.table.select(&filter, Order::Key, true, 0, limit).clients;
-        let mut keys: Vec<String> = found
-            .iter()
-            .filter_map(|client| std::str::from_utf8(client.key).ok().map(str::to_owned))
-            .collect();
-        crossfade_protocol::order::sort(&mut keys);
-        keys.dedup();
-        keys
+    /// The keys with each of these flags, in order of their bytes, at most `limit` of each.
+    /// How many there are is noted on the way.
+    pub(crate) fn listed(&mut self, limit: usize) -> [Vec<String>; 3] {
+        let flags = [Flags::READY, Flags::BLOCKED, Flags::PINNED_BACK];
+        let (mut lists, mut counts): ([Vec<String>; 3], _) = (Default::default(), [0; 3]);
+        for client in self.table.iter().filter(|client| client.flags.has_any(flags)) {
+            for ((list, count), flag) in lists.iter_mut().zip(&mut counts).zip(flags) {
+                if client.flags.has(flag) {
+                    *count += 1;
+                    list.extend(std::str::from_utf8(client.key).ok().map(str::to_owned));
+                    // However many say that they are ready, few are held.
+                    if list.len() > 4 * limit {
+                        first(list, limit);
+                    }
+                }
+            }
+        }
+        [_, self.kept.blocked, self.kept.pinned_back] = counts;
+        lists.iter_mut().for_each(|list| first(list, limit));
+        lists
     }
+}
+
+/// Keeps the first `limit`, in order, each once.
+fn first(keys: &mut Vec<String>, limit: usize) {
+    crossfade_protocol::order::sort(keys);
+    keys.dedup();
+    keys.truncate(limit);
 }
 
 /// What became of those whom a brownout hit.
@@ -371,21 +354,6 @@ pub(crate) struct Aftermath {
     pub(crate) moved: u64,
     pub(crate) unchanged: u64,
     pub(crate) silent: u64,
-}
-
-/// What is known of a client's calls to old versions.
-fn past(client: &Client<'_>) -> Past {
-    Past {
-        rhythm: client.rhythm,
-        span_s: client.old.last_s.saturating_sub(client.old.first_s),
-        moved: client.new.requests > 0
-            && client.new.last_s > client.old.last_s
-            && !client.flags.has(Flags::WAVERED),
-    }
-}
-
-fn silent_s(client: &Client<'_>, look: Look) -> u32 {
-    look.now_s.saturating_sub(client.old.last_s)
 }
 
 /// A clock beyond the year 2106 stands still here rather than begin again.

@@ -147,6 +147,7 @@ impl Engine {
             events_dropped: 0,
         };
         engine.name_versions();
+        engine.begin_life();
         engine.turn();
         if init.report_clients {
             engine.report_clients();

@@ -29,6 +29,8 @@ pub mod request;
 pub mod rollout;
 mod rule;
 pub mod split;
+#[cfg(feature = "ledger")]
+mod survey;
 pub mod tally;
 
 pub use crossfade_protocol as protocol;

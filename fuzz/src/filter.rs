@@ -25,13 +25,14 @@ use crossfade_envoy::filter::Exchange;
 use crossfade_envoy::host::{Answer, Host, When};
 use crossfade_envoy::memory::{Instance, MemoryHost, Sent};
 
-const CONFIGURATIONS: [&str; 6] = [
+const CONFIGURATIONS: [&str; 7] = [
     r#"{"policy":{"api":"a","versions":["v1","v2"],"key":{"header":"k"},"canary_percentage":50,"guard":{"max_failure_ratio":0.5,"min_requests":3},"deprecation":{"deprecated_at":"2027-01-31","sunset_at":"2027-07-31","link":"https://example.com/"}},"reason_header":"why"}"#,
     r#"{"policy":{"api":"a","versions":["v1","v2","v3"],"key":{"cookie":"k","on_missing_key":"random"},"attributes":{"p":{"header":"p"},"c":{"cookie":"c"},"k":{"header":"k"}},"rules":[{"name":"r","when":{"any":[{"attribute":"p","semver":">=2.4"},{"attribute":"c","prefix":"x"},{"attribute":"none","equals":"x"}]},"split":{"v2":1,"v3":1}},{"name":"s","when":{"not":{"attribute":"k","present":true}},"to":"v3"}],"split":{"v1":1,"v2":1,"v3":1}},"control":{"cluster":"c"}}"#,
     r#"{"policy":{"api":"a","versions":["v1","v2"],"key":{"address":true},"pins":{"192.0.2.1":"v2","::1":"v2"},"canary_percentage":50},"version_header":"p"}"#,
     r#"{"control":{"cluster":"c","poll_ms":10,"report_ms":10,"timeout_ms":10,"token":"t"},"node":"n"}"#,
     r#"{"policy":{"api":"a","versions":["v1","v2"],"key":{"attribute":"k"},"attributes":{"k":{"header":"k"}},"canary_percentage":50,"sticky":false,"kill_switch":false},"revision":3,"control":{"cluster":"c","report_ms":10}}"#,
     r#"{"policy":{"api":"a","versions":["v1","v2"],"key":{"header":"cookie"},"kill_switch":true},"revision":1,"control":{"cluster":"c"},"reason_header":"x-api-version"}"#,
+    r#"{"policy":{"api":"a","versions":["v1","v2"],"key":{"header":"k","on_missing_key":"random"},"shadow":{"percentage":70,"methods":["GET"]}},"control":{"cluster":"c","report_ms":10},"shadow":{"clusters":{"v2":"s"},"timeout_ms":10}}"#,
 ];
 
 /// Requests that may be open at once; more are ended.
@@ -176,12 +177,15 @@ impl Run {
         assert!(calls <= 6 + 3, "{calls} host calls");
         self.instance.response(&mut exchange, &sent);
         self.instance.end(&mut exchange);
-        assert_eq!(self.instance.host.host_calls.take().len(), 0, "counted twice");
+        // All headers, media type and size of one that is mirrored; else nothing is left to do.
+        let left = if self.configuration.contains("shadow") { 3 } else { 0 };
+        assert!(self.instance.host.host_calls.take().len() <= left, "counted twice");
     }
 
     fn answer(&mut self, status: Option<u16>, body: Option<Vec<u8>>) {
         let Some(call) = self.calls.pop_front() else { return };
-        let answer = Answer { status, etag: self.etag.take(), body };
+        let (etag, content_type) = (self.etag.take(), body.clone());
+        let answer = Answer { status, etag, content_type, body };
         self.instance.answer(call.token, &answer);
     }
 
@@ -194,6 +198,7 @@ impl Run {
         for version in node.totals() {
             assert!(version.requests <= version.routed, "{version:?}");
             assert!(version.failures <= version.requests, "{version:?}");
+            assert_eq!(version.shadow, version.shadow.bounded(), "{version:?}");
         }
     }
 }

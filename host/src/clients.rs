@@ -82,6 +82,8 @@ pub(crate) struct Sunset {
     #[serde(default)]
     pub(crate) horizon_ms: u64,
     #[serde(default)]
+    pub(crate) as_of_ms: Option<u64>,
+    #[serde(default)]
     pub(crate) depend: Option<Depend>,
     #[serde(default)]
     pub(crate) last_expected_ms: Option<u64>,

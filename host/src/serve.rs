@@ -18,6 +18,7 @@ mod engine;
 #[cfg(test)]
 mod engine_tests;
 pub(crate) mod fleet;
+mod history;
 mod http;
 mod job;
 mod listen;

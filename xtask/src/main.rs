@@ -19,7 +19,9 @@ mod fleet_tools;
 mod http;
 mod operating_characteristics;
 mod page;
+mod static_build;
 mod test;
+mod test_e2e;
 mod test_edge;
 mod test_fleet;
 mod test_page;
@@ -60,7 +62,9 @@ enum Task {
     FleetTools(fleet_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Page(page::Args),
+    Static(static_build::Args),
     Test(test::Args),
+    TestE2e(test_e2e::Args),
     TestEdge(test_edge::Args),
     TestServe(test_serve::Args),
     TestFleet(test_fleet::Args),
@@ -81,7 +85,9 @@ fn main() -> ExitCode {
         Task::FleetTools(args) => fleet_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Page(args) => page::run(&args),
+        Task::Static(args) => static_build::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::TestE2e(args) => test_e2e::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
         Task::TestServe(args) => test_serve::run(&args),
         Task::TestFleet(args) => test_fleet::run(&args),

@@ -88,18 +88,36 @@ impl Past {
         (first..CLASSES).take_while(move |&at| at == first || BORDERS_S[at] < until_s).map(
             move |at| {
                 let (start_s, end_s) = (BORDERS_S[at], end_s(at));
-                // Most are gone through whole, and a million clients are asked.
-                if at + 1 < CLASSES && start_s >= from_s && end_s <= until_s {
-                    return (at, 1.0);
-                }
                 // The last class has no end; a doubling is taken for a whole.
-                let whole = if at + 1 < CLASSES { end_s } else { 2 * start_s };
-                let part = ln(end_s.min(until_s)) - ln(start_s.max(from_s));
-                (at, (part / (ln(whole) - ln(start_s))).max(0.0))
+                let (start, whole) = (LN_BORDERS[at], LN_BORDERS[at + 1]);
+                let from = if start_s >= from_s { start } else { ln(from_s) };
+                let until = if at + 1 < CLASSES && end_s <= until_s { whole } else { ln(until_s) };
+                (at, ((until - from) / (whole - start)).max(0.0))
             },
         )
     }
 }
+
+/// The logarithms of [`BORDERS_S`], and of twice the last: a million clients are asked.
+const LN_BORDERS: [f64; CLASSES + 1] = [
+    3.4011973816621555,
+    5.0106352940962555,
+    6.579251212010101,
+    7.90100705199242,
+    9.287301413112312,
+    10.38591370178042,
+    11.079060882340366,
+    11.772208062900312,
+    12.87082035156842,
+    13.669328047786193,
+    14.362475228346138,
+    15.055622408906084,
+    15.684231068328458,
+    16.272017733230577,
+    16.96516491379052,
+    17.475990537556513,
+    18.169137718116456,
+];
 
 fn ln(seconds: u32) -> f64 {
     libm::log(f64::from(seconds.max(1)))
@@ -154,6 +172,25 @@ impl Hazards {
         }
     }
 
+    /// Writes everything as numbers.
+    pub fn save(&self, out: &mut Vec<u64>) {
+        for table in [&self.passed, &self.returned, &self.rate, &self.calls] {
+            out.extend(table.as_flattened().iter().map(|number| number.to_bits()));
+        }
+    }
+
+    /// What was saved; `None` when there are too few numbers.
+    pub fn load(from: &mut dyn Iterator<Item = u64>) -> Option<Hazards> {
+        let mut hazards = Hazards::new(&Population::default());
+        let Hazards { passed, returned, rate, calls } = &mut hazards;
+        for table in [passed, returned, rate, calls] {
+            for number in table.as_flattened_mut() {
+                *number = f64::from_bits(from.next()?);
+            }
+        }
+        Some(hazards)
+    }
+
     /// A client that has not called an old version for `silent_s`.
     pub fn watch(&mut self, past: &Past, silent_s: u32) {
         for (at, part) in past.through(BORDERS_S[0], silent_s) {
@@ -202,21 +239,27 @@ impl Hazards {
         mut each: impl FnMut(usize, usize, f64),
     ) -> f64 {
         let gaps = past.rhythm.gaps();
-        let mut rate = 0.0;
+        // The product of what is survived by its own gaps: one logarithm for all.
+        let (mut rate, mut survived) = (0.0, 1.0);
+        // How many of its gaps were longer than those of a class, from the longest down.
+        let mut longer = [0_u32; CLASSES];
+        for at in (1..CLASSES).rev() {
+            longer[at - 1] = longer[at].saturating_add(gaps[at]);
+        }
         for (at, part) in past.through(silent_s, past.until_s(silent_s, horizon_s)) {
-            rate += match past.group(at) {
+            match past.group(at) {
                 Some(group) => {
                     each(group, at, part);
-                    part * self.rate[group][at]
+                    rate += part * self.rate[group][at];
                 }
                 // Where in its class a call comes is not known: the whole of it lies ahead.
                 None => {
-                    let longer: f64 = gaps[at + 1..].iter().copied().map(f64::from).sum();
-                    -libm::log((longer + 0.5) / (longer + f64::from(gaps[at]) + 1.0))
+                    let longer = f64::from(longer[at]);
+                    survived *= (longer + 0.5) / (longer + f64::from(gaps[at]) + 1.0);
                 }
-            };
+            }
         }
-        rate
+        if survived < 1.0 { rate - libm::log(survived) } else { rate }
     }
 
     /// The probability that a client that has been silent for `silent_s` calls an old version

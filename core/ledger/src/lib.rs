@@ -26,4 +26,4 @@ pub use heaviest::Heavy;
 pub use sample::{Counted, Side};
 pub use select::{Filter, Order, Selected};
 pub use sources::SourcesFull;
-pub use table::{Call, Client, Flags, Ledger, On};
+pub use table::{Call, Client, Flags, Ledger, On, PARTS};

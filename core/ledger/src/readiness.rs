@@ -17,10 +17,9 @@ const SELDOM: f64 = 0.01;
 /// A client with at least this probability has a say in when the last call is due.
 const LIKELY: f64 = 0.5;
 
-/// Clients that may call again, taken in one by one.
-#[derive(Debug, Clone)]
-pub struct Readiness<'a> {
-    hazards: &'a Hazards,
+/// Clients that may call again, taken in one by one: all by the same hazards.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Readiness {
     horizon_s: u32,
     /// Probability that just `i` of those that are no seldom coins call.
     exactly: Vec<f64>,
@@ -32,14 +31,14 @@ pub struct Readiness<'a> {
     clients: u64,
     last_in_s: Option<u32>,
     candidates: Vec<Candidate>,
-    candidates_max: usize,
+    candidates_max: u32,
 }
 
 /// A client that may call again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// What the caller calls it.
-    pub id: usize,
+    pub id: u64,
     /// The probability that it calls again.
     pub probability: f64,
     /// In how many seconds, by its own intervals; 0 is any moment.
@@ -61,13 +60,12 @@ pub struct Depend {
     pub last_in_s: Option<u32>,
 }
 
-impl<'a> Readiness<'a> {
+impl Readiness {
     /// Nobody yet. `candidates_max` of the likeliest are kept.
-    pub fn new(hazards: &'a Hazards, horizon_s: u32, candidates_max: usize) -> Readiness<'a> {
+    pub fn new(horizon_s: u32, candidates_max: u32) -> Readiness {
         let mut exactly = vec![0.0; COUNTED + 1];
         exactly[0] = 1.0;
         Readiness {
-            hazards,
             horizon_s,
             exactly,
             seldom: 0.0,
@@ -81,15 +79,56 @@ impl<'a> Readiness<'a> {
         }
     }
 
+    /// Writes everything as numbers.
+    pub fn save(&self, out: &mut Vec<u64>) {
+        out.extend([self.horizon_s, self.candidates_max].map(u64::from));
+        let sums = [self.seldom, self.mean, self.variance];
+        let sums = sums.iter().chain(&self.exactly).chain(self.weights.as_flattened());
+        out.extend(sums.map(|number| number.to_bits()));
+        out.extend([self.clients, option(self.last_in_s), self.candidates.len() as u64]);
+        for it in &self.candidates {
+            out.extend([it.id, it.probability.to_bits(), option(it.due_in_s)]);
+        }
+    }
+
+    /// What was saved; `None` when the numbers do not fit together.
+    pub fn load(from: &mut dyn Iterator<Item = u64>) -> Option<Readiness> {
+        let (horizon_s, max) = (from.next()?, from.next()?);
+        let (horizon_s, max) = (u32::try_from(horizon_s).ok()?, u32::try_from(max).ok()?);
+        let mut readiness = Readiness::new(horizon_s, max);
+        let Readiness { seldom, mean, variance, exactly, weights, .. } = &mut readiness;
+        let sums = [seldom, mean, variance].into_iter();
+        for number in sums.chain(exactly).chain(weights.as_flattened_mut()) {
+            *number = f64::from_bits(from.next()?);
+        }
+        readiness.clients = from.next()?;
+        readiness.last_in_s = u32::try_from(from.next()?).ok();
+        for _ in 0..from.next()?.min(max.into()) {
+            let (id, probability) = (from.next()?, f64::from_bits(from.next()?));
+            let due_in_s = u32::try_from(from.next()?).ok();
+            readiness.candidates.push(Candidate { id, probability, due_in_s });
+        }
+        Some(readiness)
+    }
+
     /// A client that has not called an old version for `silent_s`; the probability that it
     /// will.
-    pub fn add(&mut self, id: usize, past: &Past, silent_s: u32) -> f64 {
-        let mut parts = Vec::new();
-        let rate = self.hazards.rate(past, silent_s, self.horizon_s, |group, class, part| {
-            parts.push((group, class, part));
+    ///
+    /// `id` is asked only of those who are candidates.
+    pub fn add(
+        &mut self,
+        hazards: &Hazards,
+        id: &dyn Fn() -> u64,
+        past: &Past,
+        silent_s: u32,
+    ) -> f64 {
+        // In each class at most one group speaks.
+        let mut parts = [(0, 0.0); CLASSES];
+        let rate = hazards.rate(past, silent_s, self.horizon_s, |group, class, part| {
+            parts[class] = (group, part);
         });
         let probability = -libm::expm1(-rate);
-        for (group, class, part) in parts {
+        for (class, (group, part)) in parts.into_iter().enumerate() {
             self.weights[group][class] += part * (1.0 - probability);
         }
         self.clients += 1;
@@ -105,20 +144,23 @@ impl<'a> Readiness<'a> {
         if probability >= LIKELY {
             self.last_in_s = self.last_in_s.max(due_in_s);
         }
-        self.candidate(Candidate { id, probability, due_in_s });
+        let full = self.candidates.len() >= self.candidates_max as usize;
+        let is_one = |last: &Candidate| last.probability < probability;
+        if !full || self.candidates.last().is_some_and(is_one) {
+            self.candidate(Candidate { id: id(), probability, due_in_s });
+        }
         probability
     }
 
     fn candidate(&mut self, new: Candidate) {
-        let full = self.candidates.len() >= self.candidates_max;
-        if full && self.candidates.last().is_none_or(|last| last.probability >= new.probability) {
-            return;
-        }
-        if full {
-            self.candidates.pop();
-        }
+        self.candidates.truncate((self.candidates_max as usize).saturating_sub(1));
         let at = self.candidates.partition_point(|it| it.probability >= new.probability);
         self.candidates.insert(at, new);
+    }
+
+    /// A client is no candidate any more.
+    pub fn forget(&mut self, id: u64) {
+        self.candidates.retain(|candidate| candidate.id != id);
     }
 
     /// Those who are likeliest to call again, the likeliest first.
@@ -128,14 +170,14 @@ impl<'a> Readiness<'a> {
 
     /// How many will call again, at this confidence, when the clients taken in are a sample:
     /// each of all clients with probability `theta`, 1 for all.
-    pub fn depend(&self, confidence: f64, theta: f64) -> Depend {
+    pub fn depend(&self, hazards: &Hazards, confidence: f64, theta: f64) -> Depend {
         let exact = theta >= 1.0;
         let at_most = if exact {
-            self.quantile(1.0 - confidence)
+            self.quantile(hazards, 1.0 - confidence)
         } else {
             // One half of what may go wrong for who calls, one for who is in the sample.
             let error = (1.0 - confidence) / 2.0;
-            libm::ceil(poisson_at_most(self.quantile(error) as f64, error) / theta) as u64
+            libm::ceil(poisson_at_most(self.quantile(hazards, error) as f64, error) / theta) as u64
         };
         Depend {
             at_most,
@@ -147,14 +189,14 @@ impl<'a> Readiness<'a> {
     }
 
     /// More than this many call with a probability of at most `error`.
-    fn quantile(&self, error: f64) -> u64 {
-        self.unbounded(error).min(self.clients)
+    fn quantile(&self, hazards: &Hazards, error: f64) -> u64 {
+        self.unbounded(hazards, error).min(self.clients)
     }
 
-    fn unbounded(&self, error: f64) -> u64 {
+    fn unbounded(&self, hazards: &Hazards, error: f64) -> u64 {
         let mut exactly = self.exactly.clone();
         throw(&mut exactly, self.seldom);
-        let spread = self.variance + self.shared();
+        let spread = self.variance + self.shared(hazards);
         let mut chances = Vec::new();
         if spread > self.mean && self.mean > 0.0 {
             chances = more_spread(self.mean, spread);
@@ -168,12 +210,12 @@ impl<'a> Readiness<'a> {
 
     /// What the hazards' own uncertainty adds to the variance: clients that share a hazard
     /// are wrong together.
-    fn shared(&self) -> f64 {
+    fn shared(&self, hazards: &Hazards) -> f64 {
         let mut sum = 0.0;
         for (group, weights) in self.weights.iter().enumerate() {
             let (mut rates, mut known) = (0.0, f64::INFINITY);
             for (class, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                let (rate, calls) = self.hazards.hazard(group, class);
+                let (rate, calls) = hazards.hazard(group, class);
                 rates += weight * rate;
                 known = calls.min(known);
             }
@@ -181,6 +223,11 @@ impl<'a> Readiness<'a> {
         }
         sum
     }
+}
+
+/// A number, or one that is too large for it.
+fn option(number: Option<u32>) -> u64 {
+    number.map_or(u64::MAX, u64::from)
 }
 
 /// One more coin.

@@ -118,6 +118,9 @@ pub(crate) struct News<'a> {
 /// The shards are chosen by the highest bits of a hash.
 const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
+
+/// Parts of the table, for who goes through it bit by bit.
+pub const PARTS: usize = SHARDS;
 const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 
 /// Keys may take so many bytes for each client that the limit allows: attackers choose
@@ -150,6 +153,8 @@ pub struct Ledger {
     pub(crate) callers: Option<Callers>,
     /// How long silences ended.
     pub(crate) population: Population,
+    /// Whether somebody's marks have changed.
+    pub(crate) marked: bool,
 }
 
 impl Ledger {
@@ -171,6 +176,7 @@ impl Ledger {
             sources: Sources::default(),
             callers: None,
             population: Population::default(),
+            marked: false,
         }
     }
 
@@ -336,6 +342,25 @@ impl Ledger {
     /// The same with their places.
     pub(crate) fn walk(&self) -> Walk<'_> {
         Walk { shards: &self.shards, at: 0 }
+    }
+
+    /// The clients of one of [`PARTS`] parts. A client stays in its part.
+    pub fn part(&self, part: usize) -> impl Iterator<Item = Client<'_>> {
+        let shards = self.shards.get(..=part).unwrap_or_default();
+        Walk { shards, at: (part << PLACE_BITS) as u32 }.map(|(_, client)| client)
+    }
+
+    /// A number that finds this client again, and tells nobody its key.
+    pub fn id(&self, key: &[u8], identity: Identity) -> u64 {
+        self.hasher.hash(key, identity as u8)
+    }
+
+    /// The client with this number.
+    pub fn with_id(&self, id: u64) -> Option<Client<'_>> {
+        let hash_of = |key: &[u8], identity| self.hasher.hash(key, identity);
+        let part = shard_of(id);
+        let place = self.shards.get(part)?.with_hash(id, &hash_of)?;
+        self.client_at((part as u32) << PLACE_BITS | place)
     }
 
     /// Rows whose last call went to this version.

@@ -5,6 +5,8 @@
 //! sequence of each node and epoch and ignores what is not higher. So a report may come as
 //! often as the network likes, and between nodes in any order.
 
+mod read;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Fault;
@@ -173,8 +175,8 @@ impl ClientRow {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read_all(json: &[u8]) -> Result<Vec<ClientRow>, Fault> {
-        serde_json::from_slice(json)
+    pub fn read_all(json: &str) -> Result<Vec<ClientRow>, Fault> {
+        read::rows(json)
             .map_err(|e| Fault::malformed(format!("`clients` is no list of clients: {e}")))
     }
 }
@@ -185,8 +187,10 @@ impl ClientsReport {
     /// # Errors
     /// What is wrong with it.
     pub fn read(json: &[u8]) -> Result<ClientsReport, Fault> {
-        let report: ClientsReport = crate::json::read(json)
-            .map_err(|e| Fault::malformed(format!("not a report of clients: {e}")))?;
+        let wrong = |text| Fault::malformed(format!("not a report of clients: {text}"));
+        let text = std::str::from_utf8(json)
+            .map_err(|e| wrong(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
+        let report = read::report(text).map_err(|e| wrong(e.to_string()))?;
         report.check()?;
         Ok(report)
     }

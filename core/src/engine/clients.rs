@@ -12,8 +12,9 @@ use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
 use crossfade_protocol::{Fault, json};
 
 use super::{Engine, write};
-use crate::clients::{Clients, Known, Look};
-use crate::event::{ClientChange, What};
+use crate::clients::{Clients, Known};
+use crate::event::{ClientChange, NodeChange, What};
+use crate::survey::Look;
 
 impl Engine {
     pub(super) fn ledger(
@@ -80,10 +81,7 @@ impl Engine {
             }
             Asked::Forget(who) => {
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
-                let changed = clients.table.forget(who.client.as_bytes()) > 0;
-                for identity in Identity::ALL {
-                    clients.lift(who.client.as_bytes(), identity);
-                }
+                let changed = clients.forget(who.client.as_bytes());
                 clients.unlisted |= changed;
                 self.controller.forget_client(&who.client);
                 self.client_ok(who.client, changed, to, out);
@@ -162,7 +160,7 @@ impl Engine {
         let (plan, look, now_ms) = (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
         let Some(clients) = &mut self.clients else { return };
         let found = clients.judge(&plan, now_ms);
-        clients.note(look);
+        clients.tend(look);
         for (client, finding) in found {
             let names = self.policy.names();
             let reason = finding.sentence(&client, names.old, names.new);
@@ -189,7 +187,7 @@ impl Engine {
             let seed = self.draws.next_u64();
             let mut clients = Clients::new(limit, seed, life);
             let places: Vec<u8> = (0..self.policy.versions().len() as u8).collect();
-            clients.table.renumber(&places, self.policy.newest() as u8);
+            clients.renumber(&places, self.policy.newest() as u8);
             self.clients = Some(Box::new(clients));
             self.mark_listed();
         }
@@ -211,11 +209,23 @@ impl Engine {
         }
     }
 
+    /// Clients by the version that served them last, and whether all of them were counted;
+    /// `None` when nobody has reported any.
+    pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
+        let table = &self.clients.as_ref()?.table;
+        if table.is_empty() {
+            return None;
+        }
+        let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
+        let exact = table.sampled_until_s().is_none();
+        Some((counted.map(|counted| counted.value).collect(), exact))
+    }
+
     /// Gives clients the places their versions have in a new list.
     pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
         if let Some(clients) = &mut self.clients {
             let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
-            clients.table.renumber(&places, versions.saturating_sub(1) as u8);
+            clients.renumber(&places, versions.saturating_sub(1) as u8);
         }
     }
 
@@ -246,11 +256,11 @@ impl Engine {
         };
         clients.unlisted = false;
         let plan = self.policy.plan();
+        let [ready, blocked, pinned_back] = clients.listed(LISTED_CLIENTS_MAX);
         if plan.privacy == Privacy::Hashed {
             return;
         }
-        let listed = |flag, before: &Vec<String>| {
-            let mut keys = clients.listed(flag, LISTED_CLIENTS_MAX);
+        let listed = |mut keys: Vec<String>, before: &Vec<String>| {
             // Whoever is listed and has not called yet stays.
             let unseen = |key: &&String| clients.table.get(key.as_bytes(), Identity::Key).is_none();
             let room = LISTED_CLIENTS_MAX.saturating_sub(keys.len());
@@ -259,9 +269,9 @@ impl Engine {
             keys
         };
         let now = ClientPlan {
-            ready: listed(Flags::READY, &plan.clients.ready),
-            blocked: listed(Flags::BLOCKED, &plan.clients.blocked),
-            pinned_back: listed(Flags::PINNED_BACK, &plan.clients.pinned_back),
+            ready: listed(ready, &plan.clients.ready),
+            blocked: listed(blocked, &plan.clients.blocked),
+            pinned_back: listed(pinned_back, &plan.clients.pinned_back),
             ..plan.clients.clone()
         };
         let sorted = |keys: &Vec<String>| {
@@ -274,6 +284,10 @@ impl Engine {
             && sorted(&plan.clients.pinned_back) == now.pinned_back;
         if !same {
             self.policy = self.policy.with_clients(now);
+            // Whoever holds the policy has to hand it out: until then edges count under the
+            // one before, which is evidence of nothing.
+            let revision = self.policy.revision();
+            self.happened(What::Node(NodeChange::Configured { revision }), None);
         }
     }
 

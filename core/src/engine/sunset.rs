@@ -32,6 +32,7 @@ impl Engine {
             confidence: plan.confidence,
             horizon_ms: u64::from(plan.horizon_days) * DAY_MS,
             depend: Depend { at_most: left, expected: left as f64, exact: false },
+            as_of_ms: None,
             last_expected_ms: None,
             forecast: None,
             checks,

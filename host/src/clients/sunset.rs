@@ -43,6 +43,9 @@ impl Sunset {
         if let Some(depend) = self.depend.filter(|_| !self.statement.is_empty()) {
             page.paragraph(head("depend"), Tone::Plain, &self.depend_text(depend));
         }
+        if let Some(at) = self.as_of_ms {
+            page.paragraph(head("as of"), Tone::Plain, &format!("{} UTC", minute(at)));
+        }
         if let Some(at) = self.last_expected_ms {
             page.paragraph(head("the last"), Tone::Plain, &format!("expected {} UTC", minute(at)));
         }

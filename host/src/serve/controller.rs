@@ -96,6 +96,8 @@ struct Running {
     trial_until: Option<Instant>,
     /// The answer to `get_sunset` that was given last, and until when it is given again.
     sunset: Option<(Box<RawValue>, Instant)>,
+    /// The same of what the shadow has compared.
+    shadow: Option<(Value, Instant)>,
 }
 
 impl Running {
@@ -256,6 +258,7 @@ impl Controller {
             kept_ms: saved.at_ms,
             trial_until: None,
             sunset: None,
+            shadow: None,
         };
         self.shared.begin_events(saved.last_event);
         self.shared.use_engine(running.engine.module());
@@ -289,7 +292,9 @@ impl Controller {
         let mut batch = Batch::new(now_ms);
         batch.note(BY_ITSELF, "created", "A new migration begins.");
         let (_, document) = running.engine.policy(now_ms)?;
-        if self.setup.start_rollout && document.get("rollout").is_some() {
+        if told::mirrors(&document) {
+            batch.note(BY_ITSELF, "shadow", "Its shadow comes first, and then its rollout.");
+        } else if self.setup.start_rollout && document.get("rollout").is_some() {
             let message = json!({ "type": "gradual_rollout" });
             running.engine.act(&message, None, now_ms)?;
             batch.note(BY_ITSELF, "start", "The plan has a rollout.");
@@ -349,6 +354,12 @@ impl Controller {
             let offset = running.clock.offset_ms(Reading::now());
             self.shared.counters.clock_offset_ms.store(offset, Relaxed);
             self.clock_is_off = told_of_the_clock(self.clock_is_off, offset);
+            // Charts can do without what an engine does not say.
+            if self.shared.history_is_due(batch.now_ms)
+                && let Ok(sample) = running.sample(batch.now_ms)
+            {
+                self.shared.remember(sample);
+            }
         }
         if due || batch.changed {
             let told = match running.engine.tick(batch.now_ms) {

@@ -18,6 +18,7 @@ const STATES: Record<string, { sign: string; word: string; tone: string }> = {
   completed: { sign: "■", word: "Completed", tone: "ink" },
   rolled_back: { sign: "▼", word: "Rolled back", tone: "back" },
   aborted: { sign: "✕", word: "Aborted", tone: "back" },
+  standby: { sign: "◌", word: "Stands by", tone: "muted" },
   undone: { sign: "↶", word: "Undone", tone: "back" },
 };
 
@@ -84,6 +85,14 @@ export class Verdict {
       this.spokenAt = now;
       text(this.spoken, headline(status, fresh));
     }
+  }
+
+  /** Another server leads, and shows the migration. */
+  standby(leader: string | null): void {
+    text(this.lead, "This server stands by.");
+    this.why.replaceChildren("Another one leads, and shows the migration", leader ? ": " : ". ", leader ? h("a", { href: leader }, leader) : "", leader ? ". " : "", "Should it end, this one may take over; then everything is here, without a reload.");
+    this.steps = [];
+    this.rail.replaceChildren();
   }
 
   private bars(status: Status, healthy: number): void {

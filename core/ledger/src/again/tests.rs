@@ -144,3 +144,9 @@ fn a_return_within_what_was_shown_says_nothing_new() {
     // Through three days and a week, and then it came.
     assert_eq!((sum(&population.passed), sum(&population.returned)), (2, 1));
 }
+
+#[test]
+fn the_logarithms_are_those_of_the_borders() {
+    let borders = BORDERS_S.into_iter().chain([2 * BORDERS_S[CLASSES - 1]]);
+    assert_eq!(borders.map(ln).collect::<Vec<_>>(), LN_BORDERS);
+}

@@ -18,10 +18,10 @@ fn every(gap_s: u32, times: u32) -> Past {
 #[test]
 fn nobody_is_nobody_and_of_a_sample_not_even_that() {
     let hazards = hazards();
-    let nobody = Readiness::new(&hazards, MONTH, 10);
-    let all = nobody.depend(0.95, 1.0);
+    let nobody = Readiness::new(MONTH, 10);
+    let all = nobody.depend(&hazards, 0.95, 1.0);
     assert_eq!((all.at_most, all.exact, all.clients), (0, true, 0));
-    let sampled = nobody.depend(0.95, 0.01);
+    let sampled = nobody.depend(&hazards, 0.95, 0.01);
     // `3 / theta` at 95 %, and a little more, since half of the error is for who calls.
     assert!((300..400).contains(&sampled.at_most) && !sampled.exact, "{sampled:?}");
 }
@@ -51,16 +51,17 @@ fn the_number_is_that_of_a_sum_of_unlike_coins() {
 fn active_clients_are_counted_one_by_one_and_many_of_them_nearly() {
     let hazards = hazards();
     for clients in [1, 20, 100, 128, 129, 10_000] {
-        let mut readiness = Readiness::new(&hazards, MONTH, 3);
+        let mut readiness = Readiness::new(MONTH, 3);
         for id in 0..clients {
-            readiness.add(id, &every(7 * DAY, 100), DAY);
+            readiness.add(&hazards, &|| id, &every(7 * DAY, 100), DAY);
         }
-        let depend = readiness.depend(0.95, 1.0);
+        let depend = readiness.depend(&hazards, 0.95, 1.0);
         let at_most = clients as f64 * 1.02 + 2.0;
         assert!(depend.at_most as f64 <= at_most, "{clients}: {depend:?}");
         assert!(depend.at_most as f64 >= clients as f64 * 0.98, "{clients}: {depend:?}");
         assert_eq!(depend.last_in_s, Some(6 * DAY));
-        let [low, high] = [0.5, 0.99].map(|confidence| readiness.depend(confidence, 1.0).at_most);
+        let [low, high] =
+            [0.5, 0.99].map(|confidence| readiness.depend(&hazards, confidence, 1.0).at_most);
         assert!(low <= depend.at_most && depend.at_most <= high);
     }
 }
@@ -68,9 +69,10 @@ fn active_clients_are_counted_one_by_one_and_many_of_them_nearly() {
 #[test]
 fn a_sample_widens_it() {
     let hazards = hazards();
-    let mut readiness = Readiness::new(&hazards, MONTH, 0);
-    (0..50).for_each(|id| _ = readiness.add(id, &every(DAY, 100), 3_600));
-    let (all, sample) = (readiness.depend(0.95, 1.0), readiness.depend(0.95, 0.1));
+    let mut readiness = Readiness::new(MONTH, 0);
+    (0..50).for_each(|id| _ = readiness.add(&hazards, &|| id, &every(DAY, 100), 3_600));
+    let (all, sample) =
+        (readiness.depend(&hazards, 0.95, 1.0), readiness.depend(&hazards, 0.95, 0.1));
     assert_eq!(all.at_most, 50);
     assert!((sample.expected / all.expected - 10.0).abs() < 1e-9);
     assert!((600..720).contains(&sample.at_most), "{sample:?}");
@@ -79,7 +81,7 @@ fn a_sample_widens_it() {
 #[test]
 fn candidates_are_the_likeliest_and_say_when() {
     let hazards = hazards();
-    let mut readiness = Readiness::new(&hazards, MONTH, 3);
+    let mut readiness = Readiness::new(MONTH, 3);
     let gone = every(300, 1_000);
     let silent = [
         (gone, 200 * DAY),
@@ -88,22 +90,22 @@ fn candidates_are_the_likeliest_and_say_when() {
         (every(MONTH, 2), 38 * DAY),
         (gone, 202 * DAY),
     ];
-    for (id, (past, silent_s)) in silent.into_iter().enumerate() {
-        readiness.add(id, &past, silent_s);
+    for (id, (past, silent_s)) in (0..).zip(silent) {
+        readiness.add(&hazards, &|| id, &past, silent_s);
     }
     let found: Vec<_> = readiness.candidates().iter().map(|it| (it.id, it.due_in_s)).collect();
     assert_eq!(found[..2], [(1, Some(10 * DAY)), (3, Some(0))]);
     assert_eq!(found.len(), 3);
-    assert_eq!(readiness.depend(0.95, 1.0).last_in_s, Some(10 * DAY));
+    assert_eq!(readiness.depend(&hazards, 0.95, 1.0).last_in_s, Some(10 * DAY));
 }
 
 #[test]
 fn who_shares_a_hazard_is_wrong_together() {
     let hazards = hazards();
-    let mut readiness = Readiness::new(&hazards, MONTH, 0);
+    let mut readiness = Readiness::new(MONTH, 0);
     // A hundred strangers, of whom nothing is known: two are expected, or twenty.
-    (0..100).for_each(|id| _ = readiness.add(id, &every(30, 0), 50 * DAY));
-    let depend = readiness.depend(0.95, 1.0);
+    (0..100).for_each(|id| _ = readiness.add(&hazards, &|| id, &every(30, 0), 50 * DAY));
+    let depend = readiness.depend(&hazards, 0.95, 1.0);
     assert!((2.0..8.0).contains(&depend.expected), "{depend:?}");
     assert!(depend.at_most as f64 > 2.5 * depend.expected, "{depend:?}");
 }

@@ -61,7 +61,13 @@ impl Ledger {
         let mut row = before;
         change(&mut row);
         shard::set_head(record, &row.pack());
+        self.marked |= row.flags != before.flags;
         row != before
+    }
+
+    /// Whether a client has been marked, or a mark lifted, since this was last asked.
+    pub fn was_marked(&mut self) -> bool {
+        std::mem::take(&mut self.marked)
     }
 
     /// Takes out every row of this key, whatever its identity, and everything that was

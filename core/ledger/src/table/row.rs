@@ -47,6 +47,11 @@ impl Flags {
         self.0 & all.0 == all.0
     }
 
+    /// Whether one of these is set.
+    pub fn has_any(self, of: [Flags; 3]) -> bool {
+        of.into_iter().any(|flag| self.0 & flag.0 != 0)
+    }
+
     /// These and those.
     #[must_use]
     pub fn with(self, more: Flags) -> Flags {

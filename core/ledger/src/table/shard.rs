@@ -67,6 +67,17 @@ impl Shard {
     /// The slot and the place of this client.
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8], identity: u8) -> Option<(usize, u32)> {
+        self.search(hash, |row, kept| row.identity == identity && kept == key)
+    }
+
+    /// The place of the client whose key has this hash.
+    pub(crate) fn with_hash(&self, hash: u64, hash_of: &dyn Fn(&[u8], u8) -> u64) -> Option<u32> {
+        let found = self.search(hash, |row, key| hash_of(key, row.identity) == hash);
+        found.map(|(_, place)| place)
+    }
+
+    #[inline(always)]
+    fn search(&self, hash: u64, is_it: impl Fn(&Row, &[u8]) -> bool) -> Option<(usize, u32)> {
         let count = self.slots.len();
         let mut slot = start(hash, count);
         loop {
@@ -76,8 +87,8 @@ impl Shard {
             }
             if found >> PLACE_BITS == tag(hash) && found & PLACE != LEFT {
                 let place = (found & PLACE) - 1;
-                let (row, _, kept) = row::read(self.at(place)?)?;
-                if row.identity == identity && kept == key {
+                let (row, _, key) = row::read(self.at(place)?)?;
+                if is_it(&row, key) {
                     return Some((slot, place));
                 }
             }

@@ -90,11 +90,11 @@ impl<'a> Table<'a> {
         let mut hazards = Hazards::new(&self.population);
         self.seen().for_each(|row| hazards.watch(&row.past(), now_s.saturating_sub(row.last_s)));
         hazards.ready();
-        let mut readiness = Readiness::new(&hazards, HORIZON_S, 0);
-        for (id, row) in self.seen().enumerate() {
-            readiness.add(id, &row.past(), now_s.saturating_sub(row.last_s));
+        let mut readiness = Readiness::new(HORIZON_S, 0);
+        for (id, row) in (0..).zip(self.seen()) {
+            readiness.add(&hazards, &|| id, &row.past(), now_s.saturating_sub(row.last_s));
         }
-        readiness.depend(CONFIDENCE, 1.0).at_most
+        readiness.depend(&hazards, CONFIDENCE, 1.0).at_most
     }
 }
 

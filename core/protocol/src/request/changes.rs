@@ -31,5 +31,5 @@ pub(super) fn read(name: &str, body: &Map<String, Value>) -> Result<Changes, Fau
         });
     }
     let text = body.get("clients").map(crate::reply::json_text).unwrap_or_default();
-    ClientRow::read_all(text.as_bytes()).map(Changes::Note)
+    ClientRow::read_all(&text).map(Changes::Note)
 }

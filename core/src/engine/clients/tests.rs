@@ -107,7 +107,8 @@ fn who_is_marked_is_in_the_next_policy_and_who_is_forgotten_is_not() {
     );
     let told: Vec<Value> =
         tick(&mut engine, START_MS).iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(told, ["client_pinned_back", "client_declared"]);
+    // Whoever hands the policy out hears of each.
+    assert_eq!(told, ["client_pinned_back", "configured", "client_declared", "configured"]);
     let lift = json!({"type": "repin_client", "client": "ann", "to": "policy"});
     say(&mut engine, START_MS, &lift);
     assert_eq!(lists(&mut engine)["pinned_back"], Value::Null);

@@ -14,8 +14,10 @@ impl Engine {
         let mut checks = known.checks;
         checks.extend(self.client_checks(clients, &outlook, &plan));
         let depend = &outlook.depend;
-        let in_ms = |in_s: u32| self.now_ms + u64::from(in_s) * 1000;
+        let in_ms = |in_s: u32| u64::from(outlook.at_s.saturating_add(in_s)) * 1000;
+        let as_of_ms = u64::from(outlook.at_s) * 1000;
         Sunset {
+            as_of_ms: (outlook.at_s < seconds(self.now_ms)).then_some(as_of_ms),
             ready: checks.iter().all(|check| check.ok),
             statement: self.statement(&outlook, &plan),
             depend: Depend {
@@ -67,14 +69,11 @@ impl Engine {
                 false => format!("{} clients, every one of them counted", clients.table.len()),
             },
         ));
-        let apart = outlook.blocked + outlook.pinned_back;
+        let (blocked, pinned_back) = (clients.kept.blocked, clients.kept.pinned_back);
         checks.push(check(
             "blocked",
-            apart == 0,
-            format!(
-                "clients that say they are blocked: {}; pinned back: {}",
-                outlook.blocked, outlook.pinned_back
-            ),
+            blocked + pinned_back == 0,
+            format!("clients that say they are blocked: {blocked}; pinned back: {pinned_back}"),
         ));
         let brownouts = &self.policy.plan().brownouts;
         if !brownouts.is_empty() {
@@ -121,7 +120,7 @@ impl Engine {
             ),
         };
         if let Some(in_s) = depend.last_in_s {
-            let at = Instant::of_ms(self.now_ms + u64::from(in_s) * 1000);
+            let at = Instant::of_ms(u64::from(outlook.at_s.saturating_add(in_s)) * 1000);
             text.push_str(&format!(" The last of them is expected on {at}."));
         }
         if !depend.exact {

@@ -1,7 +1,7 @@
 //! What a plan may say of its dates and its clients but probably does not mean.
 
 use crate::error::Problem;
-use crate::plan::{Brownout, Deprecation, Instant, OldVersionAfter, Plan};
+use crate::plan::{Brownout, Deprecation, Instant, OldVersionAfter, Plan, Traffic};
 use crate::share::{Minutes, Share};
 
 /// The least time for which a plan may announce a brownout and still be of use: clients that
@@ -44,8 +44,21 @@ pub(super) fn of(plan: &Plan, warnings: &mut Vec<Problem>) {
         );
         warn("clients.pinned_back".into(), &message);
     }
-    if plan.shadow.as_ref().is_some_and(|shadow| shadow.percentage == Share::ZERO) {
+    let Some(shadow) = &plan.shadow else { return };
+    if shadow.percentage == Share::ZERO {
         warn("shadow.percentage".into(), "is 0 %: nothing is compared");
+    }
+    let newest = plan.versions.new_version();
+    let begun = match &plan.traffic {
+        Traffic::Stable => false,
+        Traffic::Canary(share) => *share != Share::ZERO,
+        Traffic::Split { split, .. } => {
+            split.0.iter().any(|(name, weight)| name == newest && weight.hundredths() > 0)
+        }
+    };
+    if begun && !shadow.stopped {
+        let message = format!("is over before it begins: {newest} has a share of the traffic");
+        warn("shadow".into(), &message);
     }
 }
 

@@ -169,6 +169,8 @@ pub(crate) struct Sunset {
     confidence: Option<f64>,
     /// For how long ahead.
     horizon_ms: Option<u64>,
+    /// When clients were looked at, where that was a while ago.
+    as_of_ms: Option<u64>,
     depend: Option<Depend>,
     /// When the last of them is expected.
     last_expected_ms: Option<u64>,

@@ -1,0 +1,69 @@
+//! v2 is broken for one partner alone: the partner goes back, and the rollout on.
+
+use crossfade_e2e::crowd::{Expect, USERS, key};
+use crossfade_e2e::wait_for;
+use crossfade_e2e::world::World;
+use crossfade_edge_tests::client::{self, Connection};
+use crossfade_edge_tests::upstream::Broken;
+use serde_json::{Value, json};
+
+use super::{PINNED, Store, plan};
+
+#[test]
+fn a_broken_partner_is_pinned_back_on_its_own_store() {
+    pinned_back("partner", &Store::Embedded);
+}
+
+#[test]
+fn a_broken_partner_is_pinned_back_on_three_servers() {
+    pinned_back("partner_fleet", &Store::fleet());
+}
+
+fn pinned_back(name: &str, store: &Store) {
+    let steps = [(5, 0.4), (25, 0.1), (50, 0.1), (100, 0.05)].map(
+        |(percentage, minutes)| json!({ "percentage": percentage, "duration_minutes": minutes }),
+    );
+    // Both versions fail now and then. One partner more among thousands is tolerated.
+    let gate = json!({ "failures": { "margin": 3, "not_worse": { "ratio": 5, "points": 2 } } });
+    let more = json!({ "rollout": { "steps": steps }, "gate": gate });
+    let world = World::start(name, store.url(), &plan(&more));
+    let now_and_then = Broken::OneIn(200);
+    world.upstream.lay("v1", std::slice::from_ref(&now_and_then));
+    // Somebody who is among the first to be moved.
+    let partner = (PINNED..USERS).find(|user| asked_directly(&world, *user) == "v2").unwrap();
+    let id = key(partner);
+    let partner_alone = Broken::Whoever("x-user-id".to_owned(), id.clone());
+    world.upstream.lay("v2", &[now_and_then, partner_alone]);
+    world.crowd.spare(partner);
+    world.call(Expect::Ramp);
+
+    // Whom v2 fails, and nobody else, the control plane knows by name.
+    let failures = || -> Option<u64> {
+        let said = world.try_say(&["clients", "show", &id, "--output", "json"]).ok()?;
+        let client: Value = serde_json::from_str(&said).ok()?;
+        client["client"]["new"]["failures"].as_u64()
+    };
+    wait_for("the partner's failures to be told", || {
+        world.crowd.assert_right();
+        failures().filter(|failures| *failures >= 2)
+    });
+    assert_eq!(world.status()["rollout"]["step"], 1, "the rollout is on its way");
+    world.say(&["clients", "repin", &id, "--to", "old", "--reason", "v2 fails it"]);
+    wait_for("the partner to be back on v1", || {
+        (asked_directly(&world, partner) == "v1").then_some(())
+    });
+
+    world.reaches(9, "completed");
+    world.in_force();
+    world.assert_counts_agree();
+    assert_eq!(asked_directly(&world, partner), "v1", "it stays there");
+    assert_eq!(asked_directly(&world, partner + 1), "v2", "and all others are on v2");
+}
+
+/// The version that answers this user just now.
+fn asked_directly(world: &World, user: usize) -> String {
+    let mut connection = Connection::open(world.edge()).unwrap();
+    let answer = connection.ask(&client::get([("x-user-id", key(user))])).unwrap();
+    world.crowd.asked_elsewhere([answer.version()].into_iter());
+    answer.version().to_owned()
+}
