@@ -4,6 +4,7 @@
 //! `bucket = xxh64(key, seed) % 10_000`, with `seed = 0` for an empty salt and
 //! `xxh64(salt, 0)` otherwise. Golden values are in `tests/vectors/buckets.json`.
 
+use crossfade_protocol::plan::Shadow;
 use crossfade_protocol::share::BUCKETS;
 use xxhash_rust::xxh64::xxh64;
 
@@ -31,6 +32,11 @@ impl Seed {
     /// brownout hits.
     pub fn of_brownout(salt: &str, name: &str) -> Seed {
         Seed::of_salt(&format!("{salt}/brownouts/{name}"))
+    }
+
+    /// The seed of the shadow: that of [`Shadow::salt`].
+    pub fn of_shadow(salt: &str) -> Seed {
+        Seed::of_salt(&Shadow::salt(salt))
     }
 }
 

@@ -12,6 +12,7 @@ use crossfade_protocol::Share;
 use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
+use crossfade_protocol::totals::ShadowTotals;
 
 use crate::brownouts::Book;
 use crate::life::Life;
@@ -43,6 +44,8 @@ pub(crate) struct Kept {
     /// The newest version's share, when this was last looked at.
     share: Share,
     pub(crate) life: Life,
+    /// What had been compared when the shadow was entered, of which version.
+    pub(crate) shadow_from: (String, ShadowTotals),
 }
 
 /// The new version is judged client by client so often.
@@ -90,6 +93,7 @@ impl Clients {
             pinned_back: 0,
             share: Share::ZERO,
             life,
+            shadow_from: Default::default(),
         };
         Clients { table: Ledger::new(limit, seed), kept, unlisted: false }
     }

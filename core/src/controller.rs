@@ -31,7 +31,7 @@ pub(crate) struct Controller {
     before: Option<Traffic>,
     /// Evidence that comes in while the rollout runs. `None` on a virtual clock, where all
     /// of it came before.
-    health: Option<Health>,
+    pub(crate) health: Option<Health>,
     /// How the observed share can be checked under the present policy.
     share_by: Option<ShareBy>,
     /// The evidence of the last change, as it is told.

@@ -188,7 +188,9 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
             format!("Health is watched for {} more minutes.", watch_minutes.minutes())
         }
         Change::Completed { percentage, duration_minutes } => {
-            format!("Completed at {percentage} after {} minutes.", duration_minutes.minutes())
+            // To the hundredth: what lasted so long was measured by a clock.
+            let hundredths = duration_minutes.ms() / 600;
+            format!("Completed at {percentage} after {} minutes.", hundredths as f64 / 100.0)
         }
     };
     if because.is_empty() { text } else { format!("{text} {because}") }

@@ -55,7 +55,7 @@ pub(crate) struct Health {
     /// Steps begun so far: the number of the current stratum.
     steps: u32,
     step: StepNow,
-    failures: FailureGate,
+    pub(crate) failures: FailureGate,
     latency: Option<LatencyGate>,
     /// A bound on failures: the declared one, or at 100 % the last that was seen of the
     /// old version.

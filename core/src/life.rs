@@ -95,6 +95,8 @@ pub struct Facts {
     pub rollout: Option<rollout::Phase>,
     /// What the shadow has compared; `None` when the plan has no shadow.
     pub shadow: Option<Compared>,
+    /// Whether the plan says that mirroring is over.
+    pub shadow_stopped: bool,
     /// When the old version becomes deprecated, if the plan says so.
     pub deprecated_ms: Option<u64>,
     /// When it is switched off, if the plan says so.
@@ -231,6 +233,8 @@ impl Life {
             Phase::Sunset | Phase::Gone => return None,
             Phase::Rollout if facts.rollout_runs() => return None,
             _ if facts.rollout_runs() => Phase::Rollout,
+            // Somebody gets the new version's answers, or nobody is to compare them.
+            Phase::Shadow if facts.share != Share::ZERO || facts.shadow_stopped => Phase::Canary,
             Phase::Rollout if facts.is_full() => Phase::Complete,
             // It ended short of everybody, or was taken back.
             Phase::Rollout => Phase::Canary,

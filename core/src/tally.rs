@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 
 use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
 use crossfade_protocol::request::Outcome;
-use crossfade_protocol::totals::{Totals, VersionTotals};
+use crossfade_protocol::totals::{ShadowTotals, Totals, VersionTotals};
 
 use crate::latency::Histogram;
 
@@ -21,6 +21,9 @@ pub struct Tally {
     pub failures: u64,
     /// Latencies, of the outcomes that carried one.
     pub latency: Histogram,
+    /// What it answered that nobody got. A snapshot keeps it in a part of its own.
+    #[borsh(skip)]
+    pub shadow: ShadowTotals,
 }
 
 impl Tally {
@@ -42,6 +45,7 @@ impl Tally {
         self.requests = self.requests.saturating_add(other.requests);
         self.failures = self.failures.saturating_add(other.failures);
         self.latency.merge(&other.latency);
+        self.shadow = self.shadow.plus(other.shadow);
     }
 
     /// Share of the reported requests that failed, 0 to 1; `None` while there is none.
@@ -57,6 +61,7 @@ impl Tally {
             requests: self.requests,
             failures: self.failures,
             latency: self.latency.sparse(),
+            shadow: self.shadow,
         }
     }
 
@@ -67,6 +72,7 @@ impl Tally {
             requests: totals.requests,
             failures: totals.failures.min(totals.requests),
             latency: Histogram::from_sparse(&totals.latency),
+            shadow: totals.shadow.bounded(),
         }
     }
 }
@@ -94,6 +100,8 @@ pub fn growth(earlier: Option<&Totals>, later: &Totals, versions: &[String]) -> 
             requests,
             failures: now.failures.saturating_sub(before.failures).min(requests),
             latency,
+            // No gate looks at answers that nobody got.
+            shadow: ShadowTotals::default(),
         };
         let side =
             if Some(&counted.version) == newest { &mut growth.canary } else { &mut growth.control };
@@ -186,6 +194,18 @@ impl Fleet {
         sum
     }
 
+    /// What was compared of each version's answers, report by report, in a fixed order.
+    pub(crate) fn shadows(&self) -> impl Iterator<Item = &ShadowTotals> {
+        let versions = self.newest.values().flat_map(|totals| &totals.versions);
+        versions.map(|counted| &counted.shadow)
+    }
+
+    /// The same, to be put back.
+    pub(crate) fn shadows_mut(&mut self) -> impl Iterator<Item = &mut ShadowTotals> {
+        let versions = self.newest.values_mut().flat_map(|totals| &mut totals.versions);
+        versions.map(|counted| &mut counted.shadow)
+    }
+
     /// How many nodes and epochs have reported.
     pub fn sources(&self) -> usize {
         self.newest.len()
@@ -199,6 +219,7 @@ fn normalised(mut report: Totals) -> Totals {
     for mut counted in report.versions {
         counted.latency = Histogram::from_sparse(&counted.latency).sparse();
         counted.failures = counted.failures.min(counted.requests);
+        counted.shadow = counted.shadow.bounded();
         match versions.entry(counted.version.clone()) {
             Entry::Vacant(slot) => {
                 slot.insert(counted);
@@ -230,6 +251,7 @@ fn larger_version(a: &VersionTotals, b: &VersionTotals) -> VersionTotals {
         requests: a.requests.max(b.requests),
         failures: a.failures.max(b.failures),
         latency: latency.sparse(),
+        shadow: a.shadow.max(b.shadow),
     }
 }
 
@@ -245,6 +267,7 @@ mod tests {
             0u64..50,
             0u64..50,
             prop::collection::vec((0u8..4, 1u64..9), 0..4),
+            (0u64..9, 0u64..9, 0u64..9, 0u64..9),
         );
         let versions = prop::collection::vec(version, 0..4);
         (0u8..2, 0u64..2, 0u64..4, 0u64..3, versions).prop_map(
@@ -255,12 +278,18 @@ mod tests {
                 revision,
                 versions: versions
                     .into_iter()
-                    .map(|(version, routed, requests, failures, latency)| VersionTotals {
+                    .map(|(version, routed, requests, failures, latency, shadow)| VersionTotals {
                         version: format!("v{version}"),
                         routed,
                         requests,
                         failures,
                         latency,
+                        shadow: ShadowTotals {
+                            compared: shadow.0,
+                            differed: shadow.1,
+                            failures: shadow.2,
+                            dropped: shadow.3,
+                        },
                     })
                     .collect(),
             },

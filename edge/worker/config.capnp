@@ -25,6 +25,7 @@ const edge :Workerd.Worker = (
     (name = "lookup.js", esModule = embed "lookup.js"),
     (name = "outcomes.js", esModule = embed "outcomes.js"),
     (name = "settings.js", esModule = embed "settings.js"),
+    (name = "shadow.js", esModule = embed "shadow.js"),
     (name = "crossfade.wasm", wasm = embed "crossfade.wasm"),
   ],
   compatibilityDate = "2026-01-01",

@@ -7,6 +7,7 @@ import { Crossfade, CrossfadeTrap } from './crossfade.js';
 import { attributesLookup, keyLookup } from './lookup.js';
 import { BATCH_MAX, Outcomes } from './outcomes.js';
 import { readSettings } from './settings.js';
+import { Shadow, shadowOf } from './shadow.js';
 
 // At the latest so long after an outcome the engine knows of it, and its guard with it.
 const HAND_OVER_MS = 1000;
@@ -43,6 +44,7 @@ export class Edge {
   #guardTripped = false;
   #outcomes = new Outcomes();
   #clients = new Clients();
+  #shadow = new Shadow();
   #finalTotals = [];
   #finalReports = [];
   #clientsTaken = {};
@@ -123,6 +125,7 @@ export class Edge {
     if (routed !== undefined) {
       const failed = this.#outcomes.record(version, response?.status, endedMs - nowMs);
       this.#remember(request, key, routed, nowMs, { failed, refused: false });
+      if (response !== undefined) this.#mirror(ctx, request, key, routed, response);
       this.#afterwards(ctx, endedMs);
     }
     if (response === undefined) return this.#marked(new Response('bad gateway\n', { status: 502 }), version, routed);
@@ -143,6 +146,21 @@ export class Edge {
     const client = this.#policy?.client(request, key);
     const place = this.#policy?.versions.indexOf(version);
     if (client && place >= 0) this.#clients.record(client, place, { counted: client.identity === 'key', failed, refused, atMs });
+  }
+
+  // Asks the newest version as well, once the client has its answer.
+  #mirror(ctx, request, key, routed, response) {
+    const shade = this.#policy?.shade;
+    if (shade === undefined) return;
+    const { origins, versionHeader, shadowTimeoutMs: timeoutMs } = this.#settings;
+    const origin = origins.get(shade.newest);
+    const isStill = () => this.#policy?.versions.at(-1) === shade.newest;
+    try {
+      const ask = this.#shadow.of(shade, { request, key, routed, response, origin, versionHeader, timeoutMs, isStill });
+      if (ask) ctx.waitUntil(ask().then(() => this.#afterwards(ctx, Date.now())));
+    } catch (error) {
+      console.error(`crossfade: shadow: ${error.message}`);
+    }
   }
 
   #refuse(request, { refusal: { status, headers, keeps_path, body }, ...routed }) {
@@ -247,6 +265,7 @@ export class Edge {
       key: keyLookup(config, this.#settings.addressHeader),
       client: clientLookup(config, this.#settings.addressHeader),
       attributes: config.rules?.length > 0 ? attributesLookup(config) : undefined,
+      shade: shadowOf(this.#module, config, versions),
     };
   }
 
@@ -295,6 +314,7 @@ export class Edge {
         const noted = this.#engine.handle(this.#clients.take(), nowMs);
         if (noted.includes('"error"')) throw new Error(noted);
       }
+      if (this.#shadow.size > 0) this.#engine.handle(this.#shadow.take(), nowMs);
       for (const line of this.#engine.tick(nowMs).split('\n').filter(Boolean)) this.#heard(line);
       if (this.#engine.memoryBytes > ENGINE_BYTES_MAX) this.#renew(this.#policy.document, nowMs);
     } catch (error) {
@@ -414,7 +434,7 @@ export class Edge {
       traps: this.#engine?.traps ?? 0,
       engine_bytes: this.#engine?.memoryBytes ?? 0,
       problems: this.#settings.problems,
-      counters: this.#counters,
+      counters: { ...this.#counters, shadow: this.#shadow.counters },
       totals: this.#policy && JSON.parse(this.#totals()),
     });
   }

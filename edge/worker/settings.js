@@ -32,6 +32,7 @@ export function readSettings(env) {
     // What a worker does after its answer ends after 30 s on Cloudflare.
     reportMs: milliseconds('REPORT_MS', 5000, 25_000),
     timeoutMs: milliseconds('TIMEOUT_MS', 2000, 25_000),
+    shadowTimeoutMs: milliseconds('SHADOW_TIMEOUT_MS', 2000, 25_000),
     statusPath: env.STATUS_PATH || undefined,
     problems,
   };

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use crossfade::{Module, Plugin, PluginError, PluginOptions, Start};
 use crossfade_core::Engine;
 use crossfade_core::guest::Guest;
-use crossfade_fuzz::{Call, script};
+use crossfade_fuzz::script::{Call, script};
 use libfuzzer_sys::fuzz_target;
 
 static MODULE: LazyLock<Module> =

@@ -65,11 +65,11 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Before it runs",
         &["check", "explain", "simulate", "ui", "replay", "gate", "import", "export"],
     ),
-    ("Running", &["serve", "node", "data"]),
+    ("Running", &["demo", "serve", "node", "data"]),
     ("A rollout", &["status", "start", "pause", "resume", "promote", "abort", "retry", "undo"]),
     ("The old version", &["clients", "brownout", "sunset", "life"]),
     ("Its surroundings", &["policy", "events", "audit", "nodes"]),
-    ("Also", &["completions", "help"]),
+    ("Also", &["completions", "man", "help"]),
 ];
 
 /// The command line, with the list of commands in groups.

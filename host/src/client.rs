@@ -11,6 +11,7 @@ pub(crate) mod diff;
 mod follow;
 pub(crate) mod page;
 pub(crate) mod report;
+pub(crate) mod shadow;
 mod sse;
 pub(crate) mod status;
 mod token;
@@ -72,6 +73,11 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// This server, and the file with the token for it.
+    pub(crate) fn of(server: Address, token_file: Option<PathBuf>) -> ServerArgs {
+        ServerArgs { server, token_file, cacert: None }
+    }
+
     /// Makes ready to ask. Nothing is sent yet.
     ///
     /// # Errors

@@ -6,12 +6,14 @@ mod check;
 mod clients;
 mod completions;
 mod data;
+mod demo;
 mod events;
 mod explain;
 mod export;
 mod gate;
 mod import;
 mod life;
+mod man;
 mod node;
 mod nodes;
 mod policy;
@@ -35,6 +37,7 @@ pub(crate) enum Command {
     Node(node::Args),
     Serve(Box<serve::Args>),
     Data(data::Args),
+    Demo(demo::Args),
     Replay(Box<replay::Args>),
     Check(check::Args),
     Explain(explain::Args),
@@ -74,6 +77,7 @@ pub(crate) enum Command {
     Simulate(Box<simulate::Args>),
     Ui(ui::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -83,6 +87,7 @@ impl Command {
             Command::Node(args) => args.run(),
             Command::Serve(args) => args.run(),
             Command::Data(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Replay(args) => args.run(),
             Command::Check(args) => args.run(),
             Command::Explain(args) => args.run(),
@@ -108,6 +113,7 @@ impl Command {
             Command::Simulate(args) => args.run(),
             Command::Ui(args) => args.run(),
             Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         }
     }
 
@@ -123,6 +129,7 @@ impl Command {
             | Command::Export(_)
             | Command::Import(_)
             | Command::Data(_)
+            | Command::Demo(_)
             | Command::Status(_)
             | Command::Start(_)
             | Command::Pause(_)
@@ -141,7 +148,8 @@ impl Command {
             | Command::Policy(_)
             | Command::Simulate(_)
             | Command::Ui(_)
-            | Command::Completions(_) => LevelFilter::WARN,
+            | Command::Completions(_)
+            | Command::Man(_) => LevelFilter::WARN,
         }
     }
 }

@@ -84,6 +84,9 @@ impl Ledger {
                 format!("is not run: what is exported is the plan as it stands, {now}"),
             );
         }
+        if plan.mirrors().is_some() {
+            self.note("shadow", format!("is left out: nothing here compares answers; {instead}"));
+        }
         if !plan.brownouts.is_empty() {
             self.note("brownouts", "are left out: no part of this file knows the time");
         }

@@ -25,6 +25,7 @@ pub mod cli;
 mod client;
 mod clients;
 mod commands;
+mod demo;
 pub mod exit;
 mod export;
 mod import;

@@ -85,6 +85,12 @@ pub struct NodeOptions {
 }
 
 impl NodeOptions {
+    /// Whether a fleet is told what clients do. Times of a virtual clock would tell it
+    /// nothing.
+    fn reports_clients(&self) -> bool {
+        self.join.is_some() && self.clock == Clock::Wall
+    }
+
     fn name(&self) -> String {
         self.node_id.clone().unwrap_or_else(host_name)
     }
@@ -160,7 +166,7 @@ fn take_part(
     let member = Member::join(&join.access, &join.api, &name, deliver)
         .map_err(|why| Failure::new(Exit::Data, format!("cannot take part in the fleet: {why}")))?;
     info!("node {name} takes part in the fleet of `{}`", join.api);
-    Ok(Fleet::new(member))
+    Ok(Fleet::new(member, options.reports_clients()))
 }
 
 fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
@@ -184,6 +190,8 @@ struct InitDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    clients: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<Value>,
 }
 
@@ -202,6 +210,7 @@ fn start(options: &NodeOptions, module: Module) -> Result<Plugin, Failure> {
         clock: options.clock,
         node: options.name(),
         epoch,
+        clients: options.reports_clients().then_some("report"),
         policy: policy.as_ref().map(|policy| policy.value().clone()),
     };
     let document = serde_json::to_vec(&document)

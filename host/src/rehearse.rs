@@ -210,7 +210,7 @@ fn passes_up_to(plan: &Plan, failure_ratio: f64) -> f64 {
 fn init_document(document: &Value) -> Vec<u8> {
     let mut policy = document.clone();
     if let Some(fields) = policy.as_object_mut() {
-        for field in ["rollout", "guard", "kill_switch", "brownouts", "deprecation"] {
+        for field in ["rollout", "guard", "kill_switch", "brownouts", "deprecation", "shadow"] {
             fields.shift_remove(field);
         }
     }

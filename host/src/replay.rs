@@ -100,9 +100,10 @@ pub struct ReplayArgs {
     pub census: bool,
 
     /// With --census: which requests went to which version, the oldest version first. A
-    /// pattern is how the path begins, or ~REGEX; more than one option counts on.
+    /// pattern is how the path begins, or ~REGEX; more than one option counts on. Without
+    /// any it is /v1/=v1,/v2/=v2, and where no path names a version, all are v1's.
     #[arg(long, value_name = "PATTERN=VERSION,...", value_parser = Rules::read,
-          requires = "census", default_value_if("census", "true", "/v1/=v1,/v2/=v2"))]
+          requires = "census")]
     pub version_of: Vec<Rules>,
 
     /// With --census: where patterns look, from the same sources as --key.

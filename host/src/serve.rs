@@ -15,10 +15,14 @@ mod controller;
 pub(crate) mod data;
 mod decider;
 mod engine;
+#[cfg(test)]
+mod engine_tests;
 pub(crate) mod fleet;
+mod history;
 mod http;
 mod job;
 mod listen;
+mod machine;
 mod metrics;
 mod module;
 mod openapi;

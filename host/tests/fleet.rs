@@ -183,6 +183,74 @@ fn nodes_hear_the_policy_and_are_counted() {
     assert_eq!(nodes["nodes"][0]["revision"], revision, "{nodes}");
 }
 
+#[test]
+fn nodes_tell_who_their_clients_are_also_of_a_time_without_a_leader() {
+    let fleet = Fleet::new(Servers::one());
+    let server = fleet.serve("a");
+    until("a leader", || leads(&server).then_some(()));
+    let url = fleet.servers.url("eu-1");
+    let arguments = ["--clock", "wall", "--api", "users", "--node-id", "eu-1"];
+    let arguments = [["node", "--join", &url].as_slice(), &arguments].concat();
+    let mut node = Running::start(crossfade(&arguments));
+    node.logged("of the fleet is in force");
+    let mut ask = |user: &str| {
+        node.send(&format!("{{\"type\":\"get_users\",\"msg_id\":1,\"user_id\":\"{user}\"}}\n"));
+        assert!(node.reply().unwrap().contains("users_response"));
+    };
+    let told = |server: &Server, expected: [(&str, u64); 3]| {
+        until("the clients", || {
+            let said = server.get("/v1/clients?limit=10&sort=client").body;
+            let rows = said["clients"].as_array()?;
+            let requests = |name: &str| {
+                let row = rows.iter().find(|row| row["client"] == name);
+                row.map_or(0, |row| row["requests"].as_u64().unwrap())
+            };
+            let got = expected.map(|(name, _)| (name, requests(name)));
+            assert!(got.iter().zip(expected).all(|(got, is)| got.1 <= is.1), "twice: {said}");
+            (got == expected).then_some(())
+        });
+    };
+    for user in ["ann", "bob", "ann"] {
+        ask(user);
+    }
+    told(&server, [("ann", 2), ("bob", 1), ("eve", 0)]);
+
+    // Nobody leads; what happens meanwhile is told to who leads next.
+    server.kill();
+    for user in ["eve", "ann"] {
+        ask(user);
+    }
+    let server = fleet.serve("a");
+    until("a leader again", || leads(&server).then_some(()));
+    for user in ["eve", "bob"] {
+        ask(user);
+    }
+    told(&server, [("ann", 3), ("bob", 2), ("eve", 2)]);
+    // Asking for reports is no line of the input: this is the ninth.
+    node.send("{\"type\":\"get_config\"}\n");
+    node.reply().unwrap();
+    node.send("no JSON\n");
+    let reply = node.reply().unwrap();
+    assert!(reply.contains("line 10: not JSON"), "{reply}");
+
+    // Where names are hashed none is told.
+    let there = server.get("/v1/policy");
+    let mut document = there.body["document"].clone();
+    document["privacy"] = "hashed".into();
+    let body = json!({ "document": document, "reason": "a test" });
+    let said = server.caller().put("/v1/policy", &there.etag.unwrap(), &body).unwrap();
+    node.logged(&format!("policy {} of the fleet is in force", said.body["revision"]));
+    node.send("{\"type\":\"get_users\",\"msg_id\":1,\"user_id\":\"zoe\"}\n");
+    node.reply().unwrap();
+    let routed = || {
+        let routed = server.get("/v1/status").body["migration"]["routed"].clone();
+        (routed["v1"].as_u64()? + routed["v2"].as_u64()? == 8).then_some(())
+    };
+    until("the node's counts", routed);
+    let said = server.get("/v1/clients?limit=100").body;
+    assert!(!said.to_string().contains("zoe"), "{said}");
+}
+
 /// A share nobody put before, into force by whoever leads; `None` when that failed, or may
 /// not have happened. The revision otherwise.
 fn try_share(caller: &Caller, percentage: f64) -> Option<u64> {

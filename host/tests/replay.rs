@@ -464,3 +464,27 @@ fn a_report_that_cannot_be_written_is_an_error() {
         stderr(&output)
     );
 }
+
+#[test]
+fn a_log_that_names_no_version_is_the_old_ones() {
+    let replay = Replay::new()
+        .file("access.log", fs::read(access_log()).unwrap())
+        .file("v1.log", CLF.replace("/users", "/v1/users"));
+    let requests = |arguments: &str| {
+        let report = replay.report(&format!("--census {arguments}"));
+        let versions = report["versions"].as_array().unwrap().clone();
+        let requests: Vec<u64> =
+            versions.iter().map(|version| version["requests"].as_u64().unwrap()).collect();
+        (requests, report["other_requests"].as_u64().unwrap(), report["notes"].to_string())
+    };
+    let (counted, other, notes) = requests("access.log");
+    assert_eq!((counted, other), (vec![10_000, 0], 0));
+    assert!(notes.contains("all 10,000 are taken for v1's"), "{notes}");
+    // One that does name a version shows that the others belong to none.
+    let (counted, other, notes) = requests("access.log v1.log");
+    assert_eq!((counted, other), (vec![1, 0], 10_000));
+    assert!(notes.contains("10,000 requests are of no version"), "{notes}");
+    // And what was asked for is not second-guessed.
+    let (counted, other, _) = requests("--version-of /a/=v1,/b/=v2 access.log");
+    assert_eq!((counted, other), (vec![0, 0], 10_000));
+}

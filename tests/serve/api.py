@@ -28,6 +28,9 @@ rollout:
   steps:
     - { percentage: 10, duration_minutes: 60 }
     - { percentage: 100, duration_minutes: 60 }
+deprecation: { deprecated_at: "2026-01-01", sunset_at: "2096-01-01" }
+brownouts:
+  - { name: first, start: "2095-10-01T10:00:00Z", minutes: 10, percentage: 5 }
 """
 
 # Events never end; the bodies of the others are no JSON, and the Rust tests send them.
@@ -91,6 +94,18 @@ def check_metrics(url):
         ],
     }
     ask(url, "/v1/totals", body=json.dumps(report).encode() + b"\n")
+    clients = {
+        "node": "edge-1",
+        "epoch": "00000000000000e1",
+        "sequence": 1,
+        "revision": 2,
+        "versions": ["v1", "v2"],
+        "clients": [
+            {"key": f"user-{n}", "on": n % 2, "counts": [[n % 2, 3, 1, 1760000000, 1760000060]]}
+            for n in range(7)
+        ],
+    }
+    ask(url, "/v1/client-reports", body=json.dumps(clients).encode() + b"\n")
     status = json.loads(ask(url, "/v1/status"))
     formats = {"application/openmetrics-text": openmetrics, "text/plain": plain}
     for accept, parse in formats.items():
@@ -126,10 +141,21 @@ def check_metrics(url):
         for version, outcomes in migration["outcomes"].items():
             assert value("requests_total", version=version) == outcomes["requests"] > 0
             assert value("failures_total", version=version) == outcomes["failures"] > 0
-            assert value("clients", version=version) == migration["clients"][version]
+            assert value("clients", version=version) == migration["clients"][version] in (3, 4)
+        sunset = status["sunset"]
+        assert value("sunset_ready") == 0
+        for bound in ["at_most", "expected"]:
+            assert value("sunset_dependent_clients", bound=bound) == sunset["depend"][bound]
+        for check in sunset["checks"]:
+            assert value("sunset_check", check=check["check"]) == check["ok"]
+        assert value("clients_sampled") == 0
+        life = json.loads(ask(url, "/v1/life"))
+        assert value("life_phase", phase=life["phase"]) == 1
+        assert value("brownout_running", brownout="first") == 0
+        assert value("brownout_refused_requests_total", brownout="first") == 0
         assert value("nodes_reporting") == 1
         assert 0 <= value("report_age_seconds", node="edge-1") < 60
-        assert value("reports_total") == 1
+        assert value("reports_total") == 2
     print(f"metrics: {len(found)} series agree with /v1/status, in both formats")
 
 

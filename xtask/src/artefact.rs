@@ -19,8 +19,20 @@ pub(crate) fn wasm(target_name: &str, args: &[&str]) -> Result<PathBuf, TaskErro
 
 /// Runs `cargo build` with these arguments and gives the path of the program of this name.
 pub(crate) fn program(target_name: &str, args: &[&str]) -> Result<PathBuf, TaskError> {
+    program_with(target_name, args, &[])
+}
+
+/// As [`program`], with variables of the environment.
+pub(crate) fn program_with(
+    target_name: &str,
+    args: &[&str],
+    variables: &[(String, String)],
+) -> Result<PathBuf, TaskError> {
     let messages = ["--message-format=json-render-diagnostics"];
-    let build = Run::cargo(&[&["build"], args, messages.as_slice()].concat());
+    let mut build = Run::cargo(&[&["build"], args, messages.as_slice()].concat());
+    for (name, value) in variables {
+        build = build.env(name, value);
+    }
     let command = build.shown().to_owned();
     say(&format!("$ {command}"));
     executable(&build.output()?, target_name).ok_or(TaskError::NoProgram { command })

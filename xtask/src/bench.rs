@@ -5,8 +5,13 @@
 //! them. Times are CPU time, and of several rounds the median counts; only the start is
 //! wall time, and the fastest of its rounds counts, since waiting is what disturbs it.
 
+mod clients;
 mod input;
+mod logs;
+mod peers;
 mod process;
+mod readme;
+mod sizes;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +19,15 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::command::{Run, TaskError, root, say};
+use crate::{bench_edge, bench_serve};
 
 use process::Program;
 use table::{Limit, Row};
 
-/// Measure speed and memory against their limits, beside Python and the native engine
+/// Measure speed, memory and size against their limits, beside peers that do the same
+///
+/// Installs nothing but, with --all, what the edges need. Peers in Rust are built from
+/// bench/peers, which takes minutes the first time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Lines in the file that is served
@@ -27,6 +36,15 @@ pub(crate) struct Args {
     /// How often each program serves it
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Clients in the ledger
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    clients: u64,
+    /// Also what `bench-edge` and `bench-serve` measure
+    #[arg(long)]
+    all: bool,
+    /// Put the table into README.md, in place of the one there
+    #[arg(long, requires = "all")]
+    readme: bool,
     /// Fail when a figure misses its limit
     #[arg(long)]
     check: bool,
@@ -62,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
     say("Comparing the replies of the module and of the native engine...");
     process::same_replies(&node, &native, &file)?;
     let mut rows = throughput(args, &file, &node, &native, &python)?;
+    rows.extend(process::instructions_a_line(&node, &file, args.lines)?);
 
     say("Measuring decisions, routes and clients...");
     let figures = Run::built(built.join("examples/figures")).output()?;
@@ -75,19 +94,44 @@ pub(crate) fn run(args: &Args) -> Result<(), TaskError> {
     let fastest = starts?.into_iter().fold(f64::INFINITY, f64::min);
     rows.push(Row::new("start to first answer", fastest, "ms", Limit::Below(30.0)));
 
-    table::print(&rows, &load_before, &load());
-    let missed = rows.iter().filter(|row| !row.holds()).count();
-    match missed {
+    say("Asking peers the same...");
+    rows.extend(peers::rows()?);
+    say("Recording requests and reports of clients...");
+    rows.extend(clients::rows(&built, args.clients)?);
+    say("Reading access logs...");
+    rows.extend(logs::rows(&built)?);
+    rows.extend(sizes::rows()?);
+    if args.all {
+        rows.extend(bench_edge::measure(&bench_edge::Args::default())?);
+        rows.extend(bench_serve::measure(&bench_serve::Args::default())?);
+    }
+
+    let load_after = load();
+    table::print(&rows, &load_before, &load_after);
+    if args.readme {
+        readme::write(&table::markdown(&rows, &load_before, &load_after))?;
+    }
+    judge(&rows, args.check)
+}
+
+/// Fails when it is to, and a figure misses its limit.
+pub(crate) fn judge(rows: &[Row], check: bool) -> Result<(), TaskError> {
+    match rows.iter().filter(|row| !row.holds()).count() {
         0 => Ok(()),
-        _ if !args.check => Ok(()),
-        _ => Err(TaskError::Missed { figures: missed }),
+        _ if !check => Ok(()),
+        figures => Err(TaskError::Missed { figures }),
     }
 }
 
 /// Builds what is measured, and gives the folder it lies in.
 fn build() -> Result<PathBuf, TaskError> {
-    let packages = ["--package=crossfade", "--package=crossfade-core", "--package=crossfade-tests"];
-    let what = ["--bins", "--example=native_node", "--example=figures"];
+    let packages = [
+        "--package=crossfade",
+        "--package=crossfade-core",
+        "--package=crossfade-ledger",
+        "--package=crossfade-tests",
+    ];
+    let what = ["--bins", "--example=native_node", "--example=figures", "--example=ledger_speed"];
     Run::cargo(&[&["build", "--release"], packages.as_slice(), &what].concat()).show()?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);

@@ -12,13 +12,16 @@ mod bench_edge;
 mod bench_serve;
 mod command;
 mod conformance;
+mod deny;
 mod edge;
 mod edge_tools;
 mod fleet_tools;
 mod http;
 mod operating_characteristics;
 mod page;
+mod static_build;
 mod test;
+mod test_e2e;
 mod test_edge;
 mod test_fleet;
 mod test_page;
@@ -53,12 +56,15 @@ enum Task {
     BenchEdge(bench_edge::Args),
     BenchServe(bench_serve::Args),
     Conformance(conformance::Args),
+    Deny(deny::Args),
     Edge(edge::Args),
     EdgeTools(edge_tools::Args),
     FleetTools(fleet_tools::Args),
     OperatingCharacteristics(operating_characteristics::Args),
     Page(page::Args),
+    Static(static_build::Args),
     Test(test::Args),
+    TestE2e(test_e2e::Args),
     TestEdge(test_edge::Args),
     TestServe(test_serve::Args),
     TestFleet(test_fleet::Args),
@@ -71,6 +77,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Bench(args) => bench::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Deny(args) => deny::run(&args),
         Task::BenchEdge(args) => bench_edge::run(&args),
         Task::BenchServe(args) => bench_serve::run(&args),
         Task::Edge(args) => edge::run(&args),
@@ -78,7 +85,9 @@ fn main() -> ExitCode {
         Task::FleetTools(args) => fleet_tools::run(&args),
         Task::OperatingCharacteristics(args) => operating_characteristics::run(&args),
         Task::Page(args) => page::run(&args),
+        Task::Static(args) => static_build::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::TestE2e(args) => test_e2e::run(&args),
         Task::TestEdge(args) => test_edge::run(&args),
         Task::TestServe(args) => test_serve::run(&args),
         Task::TestFleet(args) => test_fleet::run(&args),

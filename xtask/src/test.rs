@@ -8,7 +8,10 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Run, TaskError, say};
-use crate::{conformance, test_edge, test_fleet, test_page, test_serve, test_web, wasm_target};
+use crate::{
+    conformance, deny, test_e2e, test_edge, test_fleet, test_page, test_serve, test_web,
+    wasm_target,
+};
 
 /// Run every test: format, lints, tests, docs, web
 ///
@@ -29,9 +32,10 @@ struct Stage {
     run: fn() -> Result<(), TaskError>,
 }
 
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 14] = [
     Stage { name: "format", about: "rustfmt changes nothing (mend: cargo fmt --all)", run: format },
     Stage { name: "lints", about: "clippy has no warning, native or wasm", run: lints },
+    Stage { name: "deny", about: "licences and sources of what is linked", run: denied },
     Stage { name: "tests", about: "unit, integration and documentation tests", run: tests },
     Stage {
         name: "validity",
@@ -44,6 +48,7 @@ const STAGES: [Stage; 12] = [
     Stage { name: "edge", about: "the filter in Envoy, the Worker in workerd", run: edge },
     Stage { name: "serve", about: "the control plane, asked by other people's tools", run: serve },
     Stage { name: "fleet", about: "the store of a fleet, on NATS servers", run: fleet },
+    Stage { name: "e2e", about: "whole migrations, with every part as it runs", run: e2e },
     Stage {
         name: "conformance",
         about: "every build of the engine gives the same bytes",
@@ -96,7 +101,8 @@ fn lints() -> Result<(), TaskError> {
     Run::cargo(&["clippy", "--all-targets", "--package=xtask", "--", "-D", "warnings"]).show()?;
     let fleet = ["clippy", "--lib", "--tests", "--package=crossfade", "--features=test-nats"];
     Run::cargo(&[fleet.as_slice(), &["--", "-D", "warnings"]].concat()).show()?;
-    let edge = ["--package=crossfade-envoy", "--package=crossfade-edge-tests"];
+    let edge =
+        ["--package=crossfade-envoy", "--package=crossfade-edge-tests", "--package=crossfade-e2e"];
     let args = [&["clippy", "--all-targets"], edge.as_slice(), &["--", "-D", "warnings"]].concat();
     Run::cargo(&args).show()?;
     let filter = ["--package=crossfade-envoy", "--features=crossfade-envoy/test-trap"];
@@ -110,11 +116,18 @@ fn lints() -> Result<(), TaskError> {
     Ok(())
 }
 
+fn denied() -> Result<(), TaskError> {
+    deny::run(&deny::Args::default())
+}
+
 /// The crates outside `default-members` that exist only as wasm.
-const WASM_ONLY: [&str; 2] = ["--package=crossfade-module", "--package=crossfade-web"];
+const WASM_ONLY: [&str; 3] =
+    ["--package=crossfade-module", "--package=crossfade-web", "--package=crossfade-tenants"];
 
 fn tests() -> Result<(), TaskError> {
     Run::cargo(&["test", "--no-fail-fast"]).show()?;
+    // The example of a plugin: a module, so not among what plain cargo builds.
+    Run::cargo(&["test", "--package=crossfade-tenants"]).show()?;
     Run::cargo(&["test", "--package=xtask"]).show()
 }
 
@@ -122,6 +135,7 @@ fn tests() -> Result<(), TaskError> {
 fn validity() -> Result<(), TaskError> {
     let which = ["--", "--ignored", "--nocapture"];
     for test in [
+        ["--release", "--package=crossfade-worlds", "--test=worlds"],
         ["--release", "--package=crossfade-core", "--test=gate_validity"],
         ["--release", "--package=crossfade-ledger", "--test=validity"],
     ] {
@@ -152,6 +166,10 @@ fn serve() -> Result<(), TaskError> {
 
 fn fleet() -> Result<(), TaskError> {
     test_fleet::run(&test_fleet::Args {})
+}
+
+fn e2e() -> Result<(), TaskError> {
+    test_e2e::run(&test_e2e::Args { long: false })
 }
 
 fn conformance() -> Result<(), TaskError> {

@@ -1,4 +1,5 @@
-//! `cargo xtask test-edge`: the edges as they run, in a real Envoy and a real workerd.
+//! `cargo xtask test-edge`: the edges as they run, in a real Envoy and a real workerd, and
+//! the pages that tell how.
 
 use crate::command::{Run, TaskError};
 use crate::{edge, edge_tools, test_web};
@@ -20,7 +21,10 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     Run::cargo(&["build", "--bin=crossfade"]).show()?;
     let filter = ["test", "--package=crossfade-envoy", "--package=crossfade-edge-tests"];
     Run::cargo(&filter).show()?;
-    let files = test_web::test_files("edge/worker/test")?;
+    // The commands of the documentation that need an edge.
+    Run::cargo(&["test", "--test=docs", "--", "--ignored"]).show()?;
+    let mut files = test_web::test_files("edge/worker/test")?;
+    files.extend(test_web::test_files("examples/node")?);
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     Run::program("node", test_web::NODE_HINT, &[&["--test"], files.as_slice()].concat()).show()
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use crate::command::{Run, TaskError, root, say};
 use crate::test_web::{NODE_HINT, test_files};
-use crate::{artefact, page};
+use crate::{artefact, fleet_tools, page, wasm_target};
 
 /// Build the page and test it in Chromium
 ///
 /// Runs every web/page/test/*.test.mjs against `crossfade ui` and `crossfade serve`.
+/// A pinned nats-server is installed for two of those that share a store, and the engine's
+/// module built for a month that passes at once.
 /// Chromium is found by CHROMIUM, or by its usual names; on Debian and Ubuntu it is
 /// installed with apt where this may be done.
 #[derive(Debug, clap::Args)]
@@ -29,6 +31,10 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     let browser = chromium()?;
     page::run(&page::Args {})?;
     let program = artefact::program("crossfade", &["--package=crossfade"])?;
+    wasm_target::require(wasm_target::TARGET)?;
+    let package = ["--package=crossfade-module", "--profile=wasm", "--target", wasm_target::TARGET];
+    let module = artefact::wasm("crossfade", &package)?;
+    fleet_tools::run(&fleet_tools::Args {})?;
     let tests = test_files("web/page/test")?;
     // One file at a time: browsers that share few processors time out.
     let mut args = vec!["--test", "--test-concurrency=1"];
@@ -36,6 +42,8 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     Run::program("node", NODE_HINT, &args)
         .env("CHROMIUM", &browser.display().to_string())
         .env("CROSSFADE", &program.display().to_string())
+        .env("CROSSFADE_MODULE", &module.display().to_string())
+        .env("CROSSFADE_NATS_SERVER", &fleet_tools::nats_server_path().display().to_string())
         .show()
 }
 

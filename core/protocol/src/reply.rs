@@ -3,6 +3,8 @@
 //! Every reply begins with `type` and, when the request had a `msg_id`, `in_reply_to`;
 //! the structs here are what follows.
 
+mod life;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -10,6 +12,8 @@ use crate::error::Problem;
 use crate::memory::Appender;
 use crate::plan::Refusal;
 use crate::{Reason, Share};
+
+pub use life::{BrownoutSeen, LifeStep, ShadowSeen};
 
 /// A reply's name and its fields.
 pub trait Reply {
@@ -66,6 +70,9 @@ replies! {
 
     /// To `report_outcomes`.
     ReportOutcomesOk = "report_outcomes_ok" {}
+
+    /// To `report_shadow`.
+    ReportShadowOk = "report_shadow_ok" {}
 
     /// To `configure`.
     ConfigureOk = "configure_ok" {
@@ -161,8 +168,11 @@ replies! {
         /// The window that was looked at, in milliseconds.
         window_ms: u64,
         /// Requests whose client did not fit into the table; 0 means that the counts of
-        /// clients are exact.
+        /// clients are exact, unless they are sampled.
         uncounted_requests: u64,
+        /// Whether clients were too many to keep, so that their numbers are estimates.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        clients_sampled: bool,
     }
 
     /// To `gradual_rollout`, when it has ended.
@@ -280,6 +290,9 @@ replies! {
         phase: &'static str,
         /// Since when.
         since_ms: u64,
+        /// What was compared since it entered the shadow, where the plan has one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shadow: Option<ShadowSeen>,
         /// Where it may go, and what stands in the way.
         next: Vec<LifeStep>,
     }
@@ -310,53 +323,6 @@ replies! {
         /// Who may call the old version again, the likeliest first.
         candidates: Vec<ClientSeen>,
     }
-}
-
-/// A brownout, whom it hit, and what became of them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BrownoutSeen {
-    /// What it is called.
-    pub name: String,
-    /// `planned`, `announced`, `running`, `over` or `stopped`.
-    pub state: &'static str,
-    /// Its first moment.
-    pub start_ms: u64,
-    /// The first moment after it.
-    pub end_ms: u64,
-    /// Share of the old version's clients that are refused.
-    pub percentage: Share,
-    /// What they get.
-    pub status: u16,
-    /// How many are spared by name.
-    pub exempt: u64,
-    /// Clients that were refused.
-    pub hit_clients: u64,
-    /// Whether that is all of them.
-    pub exact: bool,
-    /// Calls that were refused.
-    pub refused_calls: u64,
-    /// Of the clients: those who call the new version since.
-    pub moved: u64,
-    /// Those who called the old one again after the end.
-    pub unchanged: u64,
-    /// Those who were not heard of since.
-    pub silent: u64,
-    /// Why it was stopped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub because: Option<String>,
-}
-
-/// A phase that a migration may go to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LifeStep {
-    /// Its name.
-    pub to: &'static str,
-    /// Whether it may go there now.
-    pub allowed: bool,
-    /// Whether it may go there by force.
-    pub by_force: bool,
-    /// Why not, or what it would mean.
-    pub why: String,
 }
 
 /// How many clients still depend on the old version.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::error::{ErrorCode, Fault, Problems};
 use crate::plan::{Gate, Plan, Split, Step, Versions};
 use crate::share::Share;
+use crate::totals::ShadowTotals;
 
 pub use changes::Changes;
 pub use clients::{ClientOrder, ClientState, Ledger, Selection, Who};
@@ -91,6 +92,8 @@ pub enum Request {
         /// What happened to requests that were served.
         outcomes: Vec<Outcome>,
     },
+    /// `report_shadow`: what was compared, and what came of it, since the last time.
+    ReportShadow(ShadowTotals),
     /// `configure`
     Configure {
         /// The new plan, valid.
@@ -289,13 +292,14 @@ pub enum Clock {
 }
 
 /// The types a `type` field may name, for the answer to one that is unknown.
-pub const TYPES: [&str; 34] = [
+pub const TYPES: [&str; 35] = [
     "init",
     "get_users",
     "route",
     "get_migration_stats",
     "gradual_rollout",
     "report_outcomes",
+    "report_shadow",
     "configure",
     "get_config",
     "explain",

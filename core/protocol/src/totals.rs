@@ -67,6 +67,75 @@ pub struct VersionTotals {
     pub failures: u64,
     /// Latency counts as `[bucket, count]`, buckets in order, empty ones left out.
     pub latency: Vec<(u8, u64)>,
+    /// What it answered that nobody got. A snapshot keeps it in a part of its own.
+    #[serde(default, skip_serializing_if = "ShadowTotals::is_nothing")]
+    #[borsh(skip)]
+    pub shadow: ShadowTotals,
+}
+
+/// Requests that an old version answered and this one was asked as well, for comparison.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Serialize,
+    Deserialize,
+    BorshSerialize,
+    BorshDeserialize,
+)]
+#[serde(default)]
+pub struct ShadowTotals {
+    /// Answers that were compared, those that never came among them.
+    pub compared: u64,
+    /// How many of those differed from the old version's.
+    pub differed: u64,
+    /// How many of those that differed were failures: 500 to 599, or no answer in time.
+    pub failures: u64,
+    /// Requests that should have been mirrored and were not, for want of room or time.
+    pub dropped: u64,
+}
+
+impl ShadowTotals {
+    fn is_nothing(&self) -> bool {
+        *self == ShadowTotals::default()
+    }
+
+    /// What can be: of the compared some differed, and of those some failed.
+    #[must_use]
+    pub fn bounded(self) -> ShadowTotals {
+        let differed = self.differed.min(self.compared);
+        ShadowTotals { differed, failures: self.failures.min(differed), ..self }
+    }
+
+    /// With another's counts.
+    #[must_use]
+    pub fn plus(self, other: ShadowTotals) -> ShadowTotals {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// What was counted since `before`; what went back counts as nothing.
+    #[must_use]
+    pub fn since(self, before: ShadowTotals) -> ShadowTotals {
+        self.with(before, u64::saturating_sub).bounded()
+    }
+
+    /// The larger of each count.
+    #[must_use]
+    pub fn max(self, other: ShadowTotals) -> ShadowTotals {
+        self.with(other, u64::max)
+    }
+
+    fn with(self, other: ShadowTotals, what: fn(u64, u64) -> u64) -> ShadowTotals {
+        ShadowTotals {
+            compared: what(self.compared, other.compared),
+            differed: what(self.differed, other.differed),
+            failures: what(self.failures, other.failures),
+            dropped: what(self.dropped, other.dropped),
+        }
+    }
 }
 
 /// 64-bit ids as text, since JSON numbers end at 2^53 for many readers.

@@ -98,7 +98,7 @@ fn full() -> Value {
         "sunset": { "confidence": 0.99, "horizon_days": 90, "quiet_days": 0, "notice_days": 180,
                     "at_most": 3 },
         "shadow": { "percentage": 5, "methods": ["GET"], "min_requests": 500,
-                    "max_mismatch": 0 },
+                    "max_mismatch": 0, "content_type": false, "stopped": true },
         "privacy": "hashed",
         "x-owner": ["team", { "users": null }],
     })
@@ -325,6 +325,8 @@ fn wrong_values() -> Vec<(&'static str, Value)> {
         ("/shadow/methods/0", json!("POST")),
         ("/shadow/min_requests", json!(-1)),
         ("/shadow/max_mismatch", json!(1)),
+        ("/shadow/content_type", json!("status")),
+        ("/shadow/stopped", json!(0)),
         ("/privacy", json!("secret")),
     ]
 }

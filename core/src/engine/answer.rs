@@ -3,7 +3,7 @@
 use crossfade_protocol::clients::Identity;
 use crossfade_protocol::plan::{Gate as GatePlan, Plan, Split as PlanSplit, Step, Versions};
 use crossfade_protocol::reply::{
-    Config, ConfigureOk, InitOk, MigrationStats, ReportOutcomesOk, RolloutComplete,
+    Config, ConfigureOk, InitOk, MigrationStats, ReportOutcomesOk, ReportShadowOk, RolloutComplete,
     RolloutExplanation, RolloutState, json_value,
 };
 use crossfade_protocol::request::{
@@ -22,6 +22,7 @@ use crate::latency::Histogram;
 use crate::policy::{Policy, STABLE, Traffic};
 use crate::rollout::{Course, Phase, Refused};
 use crate::split::Split;
+use crate::tally::Tally;
 use crossfade_protocol::layout::apportion;
 
 impl Engine {
@@ -63,7 +64,10 @@ impl Engine {
                 }
                 write::reply(out, to, &self.route_ok(&decision, key.as_deref()));
             }
-            Asked::GetMigrationStats { window_ms } => write::reply(out, to, &self.stats(window_ms)),
+            Asked::GetMigrationStats { window_ms } => {
+                self.collect();
+                write::reply(out, to, &self.stats(window_ms));
+            }
             Asked::GradualRollout { steps, gate } => {
                 self.start_rollout(steps, gate)?;
                 self.waiting = Some(Waiting { address: address.cloned(), msg_id });
@@ -72,6 +76,12 @@ impl Engine {
             Asked::ReportOutcomes { outcomes } => {
                 self.record_outcomes(&outcomes);
                 write::reply(out, to, &ReportOutcomesOk {});
+            }
+            Asked::ReportShadow(seen) => {
+                if let Some(tally) = self.tallies.get_mut(usize::from(self.policy.newest())) {
+                    tally.shadow = tally.shadow.plus(seen);
+                }
+                write::reply(out, to, &ReportShadowOk {});
             }
             Asked::Configure { plan } => {
                 let revision = self.configure(*plan)?;
@@ -136,6 +146,7 @@ impl Engine {
         steps: Option<Vec<Step>>,
         gate: Option<GatePlan>,
     ) -> Result<(), Fault> {
+        self.leave_shadow()?;
         let plan = self.policy.plan();
         let planned = plan.rollout.as_ref();
         let none = || {
@@ -241,13 +252,11 @@ impl Engine {
         }
         let places = self.places(&plan.versions)?;
         let renumbered = |old: usize| places.get(old).copied().unwrap_or(STABLE);
-        let mut tallies = vec![crate::tally::Tally::default(); plan.versions.0.len()];
+        let mut tallies = vec![Tally::default(); plan.versions.0.len()];
         let mut last_served_ms = vec![None; plan.versions.0.len()];
         for old in 0..self.tallies.len() {
             let new = usize::from(renumbered(old));
-            if self.tallies[old] != crate::tally::Tally::default()
-                || self.last_served_ms[old].is_some()
-            {
+            if self.tallies[old] != Tally::default() || self.last_served_ms[old].is_some() {
                 tallies[new] = std::mem::take(&mut self.tallies[old]);
                 last_served_ms[new] = self.last_served_ms[old];
             }
@@ -262,6 +271,7 @@ impl Engine {
         self.reported_versions();
         self.mark_listed();
         self.controller.forget();
+        self.begin_life();
         let newest = self.tallies.get(usize::from(self.policy.newest()));
         self.guard = newest.map(crate::guard::Guard::armed).unwrap_or_default();
         let revision = self.policy.revision();
@@ -275,7 +285,7 @@ impl Engine {
     fn places(&self, new: &Versions) -> Result<Vec<u16>, Fault> {
         let mut places = Vec::new();
         for (old, name) in self.policy.versions().iter().enumerate() {
-            let counted = self.tallies.get(old).is_some_and(|t| t.routed > 0 || t.requests > 0)
+            let counted = self.tallies.get(old).is_some_and(|tally| *tally != Tally::default())
                 || self.census.on_version(old as u16) > 0;
             match new.index(name) {
                 Some(place) => places.push(place as u16),
@@ -297,17 +307,20 @@ impl Engine {
     }
 
     fn stats(&self, window_ms: u64) -> MigrationStats {
-        let clients: Vec<u64> =
-            (0..self.policy.versions().len()).map(|v| self.census.on_version(v as u16)).collect();
-        let percents =
-            if self.census.is_empty() { vec![0; clients.len()] } else { apportion(&clients, 100) };
+        let versions = self.policy.versions().len();
+        let (clients, exact) = self.clients_reported().unwrap_or_else(|| {
+            let counted = (0..versions).map(|v| self.census.on_version(v as u16)).collect();
+            (counted, true)
+        });
+        let total = clients.iter().sum();
+        let percents = if total == 0 { vec![0; versions] } else { apportion(&clients, 100) };
         let counted = self.counted();
         let outcomes = |place: usize| {
             let tally = counted.get(place).cloned().unwrap_or_default();
             serde_json::json!({"requests": tally.requests, "failures": tally.failures})
         };
         MigrationStats {
-            total_clients: self.census.len() as u64,
+            total_clients: total,
             version_percentages: self
                 .by_version(|v| percents.get(v).copied().unwrap_or_default().into()),
             migration_complete: self.migration_complete(window_ms),
@@ -316,6 +329,7 @@ impl Engine {
             outcomes: self.by_version(outcomes),
             window_ms,
             uncounted_requests: self.census.uncounted(),
+            clients_sampled: !exact,
         }
     }
 

@@ -14,7 +14,7 @@ use crossfade_protocol::{Fault, Share, json};
 use super::{Engine, write};
 use crate::changes;
 use crate::clients::{Clients, Known};
-use crate::event::{ClientChange, What};
+use crate::event::{ClientChange, NodeChange, What};
 use crate::survey::Look;
 
 impl Engine {
@@ -248,6 +248,18 @@ impl Engine {
         }
     }
 
+    /// Clients by the version that served them last, and whether all of them were counted;
+    /// `None` when nobody has reported any.
+    pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
+        let table = &self.clients.as_ref()?.table;
+        if table.is_empty() {
+            return None;
+        }
+        let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
+        let exact = table.sampled_until_s().is_none();
+        Some((counted.map(|counted| counted.value).collect(), exact))
+    }
+
     /// Gives clients the places their versions have in a new list.
     pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
         if let Some(clients) = &mut self.clients {
@@ -311,6 +323,10 @@ impl Engine {
             && sorted(&plan.clients.pinned_back) == now.pinned_back;
         if !same {
             self.policy = self.policy.with_clients(now);
+            // Whoever holds the policy has to hand it out: until then edges count under the
+            // one before, which is evidence of nothing.
+            let revision = self.policy.revision();
+            self.happened(What::Node(NodeChange::Configured { revision }), None);
         }
     }
 

@@ -2,14 +2,17 @@
 //!
 //! A magic line with a version, a checksum, the state in Borsh (a plain binary format
 //! with a written specification), then the clients in a compact form of their own. A
-//! change of the state's shape is a new version of the magic line: an engine refuses what
-//! it cannot read, and the one that wrote it serves on. JSON and MessagePack were tried
-//! instead: reading them was a third of the module.
+//! change of the state's shape is a new version of the magic line. What was added since
+//! version 2 stands in parts of its own, so that version is read as well and a migration
+//! goes on through an upgrade; an engine refuses what it cannot read, and the one that
+//! wrote it serves on. JSON and MessagePack were tried instead: reading them was a third of
+//! the module.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::memory::{Appender, Taker};
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::reply::json_text;
+use crossfade_protocol::totals::ShadowTotals;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{Engine, Waiting};
@@ -24,8 +27,29 @@ use crate::tally::{Fleet, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
-#[derive(BorshSerialize, BorshDeserialize)]
+/// An earlier version, which had neither [`Reported`] nor [`Added`].
+const MAGIC_BEFORE: &[u8] = b"crossfade snapshot 2\n";
+
+/// In the order in which they are written.
+#[derive(BorshSerialize)]
 struct State {
+    node: Node,
+    reported: Reported,
+    rollout: Rollout,
+    added: Added,
+}
+
+/// What is new in parts that were there before.
+#[derive(BorshSerialize, BorshDeserialize, Default)]
+struct Added {
+    /// Of our own tallies, then of all reports.
+    shadows: Vec<ShadowTotals>,
+    /// Of the gate on failures: whether requests are reported one by one.
+    single: bool,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Node {
     node: String,
     epoch: u64,
     sequence: u64,
@@ -41,10 +65,18 @@ struct State {
     last_served_ms: Vec<Option<u64>>,
     fleet: Fleet,
     census: census::Head,
+}
+
+#[derive(BorshSerialize, BorshDeserialize, Default)]
+struct Reported {
     /// What nodes reported of clients: so many bytes, which follow, and its brownouts.
     clients: Option<(u64, Kept)>,
     /// Those of its clients that were not reported: nothing where none are.
     changes: Vec<String>,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct Rollout {
     guard: Guard,
     controller: Controller,
     presented: Presented,
@@ -55,11 +87,27 @@ struct State {
     events_dropped: u64,
 }
 
+impl State {
+    /// Reads what `save` wrote, or what the version `before` did.
+    fn read(from: &mut Taker<'_>, before: bool) -> borsh::io::Result<State> {
+        let node = Node::deserialize_reader(from)?;
+        let reported = match before {
+            true => Reported::default(),
+            false => Reported::deserialize_reader(from)?,
+        };
+        let rollout = Rollout::deserialize_reader(from)?;
+        let added = match before {
+            true => Added::default(),
+            false => Added::deserialize_reader(from)?,
+        };
+        Ok(State { node, reported, rollout, added })
+    }
+}
+
 /// Writes the state.
 pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     let (clients, table) = save_clients(engine);
-    let state = State {
-        clients,
+    let node = Node {
         node: engine.node.clone(),
         epoch: engine.epoch,
         sequence: engine.sequence,
@@ -74,7 +122,9 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         last_served_ms: engine.last_served_ms.clone(),
         fleet: engine.fleet.clone(),
         census: engine.census.head(),
-        changes: engine.changes.as_ref().map(|changes| changes.save()).unwrap_or_default(),
+    };
+    let changes = engine.changes.as_ref().map(|changes| changes.save()).unwrap_or_default();
+    let rollout = Rollout {
         guard: engine.guard,
         controller: engine.controller.clone(),
         presented: engine.presented.clone(),
@@ -84,6 +134,11 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
         events: engine.events.iter().cloned().collect(),
         events_dropped: engine.events_dropped,
     };
+    let ours = engine.tallies.iter().map(|tally| &tally.shadow);
+    let shadows = ours.chain(engine.fleet.shadows()).copied().collect();
+    let single = engine.controller.health.as_ref().is_some_and(|health| health.failures.single);
+    let (reported, added) = (Reported { clients, changes }, Added { shadows, single });
+    let state = State { node, reported, rollout, added };
     out.extend_from_slice(MAGIC);
     let checked_from = out.len() + 8;
     out.extend_from_slice(&[0; 8]);
@@ -103,26 +158,37 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
 /// # Errors
 /// Why the bytes are no snapshot; the engine is unchanged.
 pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
-    let Some(body) = snapshot.strip_prefix(MAGIC) else {
-        let head = String::from_utf8_lossy(&snapshot[..snapshot.len().min(24)]).into_owned();
-        return Err(format!(
-            "not a snapshot of this version: it begins with \"{}\"",
-            crossfade_protocol::json::shown(&head)
-        ));
+    let (body, before) = match (snapshot.strip_prefix(MAGIC), snapshot.strip_prefix(MAGIC_BEFORE)) {
+        (Some(body), _) => (body, false),
+        (None, Some(body)) => (body, true),
+        (None, None) => {
+            let head = String::from_utf8_lossy(&snapshot[..snapshot.len().min(24)]).into_owned();
+            return Err(format!(
+                "not a snapshot of this version: it begins with \"{}\"",
+                crossfade_protocol::json::shown(&head)
+            ));
+        }
     };
     let mut rest = match body.split_first_chunk() {
         Some((checksum, rest)) if u64::from_le_bytes(*checksum) == xxh64(rest, 0) => Taker(rest),
         _ => return Err("damaged snapshot: its checksum does not fit".to_owned()),
     };
-    let state =
-        State::deserialize_reader(&mut rest).map_err(|e| format!("damaged snapshot: {e}"))?;
+    let State { node: mut state, reported, mut rollout, added } =
+        State::read(&mut rest, before).map_err(|e| format!("damaged snapshot: {e}"))?;
+    let ours = state.tallies.iter_mut().map(|tally| &mut tally.shadow);
+    for (shadow, saved) in ours.chain(state.fleet.shadows_mut()).zip(added.shadows) {
+        *shadow = saved;
+    }
+    if let Some(health) = &mut rollout.controller.health {
+        health.failures.single = added.single;
+    }
     let plan =
         serde_json::from_str(&state.plan).map_err(|e| format!("damaged snapshot: plan: {e}"))?;
     let plan =
         Plan::read(&plan).map_err(|problems| format!("damaged snapshot: plan: {problems}"))?;
-    let clients = load_clients(state.clients, &mut rest)?;
+    let clients = load_clients(reported.clients, &mut rest)?;
     let census = Census::load(&state.census, rest.0).ok_or("damaged snapshot: clients")?;
-    let changes = match state.changes.as_slice() {
+    let changes = match reported.changes.as_slice() {
         [] => None,
         saved => match Changes::load(saved, &plan.versions.0) {
             Some(changes) => Some(Box::new(changes)),
@@ -152,14 +218,14 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         changes,
         clients,
         keeps_ledger: engine.keeps_ledger,
-        guard: state.guard,
-        controller: state.controller,
-        presented: state.presented,
-        waiting: state.waiting,
-        lines: state.lines,
-        enveloped: state.enveloped,
-        events: state.events.into(),
-        events_dropped: state.events_dropped,
+        guard: rollout.guard,
+        controller: rollout.controller,
+        presented: rollout.presented,
+        waiting: rollout.waiting,
+        lines: rollout.lines,
+        enveloped: rollout.enveloped,
+        events: rollout.events.into(),
+        events_dropped: rollout.events_dropped,
     };
     engine.name_versions();
     engine.turn();

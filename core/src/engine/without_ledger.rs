@@ -40,6 +40,12 @@ impl Engine {
         Err(no_ledger())
     }
 
+    pub(super) fn begin_life(&mut self) {}
+
+    pub(super) fn leave_shadow(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     pub(super) fn merge_clients(&mut self, _: &[u8], fault: &Fault, out: &mut Vec<u8>) {
         write::error(out, write::ReplyTo::default(), fault);
     }
@@ -47,6 +53,10 @@ impl Engine {
     pub(super) fn tend_clients(&mut self) {}
 
     pub(super) fn collect(&mut self) {}
+
+    pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
+        None
+    }
 
     pub(super) fn list_clients(&mut self) {}
 

@@ -35,7 +35,9 @@ pub struct FailureGate {
     /// Canary failures of the whole rollout that are in the windows.
     canary_failures: u64,
     /// Whether requests were reported one by one, so that a client counts once a minute.
-    single: bool,
+    /// Snapshots have it in a part of its own: there was none of it in version 2.
+    #[borsh(skip)]
+    pub(crate) single: bool,
 }
 
 impl FailureGate {

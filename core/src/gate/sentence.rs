@@ -81,15 +81,13 @@ impl FailureEvidence {
         );
         match self.finding.rule {
             Rule::Worse => format!(
-                "{new} fails {}{}: {}{}; {enough_worse}.",
+                "{new} fails {}: {}{}; {enough_worse}.",
                 margin(config.margin.get(), old),
-                self.since(),
                 self.window_counts(names),
                 self.ratio_in_words(),
             ),
             Rule::BelowMinEffect => format!(
-                "{new} fails more often than {old}{}, but by less than the {} times worth a rollback: {}{}; {enough_worse}.",
-                self.since(),
+                "{new} fails more often than {old}, but by less than the {} times worth a rollback: {}{}; {enough_worse}.",
                 times(config.min_effect.get()),
                 self.window_counts(names),
                 self.ratio_in_words(),
@@ -104,14 +102,14 @@ impl FailureEvidence {
                 "{new} is healthy: it fails at most {} times as often as {old}, or at most {} points more. In this step {}; evidence {:.2}, and {:.2} is reached by chance in at most {} of steps.",
                 times(config.not_worse.ratio()),
                 config.not_worse.points().get(),
-                counts(self.step.canary(), self.step.control(), names),
+                counts(self.step.canary(), self.step.control(), "", names),
                 self.log_e_ok,
                 self.threshold_ok,
                 percent(config.beta.get()),
             ),
             _ => format!(
                 "Not enough evidence yet. In this step {}{}. To call {new} worse it takes evidence {:.2}, and there is {:.2}; to call it healthy {:.2}, and there is {:.2}.",
-                counts(self.step.canary(), self.step.control(), names),
+                counts(self.step.canary(), self.step.control(), "", names),
                 self.ratio_in_words(),
                 self.threshold_worse,
                 self.log_e_worse,
@@ -121,15 +119,10 @@ impl FailureEvidence {
         }
     }
 
-    fn since(&self) -> String {
-        if self.window_from_slot == 0 {
-            return String::new();
-        }
-        format!(" since slot {} of {}", self.window_from_slot + 1, self.slots)
-    }
-
+    /// Counts of the leading window, which are the last ones where it is not everything.
     fn window_counts(&self, names: Names<'_>) -> String {
-        counts(self.window.canary(), self.window.control(), names)
+        let last = if self.window_from_slot == 0 { "" } else { "last " };
+        counts(self.window.canary(), self.window.control(), last, names)
     }
 
     fn ratio_in_words(&self) -> String {
@@ -305,10 +298,10 @@ fn margin(margin: f64, old: &str) -> String {
     }
 }
 
-fn counts(canary: Trials, control: Trials, names: Names<'_>) -> String {
+fn counts(canary: Trials, control: Trials, last: &str, names: Names<'_>) -> String {
     let Names { old, new } = names;
     format!(
-        "{} of {new}'s {} requests failed ({}) and {} of {old}'s {} ({})",
+        "{} of {new}'s {last}{} requests failed ({}) and {} of {old}'s {last}{} ({})",
         grouped(canary.failures()),
         grouped(canary.requests()),
         rate(canary),
@@ -385,6 +378,18 @@ mod tests {
             "v2 fails more often than v1: 60 of v2's 10,000 requests failed (0.6 %) and 100 of v1's 100,000 (0.1 %), \
              6.00 times as often (between 3.00 and 11.5 times, 99.5 % sure at any time); evidence 45.36, and 5.30 is \
              reached by chance in at most 0.5 % of rollouts."
+        );
+    }
+
+    #[test]
+    fn counts_of_a_window_that_is_not_everything_are_the_last_ones() {
+        let segment = Segment::new(10_000, 60, 100_000, 100).unwrap();
+        let mut evidence = FailureEvidence::of_segments(&[segment], &FailureConfig::default());
+        (evidence.window_from_slot, evidence.slots) = (13, 15);
+        let text = evidence.sentence(Names::default());
+        assert!(
+            text.starts_with("v2 fails more often than v1: 60 of v2's last 10,000 requests failed (0.6 %) and 100 of v1's last 100,000 (0.1 %), 6.00 times"),
+            "{text}"
         );
     }
 

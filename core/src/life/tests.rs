@@ -13,6 +13,7 @@ fn facts() -> Facts {
         share: Share::FULL,
         rollout: Some(rollout::Phase::Completed),
         shadow: None,
+        shadow_stopped: false,
         deprecated_ms: Some(90 * DAY_MS),
         sunset_ms: Some(120 * DAY_MS),
         notice_days: 30,
@@ -182,6 +183,20 @@ fn what_happens_by_itself() {
 }
 
 #[test]
+fn the_shadow_ends_when_somebody_gets_the_new_version_or_the_plan_says_so() {
+    let five = Share::from_percent(5.0).unwrap();
+    let stays = fitting(Phase::Shadow);
+    for (facts, to) in [
+        (stays, None),
+        (Facts { share: five, ..stays }, Some(Phase::Canary)),
+        (Facts { shadow_stopped: true, ..stays }, Some(Phase::Canary)),
+        (fitting(Phase::Rollout), Some(Phase::Rollout)),
+    ] {
+        assert_eq!(at(Phase::Shadow).observe(&facts).map(|moved| moved.to), to, "{facts:?}");
+    }
+}
+
+#[test]
 fn a_life_begins_in_the_shadow_if_there_is_one() {
     assert_eq!(Life::new(true, 5).phase(), Phase::Shadow);
     let life = Life::new(false, 5);
@@ -204,13 +219,20 @@ fn any_facts() -> impl Strategy<Value = Facts> {
         max_mismatch: 0.1,
     });
     let dates = (0u64..100, prop::option::of(0u64..100), prop::option::of(0u64..100));
-    let rest = (0u32..40, any::<bool>(), 0usize..2, any::<bool>());
+    let rest = (0u32..40, any::<bool>(), 0usize..2, any::<bool>(), any::<bool>());
     (share, rollout, prop::option::of(compared), dates, rest).prop_map(
-        |(share, rollout, shadow, (now, deprecated, sunset), (notice, runs, left, ready))| Facts {
+        |(
+            share,
+            rollout,
+            shadow,
+            (now, deprecated, sunset),
+            (notice, runs, left, ready, stopped),
+        )| Facts {
             now_ms: now * DAY_MS,
             share,
             rollout,
             shadow,
+            shadow_stopped: stopped,
             deprecated_ms: deprecated.map(|day| day * DAY_MS),
             sunset_ms: sunset.map(|day| day * DAY_MS),
             notice_days: notice,

@@ -42,6 +42,16 @@ impl Policy {
         policy
     }
 
+    /// The same policy with its shadow stopped or not, and the next revision.
+    #[must_use]
+    pub fn with_shadow_stopped(&self, stopped: bool) -> Policy {
+        let mut policy = self.with_revision(self.revision + 1);
+        if let Some(shadow) = &mut Arc::make_mut(&mut policy.plan).shadow {
+            shadow.stopped = stopped;
+        }
+        policy
+    }
+
     /// The same policy under another revision.
     #[must_use]
     pub fn with_revision(&self, revision: u64) -> Policy {

@@ -1,10 +1,12 @@
 //! The plugin configuration: what an operator writes in Envoy's file.
 
 use crossfade_core::protocol::error::Problems;
-use crossfade_core::protocol::limits::NAME_BYTES_MAX;
+use crossfade_core::protocol::limits::{NAME_BYTES_MAX, VERSIONS_MAX};
 use crossfade_core::protocol::read::{self, Fields, Node};
 use crossfade_core::protocol::{Plan, json};
 use serde_json::Value;
+
+use crate::shadow::Mirrors;
 
 /// Bytes of a node's name, so that there is room behind it for the instance's number.
 const NODE_BYTES_MAX: usize = 100;
@@ -26,6 +28,8 @@ pub struct Config {
     pub control: Option<Control>,
     /// The node's name in reports; `None` is the proxy's own.
     pub node: Option<String>,
+    /// Where requests are mirrored to while a policy has a shadow, if anywhere.
+    pub shadow: Option<Mirrors>,
     /// The request header that the version is written to, lower-case.
     pub version_header: String,
     /// The response header that the reason is written to, lower-case.
@@ -91,6 +95,7 @@ fn config(node: Node<'_, '_>) -> Option<Config> {
     let revision = fields.get("revision").and_then(|n| n.whole(u64::MAX)).unwrap_or_default();
     let control = fields.get("control").map(|node| read_control(&node));
     let name = fields.get("node").and_then(|node| read_node(&node));
+    let shadow = fields.get("shadow").map(|node| read_shadow(&node));
     let version_header = fields
         .get("version_header")
         .map_or_else(|| Some("x-api-version".to_owned()), |node| read_header(&node));
@@ -107,6 +112,10 @@ fn config(node: Node<'_, '_>) -> Option<Config> {
             None => None,
         },
         node: name,
+        shadow: match shadow {
+            Some(read) => Some(read?),
+            None => None,
+        },
         version_header: version_header?,
         reason_header: match reason_header {
             Some(read) => Some(read?),
@@ -143,6 +152,28 @@ fn read_control(node: &Node<'_, '_>) -> Option<Control> {
             None => None,
         },
     })
+}
+
+fn read_shadow(node: &Node<'_, '_>) -> Option<Mirrors> {
+    let fields = node.object()?;
+    let clusters = fields
+        .require("clusters", "the cluster of each version that is mirrored to")
+        .and_then(|node| read_clusters(&node));
+    let timeout_ms = interval(&fields, "timeout_ms");
+    fields.refuse_unknown();
+    Some(Mirrors { clusters: clusters?, timeout_ms: timeout_ms? })
+}
+
+fn read_clusters(node: &Node<'_, '_>) -> Option<Vec<(String, String)>> {
+    let entries = node.entries(VERSIONS_MAX)?;
+    if entries.is_empty() {
+        return node.note("names no cluster: {\"VERSION\": \"CLUSTER\"}");
+    }
+    let read = |(version, node): &(&str, Node<'_, '_>)| {
+        Some(((*version).to_owned(), node.name()?.to_owned()))
+    };
+    let read: Vec<_> = entries.iter().map(read).collect();
+    read.into_iter().collect()
 }
 
 fn interval(fields: &Fields<'_, '_>, name: &'static str) -> Option<u64> {
@@ -225,6 +256,7 @@ mod tests {
         let config = Config::read(format!(r#"{{"policy":{POLICY}}}"#).as_bytes()).unwrap();
         assert_eq!(config.policy.unwrap().api, "users");
         assert_eq!((config.revision, config.control, config.node), (0, None, None));
+        assert_eq!(config.shadow, None);
         assert_eq!((config.version_header.as_str(), config.reason_header), ("x-api-version", None));
         let config = Config::read(br#"{"control":{"cluster":"c"}}"#).unwrap();
         assert_eq!(config.policy, None);
@@ -244,12 +276,15 @@ mod tests {
     fn what_is_written_is_taken() {
         let text = format!(
             r#"{{"policy":{POLICY},"revision":3,"node":"edge-1","version_header":"X-Version","reason_header":"X-Why",
+               "shadow":{{"clusters":{{"v2":"new"}},"timeout_ms":50}},
                "control":{{"cluster":"c","authority":"a","path":"/base/","poll_ms":10,"timeout_ms":3600000,"report_ms":20,"token":"t"}}}}"#
         );
         let config = Config::read(text.as_bytes()).unwrap();
         assert_eq!((config.revision, config.node.as_deref()), (3, Some("edge-1")));
         assert_eq!(config.version_header, "x-version");
         assert_eq!(config.reason_header.as_deref(), Some("x-why"));
+        let clusters = vec![("v2".to_owned(), "new".to_owned())];
+        assert_eq!(config.shadow, Some(Mirrors { clusters, timeout_ms: 50 }));
         let control = config.control.unwrap();
         assert_eq!((control.authority.as_str(), control.path.as_str()), ("a", "/base"));
         assert_eq!((control.poll_ms, control.timeout_ms, control.report_ms), (10, 3_600_000, 20));
@@ -263,6 +298,7 @@ mod tests {
             &format!(
                 r#"{{"policy":{{"api":"users","versions":["v1"],"key":{{"header":"x"}},"stikcy":true}},
                     "revision":-1,"node":"{long}","version_header":":path","reason_header":"a b","polcy":1,
+                    "shadow":{{"clusters":{{}},"timeout_ms":0,"cluster":"v2"}},
                     "control":{{"authority":"","path":"v1","poll_ms":9,"timeout_ms":3600001,"report_ms":"1s","token":"a b","tokn":1}}}}"#
             ),
             &[
@@ -276,6 +312,9 @@ mod tests {
                 "control.token: not a token: 1 to 4096 printable ASCII characters without spaces",
                 "control.tokn: unknown field; did you mean `token`?",
                 "node: 101 bytes are over the limit of 100",
+                "shadow.clusters: names no cluster: {\"VERSION\": \"CLUSTER\"}",
+                "shadow.timeout_ms: 0 is not a number of milliseconds from 10 to 3600000 (an hour)",
+                "shadow.cluster: unknown field; did you mean `clusters`?",
                 "version_header: \":path\" is not the name of a header that may be set",
                 "reason_header: \"a b\" is not the name of a header that may be set",
                 "polcy: unknown field; did you mean `policy`?",

@@ -42,6 +42,14 @@ impl Host for Envoy {
         self.property(&["request", "headers", name])
     }
 
+    fn request_headers(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        hostcalls::get_map_bytes(MapType::HttpRequestHeaders)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, value)| (name.into_bytes(), value))
+            .collect()
+    }
+
     fn set_request_header(&self, name: &str, value: &str) {
         // Under ABI 0.2.1, which this SDK speaks, Envoy chooses the route anew by itself.
         let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, Some(value));
@@ -145,7 +153,10 @@ impl Context for Instance {
             };
             answer.status = header(":status").and_then(|text| status(&text));
             answer.etag = header("etag");
+            answer.content_type = header("content-type");
             answer.body = match body {
+                // Nobody gets it, and nobody reads it.
+                _ if root.is_shadow(token) => None,
                 0 => Some(Vec::new()),
                 1..=BODY_BYTES_MAX => {
                     hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body).ok().flatten()

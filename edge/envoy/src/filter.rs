@@ -14,6 +14,7 @@
 //! | | each of `deprecation`, `sunset`, `link` and `api-brownout` that the version has | + 1 |
 //! | | the reason's header, where one is configured | + 1 |
 //! | end | nothing; without a response: what Envoy answered | 0; 1 |
+//! | | mirrored: all headers; the answer's media type and size | + 1; + 2 |
 //!
 //! Without a policy: the version header removed, 1 call, and none for the response.
 //!
@@ -40,6 +41,7 @@ use crate::host::Host;
 use crate::metrics::Class;
 use crate::node::{InForce, Node};
 use crate::request::{Client, Found};
+use crate::shadow::Shade;
 
 /// The key that traps in a build with the feature `test-trap`.
 #[cfg(feature = "test-trap")]
@@ -68,6 +70,10 @@ pub enum Then {
 pub struct Exchange {
     /// From the decision until it is counted how the request ended.
     open: Option<Open>,
+    /// Where the request is to be mirrored, until the exchange is over.
+    mirrored: Option<Rc<Shade>>,
+    /// What it was answered with.
+    status: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -102,6 +108,7 @@ impl Exchange {
         };
         let decision = in_force.policy.decide(&request, node.draw());
         let (version, reason) = (decision.version, decision.reason);
+        let mirrored = in_force.mirrors(&decision, key.as_deref(), || node.draw());
         let client = node.reports_clients().then(|| found.client(key.take())).flatten();
         if let Some(refusal) = in_force.policy.refusal(&decision, started_ns / 1_000_000) {
             answer(host, names, &in_force, &decision, &refusal);
@@ -115,6 +122,7 @@ impl Exchange {
         if let Some(slot) = in_force.slot(version) {
             node.routed(slot, reason);
         }
+        self.mirrored = mirrored;
         self.open = Some(Open { in_force, version, reason, started_ns, client });
         Then::Forward
     }
@@ -124,6 +132,7 @@ impl Exchange {
         let Some(open) = self.open.take() else { return };
         // A response without a readable status is none that Envoy would send on.
         let status = host.response_header(":status").and_then(|text| status(&text)).unwrap_or(500);
+        self.status = Some(status);
         let took_ns = host.now_ns().saturating_sub(open.started_ns);
         let outcome = outcome(&open, is_failure(status), Some(took_ns as f64 / 1e6));
         if let Some(slot) = open.in_force.slot(open.version) {
@@ -145,6 +154,11 @@ impl Exchange {
 
     /// The exchange is over.
     pub fn end(&mut self, host: &impl Host, node: &mut Node) {
+        if let (Some(shade), Some(status)) = (self.mirrored.take(), self.status)
+            && !is_failure(status)
+        {
+            node.mirror_request(host, &shade, status);
+        }
         let Some(open) = self.open.take() else { return };
         let answered = host.property(&["response", "code"]).and_then(|code| number(&code));
         let failed = answered.is_some_and(is_failure);
@@ -201,7 +215,8 @@ fn outcome(open: &Open, failed: bool, latency_ms: Option<f64>) -> Outcome {
     Outcome { version: usize::from(open.version), user_id: None, failed, latency_ms, count: None }
 }
 
-fn is_failure(status: u16) -> bool {
+/// What is a version's failure.
+pub(crate) fn is_failure(status: u16) -> bool {
     (500..=599).contains(&status)
 }
 

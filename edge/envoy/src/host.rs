@@ -17,6 +17,9 @@ pub trait Host {
     /// All values of a request header, joined by a comma.
     fn request_header_joined(&self, name: &str) -> Option<Vec<u8>>;
 
+    /// All request headers in order, also when the exchange is over.
+    fn request_headers(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+
     /// Sets a request header in place of all values it has.
     fn set_request_header(&self, name: &str, value: &str);
 
@@ -92,6 +95,8 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The header `etag`.
     pub etag: Option<Vec<u8>>,
+    /// The header `content-type`.
+    pub content_type: Option<Vec<u8>>,
     /// The body, or `None` when it is longer than a caller wants.
     pub body: Option<Vec<u8>>,
 }

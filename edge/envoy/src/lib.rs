@@ -2,10 +2,12 @@
 //!
 //! *Does:* find the key of a request, decide with the engine, write the version to a header
 //! that ordinary routes choose by, refuse what a brownout or the sunset refuses, mark
-//! responses of an old version, count, take newer policies from a control server and report
-//! totals and clients to it, and show all this in Envoy's statistics. Everything but `envoy.rs` runs natively too, over a [`host::Host`].
+//! responses of an old version, mirror requests to a new one before anybody gets its
+//! answers, count, take newer policies from a control server and report totals and clients
+//! to it, and show all this in Envoy's statistics. Everything but `envoy.rs` runs natively
+//! too, over a [`host::Host`].
 //!
-//! *Does not:* forward requests, look at bodies, keep a client beyond its report, or move a
+//! *Does not:* forward what clients wait for, look at bodies, keep a client beyond its report, or move a
 //! rollout: that is the controller's.
 
 // A trap costs every request in flight on that worker, so nothing here may.
@@ -35,4 +37,5 @@ pub mod node;
 mod report;
 mod request;
 pub mod root;
+pub mod shadow;
 mod shared;

@@ -134,6 +134,12 @@ impl Host for MemoryHost {
         (!values.is_empty()).then(|| values.join(&b','))
     }
 
+    fn request_headers(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.called("request_headers");
+        let request = self.request.borrow();
+        request.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone())).collect()
+    }
+
     fn set_request_header(&self, name: &str, value: &str) {
         self.called("set_request_header");
         replace(&self.request, name, value);

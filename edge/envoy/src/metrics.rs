@@ -5,6 +5,7 @@
 //! `;label=value`; the `stats_tags` of `envoy.yaml` make Prometheus labels of them.
 
 use crossfade_core::protocol::Reason;
+use crossfade_core::protocol::totals::ShadowTotals;
 
 use crate::control::Kind;
 use crate::host::{Host, Metric};
@@ -19,6 +20,9 @@ pub enum Class {
 }
 
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What is counted of mirrored requests.
+const SHADOW: [&str; 4] = ["compared", "differed", "failures", "dropped"];
 
 impl Class {
     fn place(self) -> usize {
@@ -89,6 +93,8 @@ pub(crate) struct Metrics {
     client_reports: Counter,
     client_reports_refused: Counter,
     client_requests_dropped: Counter,
+    /// Of mirrored requests, as of `SHADOW`.
+    shadow: [Counter; SHADOW.len()],
     dropped_before: u64,
     revision: Gauge,
     tripped: Gauge,
@@ -132,6 +138,13 @@ impl Metrics {
         self.client_reports_refused.count();
     }
 
+    pub(crate) fn mirrored(&mut self, seen: ShadowTotals) {
+        let counts = [seen.compared, seen.differed, seen.failures, seen.dropped];
+        for (counter, count) in self.shadow.iter_mut().zip(counts) {
+            counter.add(count);
+        }
+    }
+
     /// So many so far.
     pub(crate) fn client_requests_dropped(&mut self, requests: u64) {
         let before = std::mem::replace(&mut self.dropped_before, requests);
@@ -168,6 +181,9 @@ impl Metrics {
         counter.flush(host, || "crossfade_client_reports_refused".to_owned());
         let counter = &mut self.client_requests_dropped;
         counter.flush(host, || "crossfade_client_requests_dropped".to_owned());
+        for (what, counter) in SHADOW.iter().zip(&mut self.shadow) {
+            counter.flush(host, || format!("crossfade_shadow_{what}"));
+        }
         for (kind, counter) in Kind::ALL.iter().zip(&mut self.control_errors) {
             counter.flush(host, || format!("crossfade_control_errors;kind={}", kind.as_str()));
         }

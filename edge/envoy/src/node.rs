@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crossfade_core::Policy;
 use crossfade_core::changes::{Call, Changes};
 use crossfade_core::draws::Draws;
 use crossfade_core::event::NodeChange;
@@ -10,12 +9,14 @@ use crossfade_core::guard::Guard;
 use crossfade_core::protocol::Reason;
 use crossfade_core::protocol::plan::Plan;
 use crossfade_core::protocol::request::Outcome;
-use crossfade_core::protocol::totals::VersionTotals;
+use crossfade_core::protocol::totals::{ShadowTotals, VersionTotals};
 use crossfade_core::tally::Tally;
+use crossfade_core::{Decision, Policy};
 
-use crate::host::{Host, Level};
+use crate::host::{Answer, Host, Level};
 use crate::metrics::{Class, Metrics};
 use crate::request::Places;
+use crate::shadow::{Came, Mirrors, Shade, Shadow};
 
 /// Names of versions that one instance has counted under. Versions beyond it are decided
 /// and not counted; a policy has at most 16, so this is many migrations.
@@ -34,6 +35,8 @@ pub struct Node {
     counted: u64,
     /// What clients did and the control server does not know yet, where there is one.
     changes: Option<Changes>,
+    /// What is mirrored; boxed, since most of the time nothing is.
+    shadow: Box<Shadow>,
     pub(crate) metrics: Metrics,
 }
 
@@ -50,12 +53,28 @@ pub(crate) struct InForce {
     pub(crate) places: Places,
     /// The slot of each version.
     slots: Vec<Option<usize>>,
+    /// Whose requests are mirrored, where any are.
+    pub(crate) shade: Option<Rc<Shade>>,
 }
 
 impl InForce {
     /// Where this version is counted.
     pub(crate) fn slot(&self, version: u16) -> Option<usize> {
         self.slots.get(usize::from(version)).copied().flatten()
+    }
+
+    /// Whether a request that was decided like this is mirrored once it was answered: not
+    /// one that gets the newest version anyway, and none in an emergency.
+    pub(crate) fn mirrors(
+        &self,
+        decision: &Decision,
+        key: Option<&[u8]>,
+        draw: impl FnOnce() -> u32,
+    ) -> Option<Rc<Shade>> {
+        let shade = self.shade.as_ref()?;
+        let served = decision.version != self.policy.newest()
+            && !matches!(decision.reason, Reason::KillSwitch | Reason::Guard);
+        (served && shade.chooses(key, draw)).then(|| Rc::clone(shade))
     }
 }
 
@@ -69,6 +88,7 @@ impl Node {
             draws: Draws::new(seed),
             counted: 0,
             changes: None,
+            shadow: Box::new(Shadow::new(None, "")),
             metrics: Metrics::default(),
         }
     }
@@ -103,7 +123,53 @@ impl Node {
         if let Some(changes) = &mut self.changes {
             changes.set_versions(policy.versions());
         }
-        self.in_force = Some(Rc::new(InForce { policy, places, slots }));
+        let newest = slots.get(usize::from(policy.newest())).copied().flatten();
+        let shade = self.shadow.shade(policy.plan(), newest);
+        self.in_force = Some(Rc::new(InForce { policy, places, slots, shade }));
+    }
+
+    /// Mirrors requests from the next policy on, where that asks for it.
+    pub(crate) fn mirror(&mut self, mirrors: Option<Mirrors>, version_header: &str) {
+        *self.shadow = Shadow::new(mirrors, version_header);
+    }
+
+    /// A request is over that may be mirrored.
+    pub(crate) fn mirror_request(&mut self, host: &impl Host, shade: &Rc<Shade>, status: u16) {
+        // A policy that came meanwhile may want no more of them.
+        let current = self.in_force.as_ref().and_then(|in_force| in_force.shade.as_ref());
+        if current.is_some_and(|current| Rc::ptr_eq(current, shade)) {
+            let came = self.shadow.take(host, shade, status);
+            self.came(vec![came]);
+        }
+    }
+
+    /// Sends mirrored requests that wait.
+    pub(crate) fn mirror_what_waits(&mut self, host: &impl Host) {
+        let mut came = Vec::new();
+        self.shadow.tick(host, &mut came);
+        self.came(came);
+    }
+
+    /// Whether a mirrored request waits for the answer with this token.
+    pub(crate) fn is_shadow(&self, token: u32) -> bool {
+        self.shadow.waits_for(token)
+    }
+
+    /// The newest version answered a mirrored request.
+    pub(crate) fn compare(&mut self, host: &impl Host, token: u32, answer: &Answer) {
+        let mut came = Vec::new();
+        self.shadow.answer(host, token, answer, &mut came);
+        self.came(came);
+    }
+
+    fn came(&mut self, came: Vec<Came>) {
+        for (slot, seen) in came.into_iter().filter(|(_, seen)| *seen != ShadowTotals::default()) {
+            if let Some(slot) = self.slots.get_mut(slot) {
+                slot.tally.shadow = slot.tally.shadow.plus(seen);
+            }
+            self.counted = self.counted.saturating_add(1);
+            self.metrics.mirrored(seen);
+        }
     }
 
     /// Takes up the time: brownouts begin and end by it, and the sunset comes.
@@ -117,12 +183,12 @@ impl Node {
     #[cold]
     fn turn(&mut self, now_ms: u64) {
         let Some(in_force) = &self.in_force else { return };
-        let InForce { policy, places, slots } = &**in_force;
+        let InForce { policy, places, slots, shade } = &**in_force;
         // Requests that are under way keep the one they were decided by.
         let mut policy = policy.clone();
         policy.observe(now_ms);
-        let (places, slots) = (places.clone(), slots.clone());
-        self.in_force = Some(Rc::new(InForce { policy, places, slots }));
+        let (places, slots, shade) = (places.clone(), slots.clone(), shade.clone());
+        self.in_force = Some(Rc::new(InForce { policy, places, slots, shade }));
     }
 
     /// Remembers clients from now on, until they are reported; `seed` keys the memory.

@@ -52,9 +52,10 @@ impl Root {
             let more = (problems.more > 0).then(|| format!("and {} more", problems.more));
             problems.list.iter().map(ToString::to_string).chain(more).collect::<Vec<_>>()
         })?;
-        let Config { policy, revision, control, node: name, version_header, reason_header } =
-            config;
+        let Config { policy, revision, control, node: name, shadow, .. } = config;
+        let Config { version_header, reason_header, .. } = config;
         let mut node = Node::new(host.random());
+        node.mirror(shadow, &version_header);
         if let Some(plan) = policy {
             node.adopt(plan, revision);
         }
@@ -94,15 +95,24 @@ impl Root {
             node.metrics.policy(host, revision);
             node.metrics.guard(host, false);
         }
+        node.mirror_what_waits(host);
         if let Some(remote) = &mut self.remote {
             remote.tick(host, &mut node);
         }
         node.flush(host);
     }
 
-    /// The control server answered, or did not.
+    /// Whether an answer with this token is the newest version's to a mirrored request.
+    pub fn is_shadow(&self, token: u32) -> bool {
+        self.node.try_borrow().is_ok_and(|node| node.is_shadow(token))
+    }
+
+    /// Who was asked answered, or did not.
     pub fn answer(&mut self, host: &impl Host, token: u32, answer: &Answer) {
         let Ok(mut node) = self.node.try_borrow_mut() else { return };
+        if node.is_shadow(token) {
+            return node.compare(host, token, answer);
+        }
         let Some(remote) = &mut self.remote else { return };
         let Remote { control, keys, live, report, clients, epoch, instance, .. } = remote;
         let name = instance.as_ref().map_or("", |(_, name)| name);

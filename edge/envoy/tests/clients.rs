@@ -21,7 +21,7 @@ fn start(host: MemoryHost, plan: &str) -> Instance {
 }
 
 fn status(status: u16) -> Answer {
-    Answer { status: Some(status), etag: None, body: Some(Vec::new()) }
+    Answer { status: Some(status), body: Some(Vec::new()), ..Answer::default() }
 }
 
 /// Reports of clients that were sent, with their tokens.
@@ -186,7 +186,8 @@ fn a_client_counts_for_the_version_it_was_sent_to_also_when_the_policy_has_chang
     instance.tick_after(200);
     let sent = instance.host.sent();
     let poll = sent.iter().find(|sent| sent.header(":method") == "GET").unwrap();
-    instance.answer(poll.token, &Answer { status: Some(200), etag: None, body: Some(body) });
+    instance
+        .answer(poll.token, &Answer { status: Some(200), body: Some(body), ..Answer::default() });
     instance.response(&mut under_the_old, &[(":status", b"200")]);
     let (_, report, _) = report(&mut instance);
     assert_eq!(report.versions, ["v0", "v1", "v2"]);

@@ -26,11 +26,11 @@ fn document(percentage: u8) -> String {
 fn policy(revision: u64, percentage: u8) -> Answer {
     let body = format!(r#"{{"revision":{revision},"document":{}}}"#, document(percentage));
     let etag = Some(format!("\"{revision}\"").into_bytes());
-    Answer { status: Some(200), etag, body: Some(body.into_bytes()) }
+    Answer { status: Some(200), etag, body: Some(body.into_bytes()), ..Answer::default() }
 }
 
 fn status(status: u16) -> Answer {
-    Answer { status: Some(status), etag: None, body: Some(Vec::new()) }
+    Answer { status: Some(status), body: Some(Vec::new()), ..Answer::default() }
 }
 
 fn start(host: MemoryHost, configuration: &str) -> Instance {

@@ -28,6 +28,10 @@ impl Status {
         }
         page.gap();
         self.rollout.verdict(&mut page);
+        if let Some(shadow) = &self.shadow {
+            let head = Line::default().with(Tone::Faint, "Shadow").to(VALUES);
+            page.paragraph(head, shadow.tone(), &shadow.sentence());
+        }
         self.clients(&mut page);
         if let Some(nodes) = &self.nodes {
             nodes.write(&mut page, self.revision);

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::shadow::Shadow;
 use crate::clients::Sunset;
 
 /// Everything about a migration at one moment.
@@ -25,6 +26,9 @@ pub(crate) struct Status {
     pub(crate) migration: Option<Migration>,
     #[serde(default)]
     pub(crate) sunset: Option<Sunset>,
+    /// While the migration is in the shadow.
+    #[serde(default)]
+    pub(crate) shadow: Option<Shadow>,
     #[serde(default)]
     pub(crate) nodes: Option<Nodes>,
     #[serde(default)]

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::client::ServerArgs;
 use crate::client::page::{self, Line, Page, Tone};
+use crate::client::shadow::Shadow;
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, print, print_json_safely};
 use crate::replay::time;
@@ -69,6 +70,8 @@ struct Life {
     #[serde(default)]
     since_ms: Option<u64>,
     #[serde(default)]
+    shadow: Option<Shadow>,
+    #[serde(default)]
     next: Vec<Next>,
 }
 
@@ -116,6 +119,10 @@ impl Life {
             .since_ms
             .map_or(String::new(), |since| format!("  since {} UTC", time::shown(since)));
         page.push(line.with(Tone::Faint, since));
+        // Afterwards it is history.
+        if let Some(shadow) = self.shadow.as_ref().filter(|_| self.phase == "shadow") {
+            page.paragraph(Line::default().and("  "), shadow.tone(), &shadow.sentence());
+        }
         let names = self.next.iter().map(|next| next.to.chars().count()).max().unwrap_or(0);
         for Next { to, allowed, why } in &self.next {
             let (mark, tone) = if *allowed { ("✔", Tone::Good) } else { ("✘", Tone::Bad) };
@@ -129,6 +136,26 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shadow_says_how_far_it_has_come() {
+        let life = |phase: &str| -> Life {
+            serde_json::from_value(json!({
+                "phase": phase, "since_ms": 0,
+                "shadow": { "compared": 812, "differed": 3, "failures": 0, "dropped": 0,
+                            "min_requests": 1000, "max_mismatch": 0.01 },
+                "next": [{ "to": "canary", "allowed": false, "why": "812 answers were compared" }],
+            }))
+            .unwrap()
+        };
+        assert_eq!(
+            life("shadow").page(Some(80)).text(false),
+            "shadow  since 1970-01-01 00:00:00 UTC\n\
+             \x20 812 of 1,000 compared, 3 differed (0.37 %, at most 1 % may)\n\
+             \x20 ✘ canary  812 answers were compared\n"
+        );
+        assert!(!life("canary").page(Some(80)).text(false).contains("1,000"));
+    }
 
     #[test]
     fn each_next_phase_says_whether_and_why_not() {

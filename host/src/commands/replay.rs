@@ -3,8 +3,10 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use crate::demo;
 use crate::exit::{self, Exit, Failure};
 use crate::module::{Module, ModuleError};
+use crate::output::Output;
 use crate::plugin::{Plugin, PluginOptions};
 use crate::replay::{self, ReplayArgs, ReplayError};
 use crate::signals;
@@ -15,6 +17,9 @@ use crate::signals;
 /// says which version would have served whom, whose failures that would have been, and
 /// who would move at each step of a ramp. A line that cannot be read is counted, named
 /// and passed over.
+///
+/// A record of `crossfade demo --record` is played again instead: every call of the engine,
+/// at its time. It ends with 1 at the first that does not say the same, to the byte.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub(crate) struct Args {
@@ -38,6 +43,9 @@ Examples:
     crossfade replay --policy plan.yaml --key header:x-user-id \\
         --attribute plan=field:user.plan app.jsonl
 
+  Does the engine still decide as it did, to the byte?
+    crossfade demo --until complete --record run.jsonl; crossfade replay run.jsonl
+
   Numbers for a program, from a log that is compressed another way:
     zstd -dc access.log.zst | crossfade replay --output json - | jq .versions";
 
@@ -46,15 +54,27 @@ impl Args {
         // There is nothing to hang up: a lost terminal ends the program.
         signals::watch(|| std::process::exit(Exit::Terminated as i32))
             .map_err(|error| Failure::new(Exit::Internal, error))?;
-        let module = match &self.module {
-            Some(path) => Module::from_file(path),
-            None => Module::builtin(),
+        let module = || {
+            let module = match &self.module {
+                Some(path) => Module::from_file(path),
+                None => Module::builtin(),
+            };
+            module.map_err(|error| match &error {
+                ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
+                ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
+                _ => Failure::new(Exit::Data, &error),
+            })
         };
-        let module = module.map_err(|error| match &error {
-            ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
-            ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
-            _ => Failure::new(Exit::Data, &error),
-        })?;
+        let output = match self.replay.output {
+            replay::Output::Json => Output::Json,
+            replay::Output::Human | replay::Output::Csv => Output::Human,
+        };
+        if let [record] = self.replay.logs.as_slice()
+            && let Some(exit) = demo::again(record, output, module)?
+        {
+            return Ok(exit);
+        }
+        let module = module()?;
         let start = |start| Ok(Plugin::start(module, PluginOptions::default(), start)?.0);
         match replay::run(&self.replay, start, &mut io::stdout()) {
             Ok(()) => Ok(Exit::Ok),

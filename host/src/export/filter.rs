@@ -62,6 +62,10 @@ pub(crate) fn filter(
     }
     key_is_not(&options.version_header, plan, &mut ledger);
     sources(plan, &options.version_header, &mut ledger);
+    if plan.mirrors().is_some() && options.control.is_none() {
+        let why = "is mirrored for good: a control server ends it (`--control HOST:PORT`)";
+        ledger.note("shadow", why);
+    }
     if plan.rollout.is_some() && options.control.is_none() {
         let why = "is not run by the filter: a control server does (`--control HOST:PORT`)";
         ledger.note("rollout", why);
@@ -154,7 +158,7 @@ fn listener(plan: &Plan, written: &Value, options: &FilterOptions) -> Value {
             },
         }],
         "http_filters": [
-            wasm(written, options),
+            wasm(plan, written, options),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": { "@type": format!("{EXTENSIONS}.filters.http.router.v3.Router") },
@@ -175,7 +179,7 @@ fn listener(plan: &Plan, written: &Value, options: &FilterOptions) -> Value {
     })
 }
 
-fn wasm(written: &Value, options: &FilterOptions) -> Value {
+fn wasm(plan: &Plan, written: &Value, options: &FilterOptions) -> Value {
     let mut configuration = json!({ "policy": written });
     if let Some(control) = &options.control {
         let mut server = json!({
@@ -186,6 +190,10 @@ fn wasm(written: &Value, options: &FilterOptions) -> Value {
             server["token"] = json!(token);
         }
         configuration["control"] = server;
+    }
+    if plan.shadow.is_some() {
+        let newest = plan.versions.new_version();
+        configuration["shadow"] = json!({ "clusters": { newest: newest } });
     }
     if options.version_header != VERSION_HEADER {
         configuration["version_header"] = json!(options.version_header);
@@ -291,6 +299,26 @@ mod tests {
         assert!(text.contains("FAIL_RELOAD"), "{text}");
         assert!(!text.contains("reason_header"), "{text}");
         assert!(!text.contains("version_header"), "{text}");
+    }
+
+    #[test]
+    fn a_shadow_goes_to_the_cluster_of_the_newest_version() {
+        let shadow = json!({ "shadow": { "percentage": 5 } });
+        let with = |more: Value, control: Option<ControlServer>| {
+            let exported = filter(&plan(more), &json!({}), &FilterOptions { control, ..options() });
+            let exported = exported.unwrap();
+            let notes: Vec<_> = exported.notes.into_iter().map(|note| note.path).collect();
+            let wasm = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config\
+                        /http_filters/0/typed_config/config/configuration/value";
+            let value = exported.document.pointer(wasm).unwrap().as_str().unwrap();
+            let value: Value = serde_json::from_str(value).unwrap();
+            (value["shadow"]["clusters"].clone(), notes)
+        };
+        let control = ControlServer { host: "127.0.0.1".to_owned(), port: 8127, token: None };
+        let newest = json!({ "v2": "v2" });
+        assert_eq!(with(shadow.clone(), None), (newest.clone(), vec!["shadow".to_owned()]));
+        assert_eq!(with(shadow, Some(control)), (newest, Vec::new()));
+        assert_eq!(with(json!({}), None), (Value::Null, Vec::new()));
     }
 
     #[test]

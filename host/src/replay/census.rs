@@ -35,11 +35,17 @@ pub(super) fn run<E: Engine>(
     start: impl FnOnce(Start) -> Result<E, ReplayError>,
     out: &mut dyn io::Write,
 ) -> Result<(), ReplayError> {
-    let versions = rules::versions(&args.version_of)?;
+    let usual = [Rules::default()];
+    let (rules, unversioned) = match args.version_of.as_slice() {
+        [] => (usual.as_slice(), Unversioned::Undecided),
+        named => (named, Unversioned::Nobodys),
+    };
+    let versions = rules::versions(rules)?;
     let policy = ledger::plan(args, &versions)?;
     let mut census = Census {
         args,
-        patterns: rules::Patterns::of(&args.version_of, &versions),
+        patterns: rules::Patterns::of(rules, &versions),
+        unversioned,
         identity: identity(&args.key),
         start: Some(start),
         ledger: None,
@@ -55,16 +61,31 @@ pub(super) fn run<E: Engine>(
     report::write(census.finish()?, reading, args, out)
 }
 
+/// The place of the version that clients are to leave.
+const OLDEST: u8 = 0;
+
 /// One run.
 struct Census<'a, E, S> {
     args: &'a ReplayArgs,
     patterns: rules::Patterns<'a>,
+    unversioned: Unversioned,
     identity: Identity,
     start: Option<S>,
     ledger: Option<Ledger<E>>,
     policy: super::policy::Policy,
     visits: Visits,
     seen: Seen,
+}
+
+/// Whose requests are that no pattern knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unversioned {
+    /// Of no version.
+    Nobodys,
+    /// The oldest version's: no pattern has known any request.
+    Oldest,
+    /// One or the other. Until it is known, they are gathered as if they were the oldest's.
+    Undecided,
 }
 
 /// What was counted beside the engine.
@@ -76,6 +97,8 @@ struct Seen {
     other: u64,
     /// Where the first of them went.
     other_example: Option<String>,
+    /// Of those of the oldest version, the ones that no pattern knows.
+    unversioned: u64,
     clock: Clock,
 }
 
@@ -110,11 +133,24 @@ where
         };
         self.seen.clock.request(&entry, key.is_some(), file, input);
         let looked_at = args.version_from.find(&entry, names);
-        let Some(version) = looked_at.as_deref().and_then(|text| self.patterns.find(text)) else {
-            self.seen.pass(looked_at.as_deref());
-            return Ok(Ok(()));
+        let found = looked_at.as_deref().and_then(|text| self.patterns.find(text));
+        let version = match found {
+            Some(version) => {
+                if self.unversioned == Unversioned::Undecided {
+                    self.unversioned = Unversioned::Nobodys;
+                    self.visits.forget();
+                }
+                self.seen.requests[usize::from(version)] += 1;
+                version
+            }
+            None => {
+                self.seen.pass(looked_at.as_deref());
+                if self.unversioned == Unversioned::Nobodys {
+                    return Ok(Ok(()));
+                }
+                OLDEST
+            }
         };
-        self.seen.requests[usize::from(version)] += 1;
         let Some(key) = key else { return Ok(Ok(())) };
         let agent = entry.part(Part::Agent, names);
         self.visits.call(Call {
@@ -148,6 +184,9 @@ where
     /// Hands visits to the engine: those that nothing of the log can still belong to, or
     /// all.
     fn hand_on(&mut self, all: bool) -> Result<(), ReplayError> {
+        if self.unversioned == Unversioned::Undecided {
+            self.unversioned = Unversioned::Oldest;
+        }
         if let Some(start) = self.start.take() {
             let (first_ms, _) = self.seen.clock.span.unwrap_or_default();
             self.ledger = Some(Ledger::start(start, &self.policy, self.args.seed, first_ms)?);
@@ -165,6 +204,10 @@ where
             return Err(ReplayError::Nothing { logs: logs.join(", ") });
         }
         self.hand_on(true)?;
+        if self.unversioned == Unversioned::Oldest {
+            self.seen.unversioned = std::mem::take(&mut self.seen.other);
+            self.seen.requests[usize::from(OLDEST)] += self.seen.unversioned;
+        }
         let Census { ledger, visits, seen, .. } = self;
         // The first call finds a start, and leaves a ledger or an error.
         let ledger = ledger.ok_or_else(|| ReplayError::Census("no engine".to_owned()))?;

@@ -13,7 +13,7 @@ mod told;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use super::clock::{Clock, Reading};
 use super::engine::{Engine, EngineError};
 use super::job::{Answer, Candidate, Job, Of, Refusal, Report, Work};
+use super::machine::Instant;
 use super::shared::{Shared, State};
 use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
 use crate::plugin::PluginOptions;
@@ -95,6 +96,8 @@ struct Running {
     trial_until: Option<Instant>,
     /// The answer to `get_sunset` that was given last, and until when it is given again.
     sunset: Option<(Box<RawValue>, Instant)>,
+    /// The same of what the shadow has compared.
+    shadow: Option<(Value, Instant)>,
 }
 
 impl Running {
@@ -171,7 +174,6 @@ impl Controller {
             let due = Instant::now() >= next_tick;
             if due {
                 next_tick = Instant::now() + TICK_EVERY;
-                self.look_around();
             }
             if let Some(Job { work: Work::Stop, reply }) = first {
                 self.stop();
@@ -179,9 +181,18 @@ impl Controller {
                 let _ = reply.send(Ok(Answer::Done));
                 return;
             }
-            self.serve(first, jobs, due);
+            self.turn(first, jobs, due);
         }
         self.stop();
+    }
+
+    /// One turn of [`run`](Self::run): looks around and lets time act if that is `due`, and
+    /// serves what waits.
+    pub(crate) fn turn(&mut self, first: Option<Job>, jobs: &Receiver<Job>, due: bool) {
+        if due {
+            self.look_around();
+        }
+        self.serve(first, jobs, due);
     }
 
     /// Who leads now, and whether what failed works again.
@@ -247,6 +258,7 @@ impl Controller {
             kept_ms: saved.at_ms,
             trial_until: None,
             sunset: None,
+            shadow: None,
         };
         self.shared.begin_events(saved.last_event);
         self.shared.use_engine(running.engine.module());
@@ -280,7 +292,9 @@ impl Controller {
         let mut batch = Batch::new(now_ms);
         batch.note(BY_ITSELF, "created", "A new migration begins.");
         let (_, document) = running.engine.policy(now_ms)?;
-        if self.setup.start_rollout && document.get("rollout").is_some() {
+        if told::mirrors(&document) {
+            batch.note(BY_ITSELF, "shadow", "Its shadow comes first, and then its rollout.");
+        } else if self.setup.start_rollout && document.get("rollout").is_some() {
             let message = json!({ "type": "gradual_rollout" });
             running.engine.act(&message, None, now_ms)?;
             batch.note(BY_ITSELF, "start", "The plan has a rollout.");
@@ -340,6 +354,12 @@ impl Controller {
             let offset = running.clock.offset_ms(Reading::now());
             self.shared.counters.clock_offset_ms.store(offset, Relaxed);
             self.clock_is_off = told_of_the_clock(self.clock_is_off, offset);
+            // Charts can do without what an engine does not say.
+            if self.shared.history_is_due(batch.now_ms)
+                && let Ok(sample) = running.sample(batch.now_ms)
+            {
+                self.shared.remember(sample);
+            }
         }
         if due || batch.changed {
             let told = match running.engine.tick(batch.now_ms) {
@@ -424,7 +444,7 @@ impl Controller {
     }
 
     /// Keeps the state, so that the next start has nothing to replay.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let keep_rest = |controller: &mut Controller| -> Result<(), Trouble> {
             if let Some(running) = &mut controller.running {
                 let batch = Batch::new(running.now_ms());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Call, Calls};
 use super::job::{Candidate, Refusal};
+use super::machine;
 use super::store::{Checkpoint, Saved};
 use crate::module::Module;
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
@@ -22,6 +23,8 @@ pub(crate) struct Engine {
     before: Option<Candidate>,
     /// Accepted since the last commit.
     pub(crate) pending: Calls,
+    /// The time that a question, which is not among them, told the engine last.
+    asked_ms: Option<u64>,
     /// Bytes kept since the last checkpoint.
     pub(crate) kept_bytes: usize,
     /// Length of that checkpoint's snapshot.
@@ -135,7 +138,7 @@ impl Engine {
         plan: Option<&Value>,
         now_ms: u64,
     ) -> Result<(Engine, Vec<u8>), EngineError> {
-        let chance = || getrandom::u64().map_err(|error| EngineError::Refused(error.to_string()));
+        let chance = || machine::chance().map_err(EngineError::Refused);
         let mut document = json!({ "clock": "wall", "node": NODE });
         document["epoch"] = format!("{:016x}", chance()?).into();
         if let Some(plan) = plan {
@@ -149,6 +152,7 @@ impl Engine {
             candidate,
             before: None,
             pending: Calls::default(),
+            asked_ms: None,
             kept_bytes: 0,
             snapshot_bytes: 0,
         };
@@ -167,6 +171,7 @@ impl Engine {
     ) -> Result<Option<String>, Refusal> {
         let line = line(message);
         let reply = self.reply(&line, answer, now_ms)?;
+        self.asked_ms = None;
         self.pending.push(Call::Handle { lines: &line, now_ms });
         Ok(reply)
     }
@@ -191,6 +196,7 @@ impl Engine {
         answer: Option<&'static str>,
         now_ms: u64,
     ) -> Result<Option<String>, Refusal> {
+        self.asked_ms = Some(now_ms);
         let said = self.plugin.handle(line, now_ms).map_err(EngineError::from)?;
         // A late `rollout_complete` may stand among them: events tell of it.
         for reply in said.split(|byte| *byte == b'\n') {
@@ -234,6 +240,11 @@ impl Engine {
         let reply = String::from_utf8_lossy(said.trim_ascii_end()).into_owned();
         let new = serde_json::from_str::<Said>(&reply).ok().and_then(|said| said.new);
         if new == Some(true) {
+            // Totals have no time of their own: they count at the engine's, which a question
+            // may have moved. A replay without it would count them at an earlier one.
+            if let Some(now_ms) = self.asked_ms.take() {
+                self.pending.push(Call::Handle { lines: &[], now_ms });
+            }
             self.pending.push(Call::Merge { totals });
         }
         Ok(Merged { reply, taken: new.is_some(), new: new == Some(true) })
@@ -250,6 +261,7 @@ impl Engine {
             }
             told => told?,
         };
+        self.asked_ms = None;
         self.pending.push(Call::Tick { now_ms });
         Ok(told)
     }
@@ -284,7 +296,7 @@ impl Engine {
 
     /// Whether so much was kept since the last checkpoint that another is worth its while.
     pub(crate) fn checkpoint_is_due(&self) -> bool {
-        self.kept_bytes > CHECKPOINT_BYTES_MIN.max(2 * self.snapshot_bytes)
+        self.kept_bytes > machine::REPLAYED_BYTES_MIN.max(2 * self.snapshot_bytes)
     }
 
     /// Puts another engine in this one's place, on trial: if it fails, this one goes on.
@@ -328,9 +340,6 @@ impl Engine {
         })
     }
 }
-
-/// Less than this is replayed in a fraction of a second.
-const CHECKPOINT_BYTES_MIN: usize = 8 << 20;
 
 /// The message as a line. With an id, so that an error does not begin with the line's
 /// number, which nobody here knows.

@@ -3,6 +3,7 @@
 //!
 //! Read from the same status document that people are shown, so that the two agree.
 
+mod clients;
 mod page;
 mod process;
 
@@ -32,6 +33,8 @@ pub(crate) async fn text(desk: &Desk, shared: &Shared, limits: &Limits, format: 
             _ => None,
         };
         migration(&mut page, &status);
+        clients::sunset(&mut page, &status["sunset"]);
+        clients::ways_out(&mut page, desk).await;
         rollout(&mut page, &status["rollout"]);
         gate(&mut page, &status["rollout"]["evidence"]);
         reports(&mut page, &status["nodes"]);
@@ -108,8 +111,9 @@ fn migration(page: &mut Page, status: &Value) {
     let uncounted = migration["uncounted_requests"].as_f64().unwrap_or_default();
     let help = "Requests of clients that did not fit into the table";
     page.counter("crossfade_uncounted_requests", help, uncounted);
-    let ready = f64::from(u8::from(status["sunset"]["ready"] == true));
-    page.gauge("crossfade_sunset_ready", "Whether the old version can go", ready);
+    let sampled = f64::from(u8::from(migration["clients_sampled"] == true));
+    let help = "Whether crossfade_clients are estimates, because they are too many to keep";
+    page.gauge("crossfade_clients_sampled", help, sampled);
 }
 
 /// How the rollout stands.
@@ -317,7 +321,7 @@ fn engine(page: &mut Page, status: &Value) {
 fn counted(page: &mut Page, shared: &Shared) {
     let counters = &shared.counters;
     for (name, help, count) in [
-        ("crossfade_reports", "Reports of totals taken in", &counters.reports),
+        ("crossfade_reports", "Reports of totals and of clients taken in", &counters.reports),
         ("crossfade_reports_old", "Those that changed nothing", &counters.reports_old),
         ("crossfade_reports_refused", "Reports that were refused", &counters.reports_refused),
         ("crossfade_store_commits", "Commits that were kept", &counters.commits),

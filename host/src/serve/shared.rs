@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::history::{History, Sample};
 use super::store::{EventRow, Lead, PolicyRow, scrub};
 use crate::module::Module;
 
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     state: watch::Sender<State>,
     last_event: watch::Sender<u64>,
     events: Mutex<VecDeque<EventRow>>,
+    history: Mutex<History>,
     /// What is counted for `/metrics`.
     pub(crate) counters: Counters,
 }
@@ -114,6 +116,7 @@ impl Shared {
             state: watch::Sender::new(State::Starting),
             last_event: watch::Sender::new(0),
             events: Mutex::new(VecDeque::new()),
+            history: Mutex::new(History::default()),
             counters: Counters::default(),
         })
     }
@@ -175,6 +178,7 @@ impl Shared {
     /// Says which event was the last before this process began to show any.
     pub(crate) fn begin_events(&self, last: u64) {
         self.lock().clear();
+        *self.past() = History::default();
         self.last_event.send_replace(last);
     }
 
@@ -201,6 +205,25 @@ impl Shared {
                 row.body = body;
             }
         }
+    }
+
+    /// Whether the numbers are to be kept again.
+    pub(crate) fn history_is_due(&self, now_ms: u64) -> bool {
+        self.past().is_due(now_ms)
+    }
+
+    /// Keeps the numbers of now.
+    pub(crate) fn remember(&self, sample: Sample) {
+        self.past().keep(sample);
+    }
+
+    /// The numbers so far, the oldest first.
+    pub(crate) fn history(&self) -> Vec<Sample> {
+        self.past().samples()
+    }
+
+    fn past(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<EventRow>> {

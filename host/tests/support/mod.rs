@@ -29,6 +29,15 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     guests.join(format!("{name}.wasm"))
 }
 
+/// The module of `examples/plugin`, built.
+pub(crate) fn example_plugin() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    nested_cargo::build(root, &target_dir, &["--package", "crossfade-tenants"])
+        .unwrap_or_else(|error| panic!("examples/plugin does not build: {error}"))
+        .join("tenants.wasm")
+}
+
 /// Where the test run keeps compiled modules: not in the user's cache.
 pub(crate) fn cache_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")

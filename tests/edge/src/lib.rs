@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod envoy;
 pub mod http2;
+pub mod serve;
 mod server;
 pub mod upstream;
 

@@ -1,13 +1,14 @@
 //! The versions behind the proxy: servers that answer with what they received.
 //!
-//! A request says how it wants to be answered: `x-answer-status: 503`,
+//! A request says how it wants to be answered: `x-answer-status: 503`, or of one version
+//! only `x-answer-status-v2: 503`,
 //! `x-answer-break: 1` (the connection is broken off without an answer),
-//! `x-answer-hold: 1` (not before [`Upstream::release`]). A gRPC request is answered with
+//! `x-answer-hold: 1`, or `x-answer-hold-v2: 1` (not before [`Upstream::release`]). A gRPC request is answered with
 //! its own body and the trailer `grpc-status: 0`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::HeaderMap;
@@ -31,6 +32,29 @@ struct Version {
     released: watch::Receiver<bool>,
     held: AtomicU64,
     served: AtomicU64,
+    broken: Mutex<Vec<Broken>>,
+    mirrored: Mutex<Vec<String>>,
+}
+
+/// What is wrong with a version: whom it answers with 500, whatever was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// One in so many requests.
+    OneIn(u64),
+    /// Everybody with this value in a header of this name.
+    Whoever(String, String),
+}
+
+impl Broken {
+    fn hits(&self, number: u64, request: &Request) -> bool {
+        match self {
+            Broken::OneIn(every) => number.is_multiple_of(*every),
+            Broken::Whoever(name, value) => request
+                .headers()
+                .get(name)
+                .is_some_and(|found| found.as_bytes() == value.as_bytes()),
+        }
+    }
 }
 
 impl Upstream {
@@ -44,6 +68,8 @@ impl Upstream {
                 released: waiting.clone(),
                 held: AtomicU64::new(0),
                 served: AtomicU64::new(0),
+                broken: Mutex::new(Vec::new()),
+                mirrored: Mutex::default(),
             });
             ((*name).to_owned(), server::start(&version, listening.clone()), version)
         };
@@ -66,6 +92,25 @@ impl Upstream {
         named.map(|(_, _, version)| version.served.load(Ordering::SeqCst)).sum()
     }
 
+    /// Breaks a version in all of these ways; none mends it.
+    ///
+    /// # Panics
+    /// When one of its threads has panicked.
+    pub fn lay(&self, version: &str, broken: &[Broken]) {
+        for (_, _, version) in self.versions.iter().filter(|(name, _, _)| name == version) {
+            *version.broken.lock().expect("no answer panics") = broken.to_vec();
+        }
+    }
+
+    /// Of those it received, the ones that say that they are mirrored: method, path and key.
+    pub fn mirrored(&self, version: &str) -> Vec<String> {
+        let named = self.versions.iter().filter(|(name, _, _)| name == version);
+        let mirrored = |version: &Version| {
+            version.mirrored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        named.flat_map(|(_, _, version)| mirrored(version)).collect()
+    }
+
     /// Answers all that was held, and holds nothing any more.
     pub fn release(&self) {
         self.released.send_replace(true);
@@ -74,9 +119,19 @@ impl Upstream {
 
 impl Answer for Version {
     async fn answer(self: Arc<Self>, request: Request) -> Option<Response> {
-        self.served.fetch_add(1, Ordering::SeqCst);
+        let number = self.served.fetch_add(1, Ordering::SeqCst) + 1;
+        let broken = self.broken.lock().ok()?.iter().any(|broken| broken.hits(number, &request));
+        if broken {
+            return Some(server::response(500, &[("x-served-by", &self.name)], "broken"));
+        }
         let asked = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        if asked("x-answer-hold").is_some() {
+        if asked("x-crossfade-shadow").is_some() {
+            let key = asked("x-user-id").unwrap_or_default();
+            let line = format!("{} {} {key}", request.method(), request.uri().path());
+            self.mirrored.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+        let held = format!("x-answer-hold-{}", self.name);
+        if asked("x-answer-hold").is_some() || request.headers().contains_key(&held) {
             self.held.fetch_add(1, Ordering::SeqCst);
             let _ = self.released.clone().wait_for(|released| *released).await;
             self.held.fetch_sub(1, Ordering::SeqCst);
@@ -87,7 +142,10 @@ impl Answer for Version {
         if asked("content-type").is_some_and(|kind| kind.starts_with("application/grpc")) {
             return self.grpc(request).await;
         }
-        let status = asked("x-answer-status").and_then(|text| text.parse().ok()).unwrap_or(200);
+        let own = format!("x-answer-status-{}", self.name);
+        let own = request.headers().get(&own).and_then(|value| value.to_str().ok());
+        let status = own.or(asked("x-answer-status"));
+        let status = status.and_then(|text| text.parse().ok()).unwrap_or(200);
         let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
         let headers = request.headers().iter();
         let received: Vec<Value> =

@@ -145,7 +145,13 @@ fn no_request_traps_the_filter_and_each_is_answered() {
         [json!({ "header": "x-user-id" }), json!({ "cookie": "uid" }), json!({ "address": true })];
     let names = ["header", "cookie", "address"];
     let listener = |(name, key): (&&str, serde_json::Value)| {
-        let plugin = json!({ "policy": plan(key), "reason_header": "x-crossfade-reason" });
+        let mut plugin = json!({ "policy": plan(key), "reason_header": "x-crossfade-reason" });
+        // What is mirrored has their headers, too.
+        if *name == "cookie" {
+            plugin["policy"]["shadow"] = json!({ "percentage": 100 });
+            plugin["policy"]["canary_percentage"] = json!(0);
+            plugin["shadow"] = json!({ "clusters": { "v3": "v3" } });
+        }
         config::filtered(name, Module::Shipped, &VERSIONS, &plugin)
     };
     let listeners = names.iter().zip(keys).map(listener).collect();
@@ -172,6 +178,9 @@ fn no_request_traps_the_filter_and_each_is_answered() {
 
     let every_way = ["canary", "no_key", "pin", "rule"].map(str::to_owned);
     assert_eq!(reasons, BTreeSet::from(every_way), "what they reached");
+    for what in ["compared", "dropped"] {
+        assert!(envoy.metric(&format!("crossfade_shadow_{what}"), &[]) > 0, "{what}");
+    }
     // Nobody trapped, and all still serve.
     let log = envoy.log();
     for sign in ["panicked", "Uncaught RuntimeError", "failed:", "Plugin crash"] {

@@ -47,9 +47,9 @@ export class Bar {
       h("button", { type: "button", class: "round", title: `${label} (${key})`, "aria-label": label, onclick: act }, icon(picture));
     this.playButton = button("Play", ICONS.play, actions.play, "Space");
     this.playButton.classList.add("primary");
-    this.slider = h("input", { type: "range", min: "0", max: String(SLIDER_MAX), step: "1", value: String(toSlider(initial)), "aria-label": "Speed" });
+    this.slider = h("input", { type: "range", min: "0", max: String(SLIDER_MAX), step: "5", value: String(toSlider(initial)), "aria-label": "Speed" });
     this.slider.addEventListener("input", () => this.speedChanged());
-    const link = h("button", { type: "button", class: "quiet", onclick: () => this.copy(link) }, "Copy link");
+    const link = h("button", { type: "button", class: "quiet link", onclick: () => this.copy(link) }, "Copy link");
     const help = h("button", { type: "button", class: "quiet square", "aria-label": "Keys and help", title: "Keys and help (?)", onclick: actions.help }, "?");
     const transport = h("div", { class: "transport", role: "group", "aria-label": "Playing" },
       button("Start again", ICONS.restart, actions.restart, "r"), this.playButton, button("One minute further", ICONS.step, actions.step, "."),

@@ -4,6 +4,7 @@
 
 import { card, h, icon, keepingFocus, text } from "./dom.ts";
 import { Faults } from "./faults.ts";
+import { rules } from "./rules.ts";
 import type { NamedScenario, Plan, Problem, Script, Step, Traffic } from "./types.ts";
 
 export interface EditorActions {
@@ -160,33 +161,12 @@ export class Editor {
       number("Tolerated", failures.not_worse?.ratio ?? 1.5, { min: 1.01, max: 10, step: 0.1, unit: "× v1" }, (n) => change((gate) => { gate.failures!.not_worse = { ...failures.not_worse, ratio: n ?? 1.5 }; })),
       number("False alarms", (failures.alpha ?? 0.005) * 100, { min: 0.01, max: 50, step: 0.1, unit: "% at most" }, (n) => change((gate) => { gate.failures!.alpha = (n ?? 0.5) / 100; })),
       choice("Without proof", gate.on_inconclusive ?? "hold", [["hold", "hold the step"], ["advance", "go on"]], (value) => change((gate) => { gate.on_inconclusive = value as "hold" | "advance"; })));
-    const rule = this.rule();
+    const whom = rules(plan, (act) => this.planChanged(act));
     const json = h("textarea", { rows: 14, spellcheck: false, value: JSON.stringify(plan, null, 2), "aria-label": "The plan document as JSON" });
     const apply = h("button", { type: "button", class: "quiet", onclick: () => this.applyJson(json.value) }, "Use this plan");
     const open = this.plan.querySelector("details")?.open ?? false;
-    this.plan.replaceChildren(table, add, fields, h("label", { class: "check" }, latency, "The gate looks at latency, too"), rule,
+    this.plan.replaceChildren(table, add, fields, h("label", { class: "check" }, latency, "The gate looks at latency, too"), h("h3", {}, "Who goes where anyway"), whom,
       h("details", { open }, h("summary", {}, "The whole plan, as JSON"), json, apply, h("p", { class: "note" }, "Every field is checked as ", h("code", {}, "crossfade check"), " does.")));
-  }
-
-  /** Where one segment goes, whatever the share. */
-  private rule(): HTMLElement {
-    const rules = this.script.plan.rules ?? [];
-    const of = (rule: Record<string, unknown> | undefined) => {
-      const when = rule?.when as { attribute?: string; equals?: string } | undefined;
-      return when?.attribute === "app" && typeof when.equals === "string" && typeof rule?.to === "string" ? { app: when.equals, to: rule.to } : undefined;
-    };
-    const known = of(rules[0]);
-    const versions = this.script.plan.versions;
-    const [old, fresh] = Array.isArray(versions) ? [versions[0] ?? "v1", versions.at(-1) ?? "v2"] : [versions.from, versions.to];
-    const options: [string, string][] = [["", "no rule"]];
-    for (const app of ["web", "ios", "android", "partner"]) options.push([`${app}/${old}`, `app = ${app} stays on ${old}`], [`${app}/${fresh}`, `app = ${app} goes to ${fresh}`]);
-    if (rules.length > 0 && !known) options.push(["own", "rules of your own (see JSON)"]);
-    return choice("Rule", known ? `${known.app}/${known.to}` : rules.length > 0 ? "own" : "", options, (value) => this.planChanged((plan) => {
-      if (value === "own") return;
-      const [app, to] = value.split("/");
-      if (!app || !to) delete plan.rules;
-      else plan.rules = [{ name: `${app}-${to}`, when: { attribute: "app", equals: app }, to }];
-    }));
   }
 
   private applyJson(value: string): void {

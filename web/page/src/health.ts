@@ -74,7 +74,27 @@ function top(lines: Line[], least: number): number {
 const RATIO: [number, number] = [1 / 8, 16];
 const clamp = (n: number) => Math.min(RATIO[1], Math.max(RATIO[0], n));
 
-/** What a running server does not tell, its requests stand in for. */
+/** Of a running server: how many requests take longer than the gate compares at. A
+ *  server counts them, and measures no percentiles. */
+function slow([old, fresh]: [string, string]): Chart {
+  const part = (store: Store, rows: number[], side: "v1" | "v2"): Line => rows.map((row) => {
+    const measured = store.sum(`${side}_measured`, row, MINUTE);
+    return measured < 20 ? null : store.sum(`${side}_slow`, row, MINUTE) / measured;
+  });
+  return {
+    title: "Slow requests",
+    about: `in the last minute; slow is what 5 % of ${old}'s were when the gate measured it`,
+    height: 112,
+    series: [{ label: old, tone: "v1" }, { label: fresh, tone: "v2" }],
+    data: (store, rows) => [part(store, rows, "v1"), part(store, rows, "v2")],
+    limits: () => [{ at: 0.05, label: "5 %" }],
+    range: (lines) => [0, top(lines, 0.1) * 1.15],
+    value: percent,
+    tick: (n) => `${Number((n * 100).toPrecision(3))} %`,
+  };
+}
+
+/** What else a running server tells. */
 function rates([old, fresh]: [string, string]): Chart {
   const rate = (store: Store, rows: number[], side: "v1" | "v2") => rows.map((row) => (row === 0 ? null : store.sum(`${side}_requests`, row, MINUTE) / (store.span(row, MINUTE) / 1000)));
   return {
@@ -177,7 +197,7 @@ function charts([old, fresh]: [string, string]): Chart[] {
 export class Health {
   readonly root: HTMLElement;
   private body: HTMLElement;
-  private note = h("p", { class: "note" }, "what the gate decides by, since this page was opened");
+  private note = h("p", { class: "note" }, "what the gate decides by");
   private plots: { plot: uPlot; chart: Chart; values: HTMLElement[] }[] = [];
   private drawn = { end: -1, version: -1, now: -1 };
   private events: Told[] = [];
@@ -200,9 +220,9 @@ export class Health {
     new ResizeObserver(() => this.resize()).observe(this.body);
   }
 
-  /** From when on a live migration is shown: a server keeps no history of numbers. */
+  /** From when on a live migration is shown: a server remembers numbers while it leads. */
   since(time: string): void {
-    text(this.note, `what the gate decides by; drawn since this page was opened at ${time}`);
+    text(this.note, `what the gate decides by, since this server began to lead (${time})`);
   }
 
   /** A new run with a plan. */
@@ -226,7 +246,9 @@ export class Health {
     this.body.replaceChildren();
     const ink = colours();
     const all = charts(this.names);
-    if (this.live) all.splice(-1, 1, rates(this.names));
+    const { latency } = this.plan.gate ?? {};
+    const slows = latency && latency.slower_than_old !== false;
+    if (this.live) all.splice(-1, 1, ...(slows ? [slow(this.names)] : []), rates(this.names));
     this.plots = all.map((chart, place) => {
       const values = chart.series.filter((s) => s.label !== "from" && s.label !== "to").map((s) => h("span", { class: `value ${s.tone}` }, s.label));
       const head = h("div", { class: "plot-head" }, h("h3", {}, chart.title), ...values, h("small", {}, chart.about));
@@ -250,7 +272,7 @@ export class Health {
       legend: { show: false },
       cursor: { sync: { key: "health" }, drag: { x: false, y: false }, points: { show: false }, y: false },
       select: { show: false, left: 0, top: 0, width: 0, height: 0 },
-      padding: [6, 12, last ? 0 : 4, 0],
+      padding: [6, 26, last ? 0 : 4, 0],
       scales: {
         x: { time: false, range: () => [this.live && this.store.length > 0 ? Math.max(0, this.store.column("to_ms")[0]! / 1000 - 1) : 0, Math.max(60, this.store.end / 1000)] },
         y: chart.log
@@ -258,7 +280,7 @@ export class Health {
           : { range: (u) => chart.range(u.data.slice(1) as Line[], limits()) },
       },
       axes: [
-        { show: last, stroke: ink.muted, font, grid, ticks: { show: false }, size: 22, gap: 2, space: 74, incrs: [60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800], values: (_, at) => at.map((s) => this.time(s * 1000).replace(/:00$/, "")) },
+        { show: last, stroke: ink.muted, font, grid, ticks: { show: false }, size: 22, gap: 2, space: 74, incrs: [60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 604_800], values: (_, at) => at.map((s) => this.live?.axis?.(s * 1000) ?? clock(s * 1000).replace(/(:\d\d):00$/, "$1")) },
         {
           stroke: ink.muted, font, grid, ticks: { show: false }, size: 54, gap: 6, space: 26,
           values: (_, at) => at.map((n) => (n === null ? "" : (chart.tick ?? chart.value)(n))),

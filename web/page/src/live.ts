@@ -10,8 +10,8 @@ import { write } from "./link.ts";
 import { Log } from "./log.ts";
 import { type Command, Operator } from "./operator.ts";
 import { Store } from "./store.ts";
-import { sentence, Stream } from "./stream.ts";
-import { Sunset } from "./sunset.ts";
+import { type Sample, sentence, Stream } from "./stream.ts";
+import { hasLedger, Sunset } from "./sunset.ts";
 import { themeButton } from "./theme.ts";
 import type { Plan, Status, Step, Sunset as Answer, Told } from "./types.ts";
 import { pill, Verdict } from "./verdict.ts";
@@ -28,31 +28,34 @@ interface Document {
   nodes: { known: number; reporting: number; behind: number; oldest_ms?: number };
 }
 
-const COLUMNS = ["to_ms", "v1_requests", "v1_failures", "v2_requests", "v2_failures", "asked_percent", "ratio", "ratio_low", "ratio_high", "worse", "healthy", "step", "v1_clients"];
+const COLUMNS = ["to_ms", "v1_requests", "v1_failures", "v2_requests", "v2_failures", "asked_percent", "ratio", "ratio_low", "ratio_high", "worse", "healthy", "step", "v1_clients", "v1_measured", "v1_slow", "v2_measured", "v2_slow"];
 /** Entries of the audit log that are fetched at once. */
 const ROWS = 1_000;
 const NODES_SHOWN = 20;
 const NODES_EVERY_MS = 5_000;
+/** The server goes through all clients for that. */
+const CLIENTS_EVERY_MS = 30_000;
 /** A plan that could not be read is asked for again. */
 const AGAIN_MS = 2_000;
-/** After these phases, evidence is about what has been. */
-const OVER = ["rolled_back", "aborted", "undone", "completed"];
 
 const START: Command = { command: "start_rollout", label: "Start" };
 
 export class Live {
   private stream = new Stream({
     status: (document) => this.take(document as Document),
-    event: () => void this.history(),
+    event: () => void (this.fresh || this.history()),
+    samples: (samples) => this.chart(samples),
+    standsBy: (leader) => this.standsBy(leader),
+    troubled: (why) => this.troubled(why),
     open: (operates) => this.opened(operates),
-    lost: (why, standsBy) => this.lost(why, standsBy),
+    lost: (why) => this.lost(`Connection lost: ${why}`),
     denied: (why) => this.denied(why),
   });
   private plan: Plan | undefined;
   private revision = -1;
   private learning: Promise<void> | undefined;
   private both: [string, string] = ["v1", "v2"];
-  private before: Document["migration"]["outcomes"] | undefined;
+  private before: Sample | undefined;
   /** The server's time at which charts begin, its time since then, and when it told that
    *  by this clock. */
   private base = 0;
@@ -60,12 +63,15 @@ export class Live {
   private heard = NaN;
   private trouble = "";
   private entries = 0;
+  private operates = false;
+  /** A connection that has told nothing yet: it may be to a server that stands by. */
+  private fresh = true;
 
-  private time = (ms: number) => new Date(this.base + ms).toTimeString().slice(0, 8);
+  private time = (ms: number) => moment(this.base + ms);
   private store = new Store(COLUMNS);
-  private verdict = new Verdict();
+  private verdict = new Verdict("The policy is in force as it stands. Whoever may operate can start the rollout, here or with `crossfade start`.");
   private operator = new Operator((command) => this.act(command), [START]);
-  private health = new Health(this.store, () => undefined, { time: this.time });
+  private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
   private log = new Log(() => undefined, () => this.both[0], { time: this.time });
   private sunset = new Sunset();
   private pill = pill();
@@ -98,17 +104,38 @@ export class Live {
   }
 
   private opened(operates: boolean): void {
-    this.operator.root.hidden = !operates;
-    this.trouble = "";
-    this.app.classList.remove("lost");
-    void this.history();
-    void this.reporting();
+    this.operates = operates;
+    this.fresh = true;
   }
 
-  private lost(why: string, standsBy = false): void {
-    this.trouble = standsBy ? why : `Connection lost: ${why}`;
+  private lost(why: string): void {
+    this.trouble = why;
     this.operator.root.hidden = true;
     this.app.classList.add("lost");
+    this.age();
+  }
+
+  /** Nothing is lost, and nothing can be told. */
+  private troubled(why: string): void {
+    this.lost(`The server cannot tell how things stand: ${why}`);
+  }
+
+  /** Another server leads. Should it end, this one may, and then tells all of it. */
+  private standsBy(leader: string | null): void {
+    this.trouble = " ";
+    this.heard = NaN;
+    this.operator.root.hidden = true;
+    this.app.classList.remove("lost");
+    this.app.classList.add("standby");
+    this.pill.state("standby");
+    this.verdict.standby(leader);
+    // Whoever leads from now on has another past.
+    this.base = 0;
+    this.entries = 0;
+    this.revision = -1;
+    this.before = undefined;
+    this.store.clear();
+    this.log.reset();
     this.age();
   }
 
@@ -130,29 +157,45 @@ export class Live {
     text(this.spoken, this.trouble || (this.base ? "Live" : ""));
   }
 
+  /** Numbers of now, and at first of what was before. */
+  private chart(samples: Sample[]): void {
+    const [first] = samples;
+    if (!first) return;
+    // Charts begin with a whole minute.
+    if (!this.base) {
+      this.base = Math.floor(first.now_ms / 60_000) * 60_000;
+      this.health.since(moment(first.now_ms));
+    }
+    for (const sample of samples) {
+      if (this.before && sample.now_ms <= this.before.now_ms) continue;
+      this.store.add(row(sample, this.before, this.base));
+      this.before = sample;
+    }
+  }
+
   private take(told: Document): void {
     this.heard = performance.now();
     this.trouble = "";
-    const { rollout, migration } = told;
-    // Charts begin with a whole minute.
-    if (!this.base) {
-      this.base = Math.floor(told.now_ms / 60_000) * 60_000;
-      this.health.since(this.time(told.now_ms - this.base));
-    }
+    this.app.classList.remove("lost", "standby");
+    const { rollout } = told;
     if (told.revision !== this.revision) {
       this.learning ??= this.learn(told).finally(() => { this.learning = undefined; });
       return;
     }
     const now = told.now_ms - this.base;
     this.now = now;
+    this.operator.root.hidden = !this.operates;
+    if (this.fresh) {
+      this.fresh = false;
+      void this.history();
+      void this.reporting();
+    }
     this.age();
-    this.store.add(this.row(told, now));
-    this.before = migration.outcomes;
     this.verdict.update(rollout, this.store.last("healthy"), this.log.all);
     this.pill.state(rollout.phase);
     this.operator.update(rollout.phase);
     this.health.update(now);
-    this.sunset.update(told.sunset, this.store, this.both);
+    this.sunset.update(told.sunset, this.store, this.both, told.migration.total_clients > 0);
     this.tell(told);
   }
 
@@ -170,49 +213,61 @@ export class Live {
       setTimeout(() => this.stream.connect(), AGAIN_MS);
       return;
     }
-    const same = this.revision >= 0 && String(names(this.plan)) === String(this.both);
     this.revision = told.revision;
     this.both = names(this.plan);
-    if (!same) this.before = undefined;
     text(this.api, told.api);
     document.title = `${told.api} · Crossfade`;
     this.verdict.reset(this.plan, this.both);
     this.health.reset(this.plan, this.both);
     this.health.mark(this.log.all);
-    void this.history();
-    void this.reporting();
+    this.fresh = true;
     this.take(told);
   }
 
-  private row({ rollout, migration }: Document, now: number): Float64Array {
-    const since = (version: string, what: "requests" | "failures") => Math.max(0, (migration.outcomes[version]?.[what] ?? 0) - (this.before?.[version]?.[what] ?? migration.outcomes[version]?.[what] ?? 0));
-    const evidence = OVER.includes(rollout.phase) ? {} : ((rollout.evidence ?? {}) as Record<string, Record<string, unknown> | undefined>);
-    const number = (n: unknown) => (typeof n === "number" ? n : NaN);
-    const part = (test: string, log: string, threshold: string) => number(evidence[test]?.[log]) / number(evidence[test]?.[threshold]);
-    const known = (parts: number[]) => parts.filter((n) => !Number.isNaN(n));
-    const worse = known([part("failures", "log_e_worse", "threshold_worse"), part("latency", "log_e_slower", "threshold_slower"), part("slo", "log_e_bad", "threshold_bad"), part("latency_slo", "log_e_bad", "threshold_bad")]);
-    const healthy = known([part("failures", "log_e_ok", "threshold_ok"), part("latency", "log_e_not_slower", "threshold_not_slower"), part("slo", "log_e_ok", "threshold_ok"), part("latency_slo", "log_e_ok", "threshold_ok")]);
-    const interval = evidence.failures?.ratio_interval as { low: number | null; high: number | null } | undefined;
-    const [old, fresh] = this.both;
-    return Float64Array.of(
-      now, since(old, "requests"), since(old, "failures"), since(fresh, "requests"), since(fresh, "failures"), rollout.percentage,
-      number(evidence.failures?.ratio), number(interval?.low), number(interval?.high),
-      worse.length > 0 ? Math.max(...worse) : NaN, healthy.length > 0 ? Math.min(...healthy) : NaN,
-      rollout.step, migration.total_clients > 0 ? (migration.clients[old] ?? 0) : NaN);
+  /** Clients of each version that a ledger knows, and when that was asked. */
+  private counted: Record<string, number> = {};
+  private countedAt = -Infinity;
+
+  private async count(versions: string[]): Promise<void> {
+    if (performance.now() - this.countedAt < CLIENTS_EVERY_MS) return;
+    this.countedAt = performance.now();
+    for (const version of versions) {
+      const response = await this.stream.ask(`v1/clients?version=${encodeURIComponent(version)}&limit=1`).catch(() => undefined);
+      if (response?.ok) this.counted[version] = ((await response.json()) as { total: number }).total;
+    }
   }
 
-  private tell({ migration, nodes }: Document): void {
-    const heads = ["Version", "Requests", "Failures", "Rate", "Clients"];
-    const rows = Object.entries(migration.outcomes).map(([version, { requests, failures }]) => [version, count(requests), count(failures), requests > 0 ? percent(failures / requests) : "–", migration.total_clients > 0 ? count(migration.clients[version] ?? 0) : "–"]);
-    const uncounted = migration.total_clients === 0 && h("p", { class: "note" }, "No node has told whose requests these were: clients are not known.");
-    this.versions.body.replaceChildren(table(heads, rows), ...(uncounted ? [uncounted] : []));
+  private tell({ migration, nodes, sunset }: Document): void {
+    const ledger = hasLedger(sunset);
+    if (ledger) void this.count(Object.keys(migration.outcomes)).then(() => this.versionsOf(migration, true));
+    this.versionsOf(migration, ledger);
+    // Whoever is new is listed at once.
+    if (nodes.known !== this.listed) {
+      this.listed = nodes.known;
+      void this.reporting();
+    }
     const note = this.nodes.root.querySelector<HTMLElement>(".counted") ?? h("p", { class: "note counted" });
     text(note, nodes.known === 0 ? "No node has reported yet." : `${count(nodes.reporting)} of ${count(nodes.known)} report${nodes.behind > 0 ? `; ${count(nodes.behind)} of them not on policy revision ${this.revision} yet` : ""}.`);
     if (!note.isConnected) this.nodes.body.prepend(note);
   }
 
+  /** How many nodes there were when they were listed last. */
+  private listed = 0;
+
+  private versionsOf(migration: Document["migration"], ledger: boolean): void {
+    const known = ledger || migration.total_clients > 0;
+    const clients = (version: string) => (ledger ? this.counted[version] : migration.clients[version] ?? 0);
+    const heads = ["Version", "Requests", "Failures", "Rate", "Clients"];
+    const rows = Object.entries(migration.outcomes).map(([version, { requests, failures }]) => {
+      const on = known ? clients(version) : undefined;
+      return [version, count(requests), count(failures), requests > 0 ? percent(failures / requests) : "–", on === undefined ? "–" : count(on)];
+    });
+    const uncounted = !known && h("p", { class: "note" }, "No node has told whose requests these were: clients are not known.");
+    this.versions.body.replaceChildren(table(heads, rows), ...(uncounted ? [uncounted] : []));
+  }
+
   private async reporting(): Promise<void> {
-    if (this.trouble || this.revision < 0) return;
+    if (this.trouble || this.fresh || this.revision < 0) return;
     const response = await this.stream.ask("v1/nodes").catch(() => undefined);
     if (!response?.ok) return;
     const { nodes } = (await response.json()) as { nodes: { node: string; revision: number | null; age_ms: number }[] };
@@ -224,12 +279,17 @@ export class Live {
   }
 
   private fetching: Promise<void> | undefined;
+  private again = false;
 
-  /** What was done and decided since it was last looked at, one look after the other. */
+  /** What was done and decided since it was last looked at; a look that is asked for during
+   *  another one is had after it, once. */
   private history(): Promise<void> {
-    const look = (this.fetching ?? Promise.resolve()).then(() => this.look()).catch(() => undefined);
-    this.fetching = look;
-    return look;
+    this.again = this.fetching !== undefined;
+    this.fetching ??= this.look().catch(() => undefined).finally(() => {
+      this.fetching = undefined;
+      if (this.again) void this.history();
+    });
+    return this.fetching;
   }
 
   private async look(): Promise<void> {
@@ -254,8 +314,10 @@ export class Live {
     const question = { title: "Token", about: "It is kept in this tab alone, and gone when the tab is closed. With the role `operate`, the rollout can be told what to do.", label: "Token", act: "Use it", secret: true, empty: "A token is the third word of its line in the token file." };
     ask(question, async (token) => {
       if (!/^[!-~]+$/.test(token)) return "A token has neither spaces nor letters beyond ASCII.";
-      const response = await this.stream.ask("v1/rollout", { headers: { authorization: `Bearer ${token}` } });
+      // What a server that stands by answers, too.
+      const response = await this.stream.ask("v1/events", { headers: { authorization: `Bearer ${token}` } });
       if (response.status === 401 || response.status === 403) return sentence(response);
+      void response.body?.cancel();
       this.stream.token = token;
       this.label();
       this.stream.connect();
@@ -281,6 +343,32 @@ export class Live {
       return undefined;
     });
   }
+}
+
+/** What a chart draws of a sample: counts since the one before. */
+function row(sample: Sample, before: Sample | undefined, base: number): Float64Array {
+  const since = (what: "requests" | "failures", side: 0 | 1) => Math.max(0, sample[what][side] - (before ?? sample)[what][side]);
+  // What was measured is counted from each step's beginning.
+  const began = !before ? sample.slow : before.step === sample.step ? before.slow : undefined;
+  const slow = (what: "measured" | "slower", side: 0 | 1) => Math.max(0, (sample.slow?.[what][side] ?? 0) - (began?.[what][side] ?? 0));
+  return Float64Array.of(
+    sample.now_ms - base, since("requests", 0), since("failures", 0), since("requests", 1), since("failures", 1), sample.percentage,
+    sample.ratio ?? NaN, sample.low ?? NaN, sample.high ?? NaN, sample.worse ?? NaN, sample.healthy ?? NaN, sample.step, sample.old_clients ?? NaN,
+    slow("measured", 0), slow("slower", 0), slow("measured", 1), slow("slower", 1));
+}
+
+/** A time of this day, or a day and its time. */
+function moment(ms: number): string {
+  const at = new Date(ms);
+  if (at.toDateString() === new Date().toDateString()) return at.toTimeString().slice(0, 8);
+  return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${at.toTimeString().slice(0, 5)}`;
+}
+
+/** The same at an axis: a day has many hours, and a rollout may have many days. */
+function axis(ms: number, span: number): string {
+  const at = new Date(ms);
+  const time = at.toTimeString().slice(0, span < 600_000 ? 8 : 5);
+  return span < 86_400_000 ? time : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} ${time}`;
 }
 
 function table(heads: string[], rows: string[][]): HTMLTableElement {

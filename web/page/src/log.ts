@@ -13,6 +13,8 @@ const SIGNS: Record<string, string> = {
 /** What differs where there is no going back in time. */
 export interface Live {
   time: (ms: number) => string;
+  /** The same at an axis. */
+  axis?: (ms: number) => string;
 }
 
 const WORDS: Record<string, string> = {

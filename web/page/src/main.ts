@@ -43,7 +43,7 @@ class Page {
   private pending = new Map<number, Script>();
 
   private bar: Bar;
-  private verdict = new Verdict();
+  private verdict = new Verdict("Press play: simulated clients call, the engine decides step by step, and says why.");
   private operator = new Operator((order) => this.order(order.command, order.full));
   private flow = new Flow();
   private clients = new Clients((place) => this.send({ type: "client", place }));
@@ -213,7 +213,7 @@ class Page {
       this.operator.update(frame.status.phase);
     }
     if (frame.squares) this.clients.update(frame.squares, frame.status?.percentage ?? this.status?.percentage ?? 0, names(this.script.plan), frame.now);
-    if (frame.sunset) this.sunset.update(frame.sunset, store, names(this.script.plan));
+    if (frame.sunset) this.sunset.update(frame.sunset, store, names(this.script.plan), store.length > 0 && store.last("v1_clients") + store.last("v2_clients") > 0);
   }
 
   private lastCharts = 0;
@@ -324,12 +324,19 @@ class Page {
     const again = h("button", { type: "button", class: "quiet", onclick: () => this.revive() }, "Load it again");
     this.notice.replaceChildren(h("p", {}, h("strong", {}, message), ` ${detail}`), again);
     document.body.dataset.state = "broken";
+    this.inert(true);
+  }
+
+  /** What an engine would be needed for cannot be used without one. */
+  private inert(on: boolean): void {
+    for (const part of this.app.querySelectorAll<HTMLElement>(".transport, .operator, .card, .link")) part.inert = on;
   }
 
   private revive(): void {
     this.worker.terminate();
     this.notice.hidden = true;
     delete document.body.dataset.state;
+    this.inert(false);
     this.run = 0;
     this.pending.clear();
     this.worker = this.spawn();

@@ -5,7 +5,7 @@
 const ROWS_MAX = 4096;
 
 /** What is added when two rows become one; the others keep the later number. */
-const SUMS = new Set(["v1_requests", "v1_failures", "v2_requests", "v2_failures", "harmed_requests", "harmed_clients"]);
+const SUMS = new Set(["v1_requests", "v1_failures", "v2_requests", "v2_failures", "harmed_requests", "harmed_clients", "v1_measured", "v1_slow", "v2_measured", "v2_slow"]);
 /** What keeps the last number that is known. */
 const LASTING = new Set(["ratio", "ratio_low", "ratio_high", "worse", "healthy", "slower", "slo", "step", "step_minutes"]);
 

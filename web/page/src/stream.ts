@@ -8,14 +8,37 @@ const AGAIN_MS = [1_000, 2_000, 4_000, 8_000];
 export interface Listener {
   /** The status document. */
   status(document: unknown): void;
+  /** Numbers for charts, those of now the last; see host/src/serve/history.rs. */
+  samples(samples: Sample[]): void;
+  /** Another server leads, at this address if that is known. */
+  standsBy(leader: string | null): void;
+  /** The server is there, and cannot tell how things stand. */
+  troubled(why: string): void;
   /** Something was decided. */
   event(): void;
   /** There is a connection; whether its holder may change things. */
   open(operates: boolean): void;
   /** It broke off, or never came about; it is tried again. */
-  lost(why: string, standsBy: boolean): void;
+  lost(why: string): void;
   /** A token is needed, or another one. */
   denied(why: string): void;
+}
+
+/** Numbers of a moment; what is not known is missing. Those of the stable version come
+ *  first. */
+export interface Sample {
+  now_ms: number;
+  step: number;
+  percentage: number;
+  requests: [number, number];
+  failures: [number, number];
+  old_clients?: number;
+  ratio?: number;
+  low?: number;
+  high?: number;
+  worse?: number;
+  healthy?: number;
+  slow?: { ms: number; measured: [number, number]; slower: [number, number] };
 }
 
 /** What the server says about an answer that is none. */
@@ -25,13 +48,6 @@ export async function sentence(response: Response): Promise<string> {
     return problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
   } catch {
     return `The server answered ${response.status}.`;
-  }
-}
-
-/** Said by the status of a server that another one leads. */
-class StandsBy extends Error {
-  constructor() {
-    super("This server stands by: another one leads, and shows the migration. `crossfade status` says which");
   }
 }
 
@@ -69,32 +85,24 @@ export class Stream {
 
   private async follow(abort: AbortController): Promise<void> {
     let why = "the server ended it";
-    let standsBy = false;
     try {
-      // The status first: it is there at once, and a server that stands by has none.
-      const response = await this.ask("v1/status", { signal: abort.signal });
-      if (response.type === "opaqueredirect") throw new StandsBy();
-      if (response.status === 401 || response.status === 403) {
-        const denied = await sentence(response);
+      const headers: Record<string, string> = this.after ? { "last-event-id": this.after } : {};
+      const events = await this.ask("v1/events?status=1", { signal: abort.signal, headers });
+      if (events.status === 401 || events.status === 403) {
+        const denied = await sentence(events);
         if (!abort.signal.aborted) this.listener.denied(denied);
         return;
       }
-      if (!response.ok) throw new Error(await sentence(response));
-      const document: unknown = await response.json();
-      const headers: Record<string, string> = this.after ? { "last-event-id": this.after } : {};
-      const events = await this.ask("v1/events?status=1", { signal: abort.signal, headers });
       if (!events.ok || !events.body) throw new Error(await sentence(events));
       if (abort.signal.aborted) return;
       this.failures = 0;
       this.listener.open(events.headers.get("crossfade-role") === "operate");
-      this.listener.status(document);
       await this.read(events.body, abort);
     } catch (error) {
-      standsBy = error instanceof StandsBy;
       why = error instanceof TypeError ? "the server cannot be reached" : error instanceof Error ? error.message : String(error);
     }
     if (abort.signal.aborted && abort !== this.abort) return;
-    this.listener.lost(why, standsBy);
+    this.listener.lost(why);
     const wait = AGAIN_MS[Math.min(this.failures, AGAIN_MS.length - 1)]!;
     this.failures += 1;
     this.retry = setTimeout(() => this.connect(), wait);
@@ -117,7 +125,12 @@ export class Stream {
     const field = (name: string) => message.split("\n").filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2)).join("\n");
     const [kind, data] = [field("event"), field("data")];
     this.after = field("id") || this.after;
-    if (kind === "status") this.listener.status(JSON.parse(data));
-    else if (kind === "event") this.listener.event();
+    if (kind === "event") return this.listener.event();
+    if (!data) return;
+    const told: unknown = JSON.parse(data);
+    if (kind === "status") this.listener.status(told);
+    else if (kind === "samples") this.listener.samples(told as Sample[]);
+    else if (kind === "standby") this.listener.standsBy((told as { leader: string | null }).leader);
+    else if (kind === "trouble") this.listener.troubled((told as { why: string }).why);
   }
 }

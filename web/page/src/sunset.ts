@@ -5,12 +5,18 @@ import { count, duration, percent } from "./format.ts";
 import type { Store } from "./store.ts";
 import type { Candidate, Sunset as Answer } from "./types.ts";
 
+/** Checks that say nothing while no client is known. */
+const OF_CLIENTS = ["clients", "counted"];
+
 const TITLES: Record<string, string> = {
   share: "Everything is sent to the new version",
-  quiet: "The old one has served nobody for a day",
-  clients: "No client was last seen on the old one",
+  quiet: "The old one has served nobody for long enough",
+  clients: "No client depends on the old one",
   counted: "Every client was counted",
   rollout: "The rollout was not taken back",
+  blocked: "No client is blocked or was sent back",
+  brownouts: "All brownouts have passed",
+  notice: "Clients had their notice",
 };
 
 export class Sunset {
@@ -29,20 +35,32 @@ export class Sunset {
     body.append(this.answer, this.statement, this.list, this.when, this.left);
   }
 
-  update(sunset: Answer, store: Store, names: [string, string]): void {
-    text(this.answer, sunset.ready ? "Yes" : "Not yet");
-    this.answer.dataset.ready = String(sunset.ready);
-    const items = sunset.checks.map((check) => {
-      const title = (TITLES[check.check] ?? check.check).replace("the new version", names[1]).replace("the old one", names[0]).replace("The old one", names[0]);
+  /** `known`: whether anybody told who called. Nobody is on the old version, too, where
+   *  nobody is known; that ticks nothing off. */
+  update(sunset: Answer, store: Store, names: [string, string], known: boolean): void {
+    // A check that a ledger alone has.
+    const counted = hasLedger(sunset);
+    const unknown = (check: Answer["checks"][number]) => !known && !counted && check.ok && OF_CLIENTS.includes(check.check);
+    const checks = sunset.checks.map((check) => (unknown(check) ? { ...check, ok: false, detail: "no client is known: none was told of" } : check));
+    const ready = sunset.ready && checks.every((check) => check.ok);
+    text(this.answer, ready ? "Yes" : sunset.ready ? "Perhaps" : "Not yet");
+    this.answer.dataset.ready = String(ready);
+    const items = checks.map((check) => {
+      const title = (TITLES[check.check] ?? check.check).replace("the new version", names[1]).replace(/the old one/i, names[0]);
       return h("li", { class: check.ok ? "ok" : "" }, h("span", { class: "mark", "aria-hidden": "true" }, check.ok ? "✓" : "○"), h("span", {}, h("span", { class: "offscreen" }, check.ok ? "Done: " : "Open: "), title, h("small", { class: "num" }, detail(check.detail))));
     });
     this.list.replaceChildren(...items);
-    text(this.statement, sunset.statement ?? "");
-    this.statement.hidden = !sunset.statement;
+    // Without a ledger all there is to say stands in the checks.
+    const statement = counted ? said(sunset.statement ?? "") : "";
+    text(this.statement, statement);
+    this.statement.hidden = !statement;
     this.who(sunset.candidates ?? []);
-    const forecast = !sunset.ready && sunset.forecast;
-    if (forecast) return text(this.when, `At this pace ready on about ${day(forecast.ready_ms)}; between ${day(forecast.low_ms)} and ${day(forecast.high_ms)}.`);
-    text(this.when, sunset.ready ? `${names[0]} can be switched off.` : estimate(store, names[0]));
+    const forecast = !ready && sunset.forecast;
+    if (forecast) {
+      const late = forecast.high_ms ? `${day(forecast.high_ms)} at the latest` : "perhaps never";
+      return text(this.when, `If clients go on leaving as they do, few enough are left on about ${day(forecast.ready_ms)}; ${day(forecast.low_ms)} at the earliest, ${late} (9 times in 10).`);
+    }
+    text(this.when, ready ? `${names[0]} can be switched off.` : estimate(store, names[0]));
   }
 
   /** The clients that stand in the way, in the order that was asked for. */
@@ -54,10 +72,16 @@ export class Sunset {
 
   private draw(): void {
     this.left.hidden = this.candidates.length === 0;
-    const key = (of: Candidate) => of[this.order] ?? "";
-    const rows = this.candidates.toSorted((a, b) => (typeof key(a) === "number" || typeof key(b) === "number" ? Number(key(b)) - Number(key(a)) : String(key(a)).localeCompare(String(key(b)))));
-    const head = HEADS.map(([order, title]) => h("th", { scope: "col", "aria-sort": order === this.order ? (order === "client" || order === "state" ? "ascending" : "descending") : "none" }, h("button", { type: "button", class: "sort", onclick: () => this.sort(order) }, title)));
-    const cells = (of: Candidate) => h("tr", {}, h("th", { scope: "row" }, of.client, of.software ? h("small", {}, of.software) : null), h("td", {}, (of.state ?? "–").replaceAll("_", " ")), h("td", {}, of.requests === undefined ? "–" : count(of.requests)), h("td", {}, of.again === undefined ? "–" : percent(of.again)));
+    const sign = UPWARDS.includes(this.order) ? 1 : -1;
+    // Whoever is not expected is expected last.
+    const key = (of: Candidate) => of[this.order] ?? (sign > 0 ? Infinity : -Infinity);
+    const rows = this.candidates.toSorted((a, b) => {
+      const [first, second] = [key(a), key(b)];
+      if (typeof first === "string" && typeof second === "string") return first.localeCompare(second, "en", { numeric: true });
+      return first === second ? 0 : sign * (first < second ? -1 : 1);
+    });
+    const head = HEADS.map(([order, title]) => h("th", { scope: "col", "aria-sort": order === this.order ? (UPWARDS.includes(order) ? "ascending" : "descending") : "none" }, h("button", { type: "button", class: "sort", onclick: () => this.sort(order) }, title)));
+    const cells = (of: Candidate) => h("tr", {}, h("th", { scope: "row" }, of.client, of.software ? h("small", {}, of.software) : null), h("td", {}, (of.state ?? "–").replaceAll("_", " "), of.because ? h("small", {}, of.because) : null), h("td", {}, of.expected_ms === undefined ? "–" : day(of.expected_ms)), h("td", {}, of.again === undefined ? "–" : percent(of.again)));
     keepingFocus(this.left, () => this.left.replaceChildren(h("table", { class: "facts" }, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows.map(cells)))));
   }
 
@@ -67,13 +91,26 @@ export class Sunset {
   }
 }
 
-const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+/** Whether it is told by a ledger of clients, whom nodes reported. */
+export const hasLedger = (sunset: Answer): boolean => sunset.checks.some((check) => check.check === "blocked");
 
-type Order = "client" | "state" | "requests" | "again";
-const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["requests", "Requests"], ["again", "Calls again"]];
+/** 20 Dec, with its year where that is another one. */
+function day(ms: number): string {
+  const at = new Date(ms);
+  const year = at.getUTCFullYear() === new Date().getUTCFullYear() ? "" : ` ${at.getUTCFullYear()}`;
+  return `${at.getUTCDate()} ${at.toLocaleDateString("en-GB", { month: "short", timeZone: "UTC" })}${year}`;
+}
+
+/** A sentence of the engine, with its moments as people say them. */
+const said = (sentence: string): string => sentence.replace(/\d{4}-\d\d-\d\dT(\d\d:\d\d):\d\d(?:\.\d+)?Z/g, (moment, time: string) => `${day(Date.parse(moment))} at ${time} UTC`);
+
+type Order = "client" | "state" | "expected_ms" | "again";
+const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["expected_ms", "Next call"], ["again", "Calls again"]];
+/** What is sorted upwards; the others have the most at the top. */
+const UPWARDS: Order[] = ["client", "state", "expected_ms"];
 
 /** The engine's detail with longer stretches as people say them. */
-const detail = (said: string): string => said.replace(/(\d+) minutes ago, (\d+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
+const detail = (told: string): string => said(told).replace(/\b1 days/g, "1 day").replaceAll("_", " ").replace(/(: )(\d{4,})$/, (_, colon: string, n: string) => colon + count(Number(n))).replace(/([\d.]+) minutes ago, ([\d.]+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
 
 /** When the last client may have left, if they go on leaving as they do: the number on
  *  the old version falls by the same part in the same time. */

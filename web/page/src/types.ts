@@ -37,6 +37,9 @@ export interface Plan {
     [field: string]: unknown;
   };
   rules?: Array<Record<string, unknown>>;
+  /** Versions by key. */
+  pins?: Record<string, string>;
+  attributes?: Record<string, unknown>;
   [field: string]: unknown;
 }
 
@@ -113,7 +116,7 @@ export interface Sunset {
   checks: Array<{ check: string; ok: boolean; detail: string }>;
   /** What can be said, and how surely; where clients are counted. */
   statement?: string;
-  forecast?: { low_ms: number; ready_ms: number; high_ms: number } | null;
+  forecast?: { low_ms: number; ready_ms: number; high_ms?: number | null } | null;
   candidates?: Candidate[];
 }
 
@@ -124,6 +127,10 @@ export interface Candidate {
   state?: string;
   last_seen_ms?: number;
   requests?: number;
+  /** When it is expected to call it next. */
+  expected_ms?: number;
+  /** Why it stays, as it says. */
+  because?: string;
   /** How probable it is that it calls the old version again. */
   again?: number;
 }

@@ -18,6 +18,7 @@ const STATES: Record<string, { sign: string; word: string; tone: string }> = {
   completed: { sign: "■", word: "Completed", tone: "ink" },
   rolled_back: { sign: "▼", word: "Rolled back", tone: "back" },
   aborted: { sign: "✕", word: "Aborted", tone: "back" },
+  standby: { sign: "◌", word: "Stands by", tone: "muted" },
   undone: { sign: "↶", word: "Undone", tone: "back" },
 };
 
@@ -49,7 +50,8 @@ export class Verdict {
   private names: [string, string] = ["v1", "v2"];
   private failedAt = 0;
 
-  constructor() {
+  /** `idle`: what can be done where no rollout has begun. */
+  constructor(private idle: string) {
     this.root = h("section", { class: "verdict", id: "verdict", tabIndex: -1, "aria-label": "Verdict" }, h("h1", { class: "headline" }, this.lead), h("p", { class: "why" }, this.why), this.rail, this.spoken);
   }
 
@@ -66,8 +68,8 @@ export class Verdict {
       return parts;
     });
     this.rail.replaceChildren(...this.steps.map((step) => step.root));
-    text(this.lead, "Ready.");
-    text(this.why, "Press play: the engine decides, and says why.");
+    text(this.lead, "No rollout has begun.");
+    text(this.why, this.idle);
   }
 
   update(status: Status, healthy: number, events: Told[]): void {
@@ -76,7 +78,7 @@ export class Verdict {
     const over = ["rolled_back", "rolling_back", "aborted", "undone"].includes(status.phase);
     this.failedAt = over ? (rollback?.event.step ?? status.step) : 0;
     text(this.lead, headline(status, fresh));
-    const said = over && rollback ? rollback.event.sentence : status.reason;
+    const said = status.phase === "idle" ? this.idle : over && rollback ? rollback.event.sentence : status.reason;
     text(this.why, said.replace(/^Rollback from [\d.]+ % in step \d+\. /, ""));
     this.bars(status, healthy);
     const now = performance.now();
@@ -84,6 +86,17 @@ export class Verdict {
       this.spokenAt = now;
       text(this.spoken, headline(status, fresh));
     }
+  }
+
+  /** Another server leads, at this address if that is known, or none does. */
+  standby(leader: string | null): void {
+    text(this.lead, "This server stands by.");
+    text(this.spoken, "This server stands by.");
+    const later = "As soon as this one leads, everything is here, without a reload.";
+    if (leader) this.why.replaceChildren("Another one leads, and shows the migration: ", h("a", { href: leader }, leader), `. ${later}`);
+    else text(this.why, `Which one leads is not known: perhaps none, because the store cannot be reached. Edges keep the policy that they have. ${later}`);
+    this.steps = [];
+    this.rail.replaceChildren();
   }
 
   private bars(status: Status, healthy: number): void {

@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 import { initSync, Simulation } from '../src/wasm/crossfade_web.js';
 
 /** Long enough for a machine that has other work, too. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 60_000);
 
 /** The built program. */
 export const program = process.env.CROSSFADE;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { axe, clipped, linkOf, open, overlapping, phase, scriptOf, setSpeed, shot, until, url } from './browser.mjs';
+import { axe, clipped, digest, here, linkOf, open, overlapping, phase, scriptOf, setSpeed, shot, until, url } from './browser.mjs';
 
 const SIZES = [[1440, 900], [1024, 800], [390, 844]];
 
@@ -130,13 +130,75 @@ test('a plan of one\'s own is played', async (t) => {
   await until(page, () => document.querySelectorAll('.rail li').length === 4);
   await page.getByRole('button', { name: 'Add a step' }).click();
   await until(page, () => document.querySelectorAll('.rail li').length === 5);
-  await page.getByLabel('Rule').selectOption('partner/v1');
-  await until(page, () => document.querySelector('#plan details textarea').value.includes('"partner"'));
   await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press('.');
   await at(page, '00:01:00');
+  assert.equal((await scriptOf(page)).script.plan.rollout.steps.length, 5);
+});
+
+test('rules that are edited are the plan\'s, and the engine goes by them', async (t) => {
+  const page = await open(t, { still: true });
+  const plan = async () => (await scriptOf(page)).script.plan;
+  const taken = async (holds) => {
+    const deadline = Date.now() + 30_000;
+    while (!holds(await plan())) assert.ok(Date.now() < deadline, `${holds} does not hold of ${JSON.stringify(await plan())}`);
+  };
+  const set = async (label, value) => {
+    await page.getByLabel(label, { exact: true }).fill(value);
+    await page.getByLabel(label, { exact: true }).press('Tab');
+  };
+  await set('Always on v2', 'c1, c2');
+  await taken(({ pins }) => pins?.c1 === 'v2' && pins.c2 === 'v2');
+  await set('Always on v1', 'c2');
+  await taken(({ pins }) => pins.c1 === 'v2' && pins.c2 === 'v1');
+  await page.getByRole('button', { name: 'Add a rule' }).click();
+  await taken(({ rules }) => rules?.length === 1);
+  await page.getByLabel('Test of rule rule-1').selectOption('in');
+  await taken(({ rules }) => Array.isArray(rules[0].when.in));
+  await set('Value of rule rule-1', 'android, partner');
+  await taken(({ rules }) => rules[0].when.in.join() === 'android,partner');
+  await set('found in header of rule rule-1', 'x-app');
+  await taken(({ attributes }) => attributes?.app?.header === 'x-app');
+  await page.getByLabel('Whoever matches of rule rule-1').selectOption('split');
+  await taken(({ rules }) => rules[0].split?.v2 === 50 && rules[0].to === undefined);
+  await set('of them on v2 % of rule rule-1', '100');
+  await taken(({ rules }) => rules[0].split.v2 === 100);
+  // A second one, by version: no client here says which it has, so it matches nobody.
+  await page.getByRole('button', { name: 'Add a rule' }).click();
+  await taken(({ rules }) => rules.length === 2 && rules[1].name === 'rule-2');
+  await set('Attribute of rule rule-2', 'sdk');
+  await taken(({ rules }) => rules[1].when.attribute === 'sdk');
+  await page.getByLabel('Test of rule rule-2').selectOption('semver');
+  await taken(({ rules }) => rules[1].when.semver === '>=2');
+  // What is wrong is named where it was typed, and the run before goes on.
+  await set('Value of rule rule-2', 'two');
+  await until(page, () => /rules\[1\]/.test(document.querySelector('#plan .problems').textContent));
+  await set('Value of rule rule-2', '>=2.4');
+  await taken(({ rules }) => rules[1].when.semver === '>=2.4');
+  await page.evaluate(() => document.activeElement.blur());
+  for (let minute = 1; minute <= 3; minute += 1) {
+    await page.keyboard.press('.');
+    await at(page, `00:0${minute}:00`);
+  }
+  // Whoever the rule names is on v2, and nearly nobody else in a step of 1 %.
   const { script } = await scriptOf(page);
-  assert.equal(script.plan.rules[0].to, 'v1');
+  const run = here(script);
+  run.runTo(180_000, Infinity, 1);
+  const counts = { named: [0, 0, 0], others: [0, 0, 0] };
+  const pinned = {};
+  for (let place = 0; place < script.traffic.clients; place += 1) {
+    const { key, app, version } = run.client(place);
+    if (key === 'c1' || key === 'c2') pinned[key] = version;
+    else counts[['android', 'partner'].includes(app) ? 'named' : 'others'][version ?? 2] += 1;
+  }
+  assert.ok(counts.named[0] === 0 && counts.named[1] > 300, JSON.stringify(counts));
+  assert.ok(counts.others[1] < counts.others[0] / 20, JSON.stringify(counts));
+  assert.ok([1, null].includes(pinned.c1) && [0, null].includes(pinned.c2), JSON.stringify(pinned));
+  assert.equal((await digest(page)).digest, run.digest());
+  await page.getByRole('button', { name: 'Remove rule rule-1' }).click();
+  await taken(({ rules }) => rules.length === 1 && rules[0].name === 'rule-2');
+  await page.getByRole('button', { name: 'Remove rule rule-2' }).click();
+  await taken(({ rules }) => rules === undefined);
 });
 
 test('the plan is played many times, and what to expect is told', async (t) => {

@@ -32,7 +32,7 @@ test('a version that fails more often is taken back, and the sentence has the nu
   assert.ok(step.canary_failures > 0);
   const why = await page.locator('.why').textContent();
   assert.ok(rollback.event.sentence.endsWith(why), `${why} in ${rollback.event.sentence}`);
-  assert.ok(why.includes(`${window.canary_failures.toLocaleString('en-US')} of v2's ${window.canary_requests.toLocaleString('en-US')}`), why);
+  assert.ok(why.includes(`${window.canary_failures.toLocaleString('en-US')} of v2's last ${window.canary_requests.toLocaleString('en-US')}`), why);
   assert.equal(await page.locator('.rail .failed').count(), 1);
   assert.match(await page.locator('#decisions').textContent(), /Rollback from 10 %/);
   assert.match(await page.locator('#sunset').textContent(), /Not yet/);

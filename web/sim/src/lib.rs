@@ -52,6 +52,6 @@ pub use report::Reporter;
 pub use scenario::{Scenario, TICK_MS};
 pub use scenarios::{Named, scenarios};
 pub use script::{Demand, Kind, Mix, Order, SEGMENTS, START_MS, Script, ScriptError, Wrong};
-pub use town::{Asking, ClientCard, Habit, Town};
+pub use town::{Asking, ClientCard, Crowd, Habit, Town};
 pub use traffic::{Latency, Traffic, TrafficError};
 pub use world::{Served, Tick, World};

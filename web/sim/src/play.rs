@@ -94,6 +94,10 @@ pub enum Phase {
 pub fn init_document(script: &Script) -> String {
     let mut document: Value = serde_json::from_str(WALL_CLOCK).unwrap_or_default();
     document["policy"] = script.plan.clone();
+    // What is played is the rollout; a shadow comes before it.
+    if let Some(plan) = document["policy"].as_object_mut() {
+        plan.remove("shadow");
+    }
     document.to_string()
 }
 

@@ -5,6 +5,7 @@
 //! hits.
 
 mod alias;
+mod crowd;
 mod people;
 mod sky;
 
@@ -17,6 +18,7 @@ use crate::world::{Served, Single, Tick, Version};
 use people::{Busy, People};
 use sky::Sky;
 
+pub use crowd::Crowd;
 pub use people::Habit;
 
 /// Clients whose first request of a step is reported by itself: so many the engine looks

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
 
+use super::table::{Limit, Row};
 use crate::command::{TaskError, root};
 
 /// A program and its arguments.
@@ -124,6 +125,24 @@ fn fill(stream: &mut impl Read, chunk: &mut [u8]) -> std::io::Result<usize> {
 }
 
 const QUESTION: &[u8] = b"{\"type\":\"get_users\",\"msg_id\":1,\"user_id\":\"user123\"}\n";
+
+/// Instructions a line in user mode, where this machine counts them; a virtual one seldom
+/// does.
+pub(super) fn instructions_a_line(
+    program: &Program,
+    file: &Path,
+    lines: u64,
+) -> Result<Option<Row>, TaskError> {
+    let mut perf = Command::new("perf");
+    perf.args(["stat", "-x,", "-e", "instructions:u", "--"]).arg(&program.path).args(program.args);
+    perf.current_dir(root()).stdin(open(file)?).stdout(Stdio::null());
+    // Without perf nothing is counted, either.
+    let Ok(output) = perf.output() else { return Ok(None) };
+    let told = String::from_utf8_lossy(&output.stderr);
+    let count = told.lines().find_map(|line| line.split(',').next()?.parse::<f64>().ok());
+    Ok(count
+        .map(|count| Row::new("  instructions of it", count / lines as f64, "a line", Limit::None)))
+}
 
 /// From the start of the process to its first answer, in milliseconds.
 pub(super) fn first_answer_ms(program: &Program) -> Result<f64, TaskError> {

@@ -1,4 +1,6 @@
-//! The figures as a table.
+//! The figures as a table: on a terminal, and in the README.
+
+use std::fmt::Write as _;
 
 /// What a figure may be.
 #[derive(Debug, Clone, Copy)]
@@ -13,15 +15,15 @@ pub(crate) enum Limit {
 /// One figure beside its limit.
 #[derive(Debug)]
 pub(crate) struct Row {
-    what: &'static str,
+    what: String,
     value: f64,
     unit: String,
     limit: Limit,
 }
 
 impl Row {
-    pub(crate) fn new(what: &'static str, value: f64, unit: &str, limit: Limit) -> Row {
-        Row { what, value, unit: unit.to_owned(), limit }
+    pub(crate) fn new(what: impl Into<String>, value: f64, unit: &str, limit: Limit) -> Row {
+        Row { what: what.into(), value, unit: unit.to_owned(), limit }
     }
 
     /// Whether the figure keeps to its limit. One that could not be measured does not.
@@ -34,27 +36,47 @@ impl Row {
         }
     }
 
-    fn line(&self) -> String {
-        let (limit, verdict) = match self.limit {
-            Limit::None => (String::new(), ""),
-            Limit::AtLeast(limit) => (format!(">= {}", number(limit)), self.verdict()),
-            Limit::AtMost(limit) => (format!("<= {}", number(limit)), self.verdict()),
-            Limit::Below(limit) => (format!("< {}", number(limit)), self.verdict()),
+    /// The limit as text, and what came of it; nothing for a peer.
+    fn judged(&self) -> (String, &'static str) {
+        let limit = match self.limit {
+            Limit::None => return (String::new(), ""),
+            Limit::AtLeast(limit) => format!(">= {}", number(limit)),
+            Limit::AtMost(limit) => format!("<= {}", number(limit)),
+            Limit::Below(limit) => format!("< {}", number(limit)),
         };
-        let Row { what, unit, .. } = self;
-        let value = number(self.value);
-        format!("{what:<31}{value:>10} {unit:<26}{limit:>10}  {verdict}").trim_end().to_owned()
+        (limit, if self.holds() { "ok" } else { "MISSED" })
     }
 
-    fn verdict(&self) -> &'static str {
-        if self.holds() { "ok" } else { "MISSED" }
+    fn line(&self, width: usize) -> String {
+        let (limit, verdict) = self.judged();
+        let Row { what, unit, .. } = self;
+        let value = number(self.value);
+        format!("{what:<width$}{value:>10} {unit:<26}{limit:>10}  {verdict}").trim_end().to_owned()
+    }
+
+    /// A line of Markdown; what belongs to the line before it is set off.
+    fn markdown(&self) -> String {
+        let (limit, verdict) = self.judged();
+        let what = match self.what.strip_prefix("  ") {
+            Some(peer) => format!("· {}", peer.trim_start()),
+            None => self.what.clone(),
+        };
+        let verdict = if verdict == "MISSED" { " **missed**" } else { "" };
+        format!("| {what} | {} {} | {limit}{verdict} |", number(self.value), self.unit)
     }
 }
 
 /// Three digits or more: those of a ratio matter, those of a rate do not.
 fn number(value: f64) -> String {
     match value {
-        large if large >= 100.0 => format!("{large:.0}"),
+        large if large >= 100.0 => {
+            let digits = format!("{large:.0}");
+            let from_end = |(n, digit)| match digits.len() - n {
+                left if left % 3 == 0 && n > 0 => format!(",{digit}"),
+                _ => format!("{digit}"),
+            };
+            digits.chars().enumerate().map(from_end).collect()
+        }
         middle if middle >= 10.0 => format!("{middle:.1}"),
         small => format!("{small:.2}"),
     }
@@ -62,10 +84,29 @@ fn number(value: f64) -> String {
 
 /// Prints the table, with how busy the machine was.
 pub(crate) fn print(rows: &[Row], load_before: &str, load_after: &str) {
+    let width = rows.iter().map(|row| row.what.chars().count() + 2).max().unwrap_or(0);
+    println!("{:<width$}{:>10} {:<26}{:>10}", "figure", "value", "unit", "limit");
+    rows.iter().for_each(|row| println!("{}", row.line(width)));
+    println!("\n{}", machine(load_before, load_after));
+}
+
+/// The same for a README.
+pub(crate) fn markdown(rows: &[Row], load_before: &str, load_after: &str) -> String {
+    let mut text = "| figure | measured | limit |\n|---|---|---|\n".to_owned();
+    for row in rows {
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{}", row.markdown());
+    }
+    let _ = writeln!(text, "\n{}", machine(load_before, load_after));
+    text
+}
+
+fn machine(load_before: &str, load_after: &str) -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("{:<31}{:>10} {:<26}{:>10}", "figure", "value", "unit", "limit");
-    rows.iter().for_each(|row| println!("{}", row.line()));
-    println!("\nLoad of this machine's {cores} cores: {load_before} before, {load_after} after.");
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    let model = model.unwrap_or("unknown CPU");
+    format!("{cores} cores, {model}; load {load_before} before, {load_after} after.")
 }
 
 #[cfg(test)]
@@ -83,7 +124,14 @@ mod tests {
 
     #[test]
     fn a_missed_limit_stands_out() {
-        let line = Row::new("node", 700_000.0, "lines a CPU second", Limit::AtLeast(8e5)).line();
-        assert!(line.ends_with(">= 800000  MISSED"), "{line}");
+        let row = Row::new("node", 700_000.0, "lines a CPU second", Limit::AtLeast(8e5));
+        assert!(row.line(10).ends_with(">= 800,000  MISSED"), "{}", row.line(10));
+        assert_eq!(row.markdown(), "| node | 700,000 lines a CPU second | >= 800,000 **missed** |");
+    }
+
+    #[test]
+    fn thousands_are_set_off() {
+        let shown = [0.5, 12.34, 999.6, 1_234.0, 1_234_567.0].map(number);
+        assert_eq!(shown, ["0.50", "12.3", "1,000", "1,234", "1,234,567"]);
     }
 }

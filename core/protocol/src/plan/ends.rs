@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::limits::{CLIENTS_NATIVE_MAX, DAYS_MAX, NAME_BYTES_MAX, OUTCOME_COUNT_MAX};
+use crate::plan::{Plan, Traffic};
 use crate::read::Node;
 use crate::share::Share;
 
@@ -72,6 +73,44 @@ pub struct Shadow {
     pub min_requests: u64,
     /// Share of the answers that may differ.
     pub max_mismatch: f64,
+    /// Whether answers of another media type differ, beside those of another status.
+    #[serde(skip_serializing_if = "is_true")]
+    pub content_type: bool,
+    /// Whether mirroring is over: the migration has left the shadow.
+    #[serde(skip_serializing_if = "is_false")]
+    pub stopped: bool,
+}
+
+impl Shadow {
+    /// The salt by which it chooses among keys; their buckets below the share are
+    /// mirrored. Another than the plan's, or it would be those whom a canary has first.
+    pub fn salt(plan_salt: &str) -> String {
+        [plan_salt, "/shadow"].concat()
+    }
+}
+
+impl Plan {
+    /// The shadow while requests are mirrored: it is not over, and nobody gets the newest
+    /// version by the plan's traffic.
+    pub fn mirrors(&self) -> Option<&Shadow> {
+        let newest = self.versions.new_version();
+        let begun = match &self.traffic {
+            Traffic::Stable => false,
+            Traffic::Canary(share) => *share != Share::ZERO,
+            Traffic::Split { split, .. } => {
+                split.0.iter().any(|(name, weight)| name == newest && weight.hundredths() > 0)
+            }
+        };
+        self.shadow.as_ref().filter(|shadow| !shadow.stopped && !begun)
+    }
+}
+
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Methods that change nothing (RFC 9110, 9.2.1), and whose answers can be compared.
@@ -88,12 +127,16 @@ pub(super) fn read_shadow(node: &Node<'_, '_>) -> Option<Shadow> {
     };
     let min = fields.whole_or("min_requests", (0, OUTCOME_COUNT_MAX), 1000);
     let max = fields.ratio_or("max_mismatch", (0.0, true), 0.01);
+    let flag = |name, usual| fields.get(name).map_or(Some(usual), |node| node.flag());
+    let (content_type, stopped) = (flag("content_type", true), flag("stopped", false));
     fields.refuse_unknown();
     Some(Shadow {
         percentage: percentage?,
         methods: methods?,
         min_requests: min?.max(1),
         max_mismatch: max?,
+        content_type: content_type?,
+        stopped: stopped?,
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::read::{flip, read_key};
 use crate::clients::{ClientsReport, Declared, Identity};
 use crate::error::Fault;
-use crate::limits::{CLIENTS_LISTED_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{CLIENTS_LISTED_MAX, KEY_BYTES_MAX};
 use crate::read::{Fields, Node};
 
 /// Something that is asked of the ledger.
@@ -168,15 +168,8 @@ fn read_text(fields: &Fields<'_, '_>, name: &'static str) -> Option<Option<Strin
 }
 
 fn read_selection(fields: &Fields<'_, '_>) -> Option<Selection> {
-    let name = |field| {
-        flip(
-            fields
-                .get(field)
-                .map(|node: Node<'_, '_>| node.text(NAME_BYTES_MAX).map(str::to_owned)),
-        )
-    };
-    let version = name("version");
-    let software = name("software");
+    let version = fields.name_or_none("version");
+    let software = fields.name_or_none("software");
     let contains = read_key(fields, "match");
     let state = flip(fields.get("state").map(|node| node.word(ClientState::ALL)));
     let sort = flip(fields.get("sort").map(|node| node.word(ClientOrder::ALL)));

@@ -1,9 +1,10 @@
 //! Messages about brownouts, and about the life of a migration as a whole.
 
 use super::read::flip;
-use crate::limits::{KEY_BYTES_MAX, PINS_MAX};
+use crate::limits::{KEY_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX};
 use crate::read::Fields;
 use crate::share::{Minutes, Share};
+use crate::totals::ShadowTotals;
 
 /// Something that is asked about brownouts.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +84,22 @@ pub(super) fn advance(fields: &Fields<'_, '_>) -> Option<Lives> {
     let reason = reason(fields);
     let force = flip(fields.get("force").map(|node| node.flag()));
     Some(Lives::Advance { to: to?.to_owned(), reason: reason?, force: force?.unwrap_or_default() })
+}
+
+pub(super) fn shadow(fields: &Fields<'_, '_>) -> Option<ShadowTotals> {
+    let compared = fields.require("compared", "how many answers were compared");
+    let compared = compared.and_then(|node| node.whole(OUTCOME_COUNT_MAX));
+    let count = |name, max| fields.whole_or(name, (0, max), 0);
+    let most = compared.unwrap_or(OUTCOME_COUNT_MAX);
+    let differed = count("differed", most);
+    let failures = count("failures", differed.unwrap_or(most));
+    let dropped = count("dropped", OUTCOME_COUNT_MAX);
+    Some(ShadowTotals {
+        compared: compared?,
+        differed: differed?,
+        failures: failures?,
+        dropped: dropped?,
+    })
 }
 
 fn reason(fields: &Fields<'_, '_>) -> Option<String> {

@@ -141,6 +141,7 @@ fn read_request(
             let read: Vec<_> = items.iter().map(|node| read_outcome(node, versions)).collect();
             Some(Request::ReportOutcomes { outcomes: read.into_iter().collect::<Option<_>>()? })
         }),
+        "report_shadow" => all(&|fields| life::shadow(fields).map(Request::ReportShadow)),
         "configure" => {
             let document = body.get("document").ok_or_else(|| {
                 Fault::malformed("`document` is missing: the plan document, as in docs/protocol.md")

@@ -107,7 +107,8 @@ fn who_is_marked_is_in_the_next_policy_and_who_is_forgotten_is_not() {
     );
     let told: Vec<Value> =
         tick(&mut engine, START_MS).iter().map(|event| event["event"].clone()).collect();
-    assert_eq!(told, ["client_pinned_back", "client_declared"]);
+    // Whoever hands the policy out hears of each.
+    assert_eq!(told, ["client_pinned_back", "configured", "client_declared", "configured"]);
     let lift = json!({"type": "repin_client", "client": "ann", "to": "policy"});
     say(&mut engine, START_MS, &lift);
     assert_eq!(lists(&mut engine)["pinned_back"], Value::Null);
@@ -249,6 +250,28 @@ fn a_life_does_not_jump() {
     assert_eq!(refused["code"], 22, "{refused}");
     let unknown = say(&mut engine, START_MS, &json!({"type": "advance_life", "to": "heaven"}));
     assert_eq!(unknown["code"], 12);
+}
+
+/// A control plane hands out what it is told of: an edge that goes on under the revision
+/// before counts for nothing, and a step would wait for it.
+#[test]
+fn a_policy_that_lists_who_declared_itself_in_a_report_is_told_of() {
+    let mut engine = engine(json!({}));
+    report(&mut engine, 1, START_MS, &[("ann", 0, 3, 0, 0)]);
+    tick(&mut engine, START_MS);
+    let declared = json!({ "node": "edge", "epoch": "1", "sequence": 2, "revision": 1,
+        "versions": ["v1", "v2"],
+        "clients": [{ "key": "ann", "on": 0, "counts": [], "says": { "blocked": "in May" } }] });
+    let mut out = Vec::new();
+    engine.merge(declared.to_string().as_bytes(), &mut out);
+    let told: Vec<_> = tick(&mut engine, START_MS)
+        .iter()
+        .filter(|event| event["event"] == "configured")
+        .map(|event| event["revision"].clone())
+        .collect();
+    let config = say(&mut engine, START_MS, &json!({ "type": "get_config" }));
+    assert_eq!(config["document"]["clients"]["blocked"], json!(["ann"]));
+    assert_eq!(told, [config["revision"].clone()]);
 }
 
 /// Totals of an edge, as they have grown: `[requests, failures]` of v1 and of v2.

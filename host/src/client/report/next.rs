@@ -14,6 +14,12 @@ impl Status {
     fn advice(&self) -> String {
         let (old, new) = (self.old_version(), self.new_version());
         match self.rollout.phase {
+            Phase::Idle if self.shadow.as_ref().is_some_and(|shadow| !shadow.is_enough()) => {
+                format!(
+                    "wait for comparisons: nobody gets {new} before. `crossfade life advance \
+                     canary --force` goes on without"
+                )
+            }
             Phase::Idle if self.plan.is_empty() => {
                 "`crossfade policy set FILE` with a plan that has a `rollout`: this one has none"
                     .to_owned()

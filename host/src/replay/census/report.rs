@@ -194,12 +194,23 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
          address are one here, and one with two addresses are two."
             .to_owned(),
     ];
-    if let Some(example) = &seen.other_example {
+    if let Some(example) = seen.other_example.as_ref().filter(|_| seen.other > 0) {
         notes.push(format!(
             "{} requests are of no version, such as {}: see --version-of.",
             grouped(seen.other),
             text::shown(example.as_bytes(), 80)
         ));
+    }
+    if seen.unversioned > 0 {
+        let example = seen.other_example.as_deref().unwrap_or_default();
+        notes.push(format!(
+            "No request names a version (the first is {}): all {} are taken for {}'s. \
+             --version-of tells versions apart.",
+            text::shown(example.as_bytes(), 80),
+            grouped(seen.unversioned),
+            text::shown(versions[0].as_bytes(), 30),
+        ));
+        return notes;
     }
     for (version, _) in versions.iter().zip(&seen.requests).filter(|(_, requests)| **requests == 0)
     {

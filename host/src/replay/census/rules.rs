@@ -38,6 +38,14 @@ impl Rules {
     }
 }
 
+impl Default for Rules {
+    /// `/v1/=v1,/v2/=v2`
+    fn default() -> Rules {
+        let pair = |version: &str| (Pattern::Prefix(format!("/{version}/")), version.to_owned());
+        Rules(vec![pair("v1"), pair("v2")])
+    }
+}
+
 fn split(pair: &str) -> Result<(&str, &str), String> {
     let parts = pair.rsplit_once('=').map(|(pattern, version)| (pattern.trim(), version.trim()));
     parts

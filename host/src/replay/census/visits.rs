@@ -135,6 +135,11 @@ impl Visits {
         place
     }
 
+    /// Nobody has called.
+    pub(super) fn forget(&mut self) {
+        *self = Visits::holding(std::mem::take(&mut self.versions), self.held_max);
+    }
+
     /// Whether some must be handed on before more is counted.
     pub(super) fn is_full(&self) -> bool {
         self.visits.len() >= self.held_max

@@ -1,7 +1,6 @@
 //! Jobs that are served and kept together.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -10,6 +9,7 @@ use tracing::{info, warn};
 use super::{BY_ITSELF, Running, TRIAL, Trouble, nodes};
 use crate::serve::engine::Told;
 use crate::serve::job::{Answer, Candidate, Job, Note, Refusal, Report, Work};
+use crate::serve::machine::Instant;
 use crate::serve::shared::Shared;
 use crate::serve::store::{AuditRow, Commit, EventRow, PolicyRow, Store, StoreError, View};
 

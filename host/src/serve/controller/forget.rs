@@ -1,6 +1,6 @@
 //! The second half of forgetting somebody: what is kept.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tracing::warn;
@@ -8,6 +8,7 @@ use tracing::warn;
 use super::batch::Forgotten;
 use super::{Controller, Trouble};
 use crate::serve::job::{Answer, Refusal};
+use crate::serve::machine::Instant;
 use crate::serve::store::{Scrubbed, scrub};
 
 /// The engine writes its lists of clients into the policy a moment later than it changes

@@ -1,4 +1,5 @@
-//! Events as they happen: server-sent events, which a client that was cut off resumes.
+//! Events as they happen: server-sent events, which a client that was cut off resumes. For
+//! a page also the status, the numbers its charts are drawn from, and why there are none.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::App;
 use super::asking::{Query, Reader, bearer};
 use super::problem::Answered;
 use crate::serve::access::Role;
-use crate::serve::job::{Answer, Query as StoreQuery, Rows, Work};
+use crate::serve::history::Sample;
+use crate::serve::job::{Answer, Query as StoreQuery, Refusal, Rows, Work};
 use crate::serve::store::EventRow;
 
 /// How often the status is looked at for those who want it.
@@ -34,7 +36,9 @@ const ROWS_MAX: usize = 256;
 pub(super) struct Wanted {
     /// Events after this id; without it, those that happen from now on.
     after: Option<u64>,
-    /// `1`: the status document too, whenever it has changed.
+    /// `1`: the status document too, whenever it has changed. Before the first one come as
+    /// `samples` the numbers of before. Where there is none, `standby` says who leads, or
+    /// `trouble` what is wrong.
     status: Option<u8>,
 }
 
@@ -49,6 +53,10 @@ struct Follower {
 /// The status that was sent last, and when the next one is due.
 struct Shown {
     document: Value,
+    /// It, while the numbers that go with it are sent first.
+    ready: Option<Event>,
+    /// Whether what was before is yet to be told.
+    is_first: bool,
     due: tokio::time::Interval,
 }
 
@@ -83,8 +91,12 @@ pub(super) async fn stream(
     let last = app.shared().last_event();
     let newest = *last.borrow();
     let after = resumed.or(wanted.after).unwrap_or(newest).min(newest);
-    let status = (wanted.status == Some(1))
-        .then(|| Shown { document: Value::Null, due: tokio::time::interval(STATUS_EVERY) });
+    let status = (wanted.status == Some(1)).then(|| Shown {
+        document: Value::Null,
+        ready: None,
+        is_first: true,
+        due: tokio::time::interval(STATUS_EVERY),
+    });
     let follower = Follower { app, after, ready: Vec::new().into_iter(), last, status };
     let events = stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
@@ -98,6 +110,9 @@ impl Follower {
     /// The next thing to tell; `None` ends the stream, and the client comes again.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if let Some(event) = self.status.as_mut().and_then(|shown| shown.ready.take()) {
+                return Some(event);
+            }
             if let Some(row) = self.ready.next() {
                 self.after = row.id;
                 let event = Event::default().id(row.id.to_string()).event("event");
@@ -138,10 +153,13 @@ impl Follower {
         }
     }
 
-    /// The status, if it is another one than before, but for the time.
+    /// The status, if it is another one than before but for the time, or why there is none.
     async fn status(&mut self) -> Option<Event> {
-        let Ok(Answer::Document(document)) = self.app.desk().ask(Work::Status).await else {
-            return None;
+        let (kind, document) = match self.app.desk().ask(Work::Status).await {
+            Ok(Answer::Document(document)) => ("status", document),
+            Err(Refusal::Elsewhere { address }) => ("standby", json!({ "leader": address })),
+            Err(Refusal::Unavailable(why)) => ("trouble", json!({ "why": why })),
+            Ok(_) | Err(_) => return None,
         };
         let shown = self.status.as_mut()?;
         let mut timeless = document.clone();
@@ -152,6 +170,18 @@ impl Follower {
             return None;
         }
         shown.document = timeless;
-        Some(Event::default().event("status").data(document.to_string()))
+        let event = Event::default().event(kind).data(document.to_string());
+        if kind != "status" {
+            // Whoever leads from then on has another past.
+            shown.is_first = true;
+            return Some(event);
+        }
+        let mut samples = Vec::new();
+        if std::mem::take(&mut shown.is_first) {
+            samples = self.app.shared().history();
+        }
+        samples.push(Sample::of(&document));
+        shown.ready = Some(event);
+        Event::default().event("samples").json_data(samples).ok()
     }
 }

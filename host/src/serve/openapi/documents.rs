@@ -11,7 +11,7 @@ pub(crate) use clients::{
     ClientOk, ClientOrder, ClientState, Clients, Forgotten, IdentityKind, OneClient, RepinTo, Says,
     Sunset,
 };
-pub(crate) use life::{Brownouts, Life, LifePhase};
+pub(crate) use life::{Brownouts, Life, LifePhase, Shadow};
 
 /// What is wrong (RFC 9457).
 #[derive(ToSchema)]
@@ -89,6 +89,8 @@ pub(crate) struct Status {
     #[schema(value_type = Object)]
     migration: (),
     sunset: Sunset,
+    /// While the migration is in the shadow.
+    shadow: Option<Shadow>,
     nodes: NodesSummary,
     engine: Engine,
     store: StoreState,

@@ -5,7 +5,7 @@
 //! | every commit, and checkpoints | stream `CROSSFADE_LOG_<api>`: see [`log`] |
 //! | events, acts, policies, for good | `CROSSFADE_EVENTS_…`, `…_AUDIT_…`, `…_POLICIES_…`: see [`archive`] |
 //! | the policy in force, for nodes | bucket `crossfade_policy`: see [`policy`] |
-//! | totals of nodes | stream `CROSSFADE_TOTALS_<api>`: see [`totals`] |
+//! | totals of nodes, reports of their clients | stream `CROSSFADE_TOTALS_<api>`: see [`totals`] |
 //! | who leads | bucket `crossfade_lease`: see [`lease`] |
 //!
 //! Only the log decides. Everything else can be made from it again, or is a hint.
@@ -353,6 +353,10 @@ impl Store for Nats {
         });
         if let Some(policy) = &commit.policy {
             self.publisher.put(policy.clone());
+        }
+        let taken = self.incoming.as_mut().map(Incoming::taken).unwrap_or_default();
+        if !taken.is_empty() {
+            self.runtime.spawn(totals::let_go(self.streams.totals.clone(), taken));
         }
         Ok(())
     }

@@ -174,6 +174,10 @@ pub(super) fn shadow() -> Value {
             ),
             "max_mismatch": { "type": "number", "minimum": 0, "exclusiveMaximum": 1,
                 "default": 0.01, "description": "Share of the answers that may differ." },
+            "content_type": { "type": "boolean", "default": true,
+                "description": "Whether answers of another media type differ, beside those of another status." },
+            "stopped": { "type": "boolean", "default": false,
+                "description": "Whether mirroring is over. The engine writes it." },
         }),
         &["percentage"],
     );

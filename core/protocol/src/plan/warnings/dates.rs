@@ -44,8 +44,14 @@ pub(super) fn of(plan: &Plan, warnings: &mut Vec<Problem>) {
         );
         warn("clients.pinned_back".into(), &message);
     }
-    if plan.shadow.as_ref().is_some_and(|shadow| shadow.percentage == Share::ZERO) {
+    let Some(shadow) = &plan.shadow else { return };
+    if shadow.percentage == Share::ZERO {
         warn("shadow.percentage".into(), "is 0 %: nothing is compared");
+    }
+    if !shadow.stopped && plan.mirrors().is_none() {
+        let newest = plan.versions.new_version();
+        let message = format!("is over before it begins: {newest} has a share of the traffic");
+        warn("shadow".into(), &message);
     }
 }
 

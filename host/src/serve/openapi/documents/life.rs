@@ -59,7 +59,24 @@ pub(crate) struct Life {
     #[schema(inline)]
     phase: LifePhase,
     since_ms: u64,
+    /// Where the plan has a shadow.
+    shadow: Option<Shadow>,
     next: Vec<NextPhase>,
+}
+
+/// What was compared since the shadow was entered, and what is asked for.
+#[derive(ToSchema)]
+pub(crate) struct Shadow {
+    /// Answers of both versions that were compared.
+    compared: u64,
+    /// Those that differed.
+    differed: u64,
+    /// Of those: answers 500 to 599, or none in time.
+    failures: u64,
+    /// Requests that should have been mirrored and were not.
+    dropped: u64,
+    min_requests: u64,
+    max_mismatch: f64,
 }
 
 /// Where it may go.

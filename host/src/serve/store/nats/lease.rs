@@ -155,7 +155,7 @@ impl Keeper {
                     return self.lost(Some(holder.address));
                 }
                 Ok((revision, None)) => revision,
-                Err(why) => return self.fail(&why),
+                Err(why) => return self.fail(&why).await,
             },
         };
         match self.put(true, after).await {
@@ -172,15 +172,20 @@ impl Keeper {
                 Err(_) => self.revision = None,
             },
             // It may have arrived; the next turn finds out.
-            Err(kind) => return self.fail(&kind),
+            Err(kind) => return self.fail(&kind).await,
         }
         self.failing = false;
     }
 
-    /// Says so once, however often it is tried.
-    fn fail(&mut self, why: &dyn std::fmt::Display) {
+    /// Says so once, however often it is tried. The bucket is in memory: when all servers
+    /// have begun anew it is gone, and nobody else makes it again.
+    async fn fail(&mut self, why: &(dyn std::fmt::Display + Sync)) {
         if !std::mem::replace(&mut self.failing, true) {
             warn!("nobody can lead just now: {why}");
+        }
+        let config = self.stream.cached_info().config.clone();
+        if let Ok(stream) = self.context.get_or_create_stream(config).await {
+            self.stream = stream;
         }
     }
 

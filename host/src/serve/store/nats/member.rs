@@ -2,7 +2,8 @@
 //!
 //! Neither is in the way of a request. A node that cannot reach the servers, at its start
 //! or later, goes on with the policy it has and tells its totals when it can: they are
-//! cumulative, so the newest line is all there is to tell.
+//! cumulative, so the newest line is all there is to tell. Reports of clients are told one
+//! after the other, each until the servers have it.
 
 use std::sync::Arc;
 use std::thread;
@@ -27,7 +28,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// How long to wait before totals are told again that could not be.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// One line of totals, and where it goes.
+/// One line, and where it goes.
 type Line = Option<(String, Bytes)>;
 
 /// See the [module](self). Runs in threads of its own.
@@ -35,9 +36,48 @@ type Line = Option<(String, Bytes)>;
 pub(crate) struct Member {
     runtime: Runtime,
     names: Names,
+    totals: Telling,
+    clients: Telling,
+}
+
+/// Lines of one kind: the newest is told until it is there, or there is a newer one.
+#[derive(Debug)]
+struct Telling {
     newest: watch::Sender<Line>,
     /// The newest line that was told.
     told: watch::Receiver<Line>,
+}
+
+impl Telling {
+    fn begin(runtime: &Runtime, context: Context) -> Telling {
+        let (newest, lines) = watch::channel(None);
+        let (tell, told) = watch::channel(None);
+        runtime.spawn(publish(context, lines, tell));
+        Telling { newest, told }
+    }
+
+    fn tell(&self, names: &Names, line: &[u8]) {
+        let line = line.trim_ascii();
+        match subject_of(names, line) {
+            Some(subject) => {
+                self.newest.send_replace(Some((subject, Bytes::copy_from_slice(line))));
+            }
+            None => warn!("a report names no node and epoch: it is not told"),
+        }
+    }
+
+    fn is_told(&self) -> bool {
+        *self.newest.borrow() == *self.told.borrow()
+    }
+
+    /// Waits a moment; whether the newest line is there.
+    fn wait(&mut self, runtime: &Runtime) -> bool {
+        let last = self.newest.borrow().clone();
+        let told = self.told.wait_for(|told| *told == last);
+        runtime.block_on(async {
+            tokio::time::timeout(LEAVE, told).await.is_ok_and(|told| told.is_ok())
+        })
+    }
 }
 
 impl Member {
@@ -65,9 +105,8 @@ impl Member {
         let _inside = runtime.enter();
         let context = access.context(client.clone());
         let follower = Follower::begin(runtime.handle(), client, context.clone(), &names);
-        let (newest, lines) = watch::channel(None);
-        let (tell, told) = watch::channel(None);
-        runtime.spawn(publish(context, lines, tell));
+        let totals = Telling::begin(&runtime, context.clone());
+        let clients = Telling::begin(&runtime, context);
         let handle = runtime.handle().clone();
         thread::Builder::new()
             .name("policies".into())
@@ -76,26 +115,32 @@ impl Member {
             })
             .map_err(|error| error.to_string())?;
         drop(_inside);
-        Ok(Member { runtime, names, newest, told })
+        Ok(Member { runtime, names, totals, clients })
     }
 
     /// Tells these totals, unless newer ones come before it could.
     pub(crate) fn tell(&self, line: &[u8]) {
-        let line = line.trim_ascii();
-        match subject_of(&self.names, line) {
-            Some(subject) => {
-                self.newest.send_replace(Some((subject, Bytes::copy_from_slice(line))));
-            }
-            None => warn!("the engine's totals name no node and epoch: they are not told"),
-        }
+        self.totals.tell(&self.names, line);
+    }
+
+    /// Tells this report of clients. It takes the place of one that was not told.
+    pub(crate) fn tell_clients(&self, line: &[u8]) {
+        self.clients.tell(&self.names, line);
+    }
+
+    /// Whether the servers have the report of clients that was given last, or none was.
+    pub(crate) fn has_told_clients(&self) -> bool {
+        self.clients.is_told()
+    }
+
+    /// Waits a moment for that; whether they have it.
+    pub(crate) fn wait_for_clients(&mut self) -> bool {
+        self.clients.wait(&self.runtime)
     }
 
     /// Waits a moment for the last totals to be told.
     pub(crate) fn leave(mut self) {
-        let last = self.newest.borrow().clone();
-        let told = self.told.wait_for(|told| *told == last);
-        let told = self.runtime.block_on(async { tokio::time::timeout(LEAVE, told).await.is_ok() });
-        if !told {
+        if !self.totals.wait(&self.runtime) {
             warn!("the fleet could not be reached: what was counted last is not told");
         }
         self.runtime.shutdown_background();
@@ -126,7 +171,7 @@ async fn publish(context: Context, mut lines: watch::Receiver<Line>, told: watch
                 told.send_replace(Some((subject, line)));
             }
             Err(why) => {
-                debug!("totals could not be told: {why}");
+                debug!("what was counted could not be told: {why}");
                 tokio::time::sleep(AGAIN).await;
                 lines.mark_changed();
             }

@@ -81,6 +81,18 @@ impl Names {
         format!("crossfade.totals.{}.{}.{}", self.api, parts.join("."), token(epoch))
     }
 
+    /// What subjects of reports of clients have in them, and no others.
+    pub(super) fn clients_mark(&self) -> &'static str {
+        CLIENTS
+    }
+
+    /// Where one report of clients of this run of this node goes: below its totals, by a
+    /// token that no text becomes. Unlike totals each counts by itself, so none may take the
+    /// place of another.
+    pub(super) fn clients_of(&self, node: &str, epoch: &str, sequence: u64) -> String {
+        format!("{}{CLIENTS}{sequence}", self.totals_of(node, epoch))
+    }
+
     /// The key of the policy in force.
     pub(super) fn policy_key(&self) -> String {
         format!("$KV.crossfade_policy.{}", self.api)
@@ -95,6 +107,9 @@ impl Names {
         format!("$KV.crossfade_lease.{}", self.api)
     }
 }
+
+/// Between the totals of a node and the number of a report of its clients.
+const CLIENTS: &str = ".+clients.";
 
 /// A text as one token of a subject: letters, digits, `-` and `_` as they are, any other
 /// byte as `=` and two hexadecimal digits. Two texts never become the same token.
@@ -135,5 +150,7 @@ mod tests {
         assert_eq!(names.totals_of("eu.1", "a1"), "crossfade.totals.users.eu=2E1.a1");
         assert_eq!(names.totals_of("eu-1/3", "a1"), "crossfade.totals.users.eu-1.3.a1");
         assert_eq!(names.totals_of("", ""), "crossfade.totals.users.=.=");
+        let clients = names.clients_of("eu-1/3", "a1", 7);
+        assert_eq!(clients, "crossfade.totals.users.eu-1.3.a1.+clients.7");
     }
 }

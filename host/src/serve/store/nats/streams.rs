@@ -82,7 +82,7 @@ impl Streams {
             // Totals are cumulative: the newest of a node tells all that those before told.
             max_messages_per_subject: 1,
             max_age: TOTALS_AGE,
-            description: about("what nodes counted since they started"),
+            description: about("what nodes counted since they started, and reports of clients"),
             ..stream(names.totals_stream(), names.totals())
         };
         let policy = Config {

@@ -210,6 +210,65 @@ fn totals_reach_the_leader_and_again_the_next_one_until_a_commit_held_them() {
 }
 
 #[test]
+fn no_report_of_clients_takes_the_place_of_another_or_of_totals() {
+    let (servers, runtime) = (Servers::one(), runtime());
+    let mut standby = open(&servers, &runtime, "users", "http://b");
+    let totals = |sequence: u64| format!(r#"{{"node":"n","epoch":"a1","sequence":{sequence}}}"#);
+    let clients = |sequence: u64| {
+        format!(r#"{{"node":"n","epoch":"a1","sequence":{sequence},"clients":[]}}"#)
+    };
+    let lines = [totals(1), clients(1), clients(2), totals(2)];
+    // While nobody leads; the network brings the first ones again, and late.
+    standby.forward(lines.join("\n").as_bytes()).unwrap();
+    standby.forward(clients(1).as_bytes()).unwrap();
+    lead(&mut standby);
+    standby.load().unwrap();
+    standby.forward(totals(3).as_bytes()).unwrap();
+    let mut arrived: Vec<Vec<u8>> = Vec::new();
+    until("reports", || {
+        arrived.extend(standby.incoming(1).unwrap());
+        arrived.last().is_some_and(|line| *line == totals(3).as_bytes()).then_some(())
+    });
+    arrived.retain(|line| *line != totals(3).as_bytes() && *line != totals(2).as_bytes());
+    let arrived: Vec<_> = arrived.iter().map(|line| String::from_utf8_lossy(line)).collect();
+    assert_eq!(arrived, lines[1..3]);
+}
+
+#[test]
+fn each_report_of_clients_reaches_the_leader_and_goes_when_a_commit_held_it() {
+    let (servers, runtime) = (Servers::one(), runtime());
+    let mut first = leader(&servers, &runtime, "users");
+    let mut standby = open(&servers, &runtime, "users", "http://b");
+    let totals = r#"{"node":"n1","epoch":"a1","sequence":1,"versions":[]}"#;
+    let report = |sequence: u64| {
+        format!(r#"{{"node":"n1","epoch":"a1","sequence":{sequence},"clients":[]}}"#)
+    };
+    let lines = [report(1), report(2), totals.to_owned(), report(3)];
+    standby.forward(lines.join("\n").as_bytes()).unwrap();
+    first.load().unwrap();
+    let mut arrived = Vec::new();
+    until("reports", || {
+        arrived.extend(first.incoming(usize::MAX).unwrap());
+        (arrived.len() >= lines.len()).then_some(())
+    });
+    assert_eq!(arrived, lines.map(String::into_bytes));
+    let kept = |store: &Nats| {
+        let stream = store.context.get_stream(store.names.totals_stream());
+        store.runtime.block_on(stream).unwrap().cached_info().state.messages
+    };
+    assert_eq!(kept(&first), 4);
+    first.commit(&commit(1, "a\n")).unwrap();
+    until("reports to go", || (kept(&first) == 1).then_some(()));
+    // Those that no commit holds stay.
+    standby.forward(report(4).as_bytes()).unwrap();
+    drop(first);
+    lead(&mut standby);
+    standby.load().unwrap();
+    let last = until("the last report", || standby.incoming(usize::MAX).unwrap().pop());
+    assert_eq!(last, report(4).into_bytes());
+}
+
+#[test]
 fn a_standby_knows_the_policy_soon() {
     let (servers, runtime) = (Servers::one(), runtime());
     let mut first = leader(&servers, &runtime, "users");

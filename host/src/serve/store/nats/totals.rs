@@ -1,19 +1,22 @@
-//! Totals of nodes, by way of a stream.
+//! Totals of nodes, and their reports of clients, by way of a stream.
 //!
 //! One message is one line, under a subject that names the node and its epoch. A user's
 //! permissions are on subjects, so a line that names another node than its subject does
-//! is not taken. Of each node and epoch the stream keeps the newest line alone.
+//! is not taken. Of each subject the stream keeps the newest line alone: totals tell all
+//! that those before them told. A report of clients does not, and has a subject of its own.
 
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -35,18 +38,26 @@ const AGAIN: Duration = Duration::from_millis(500);
 struct Whose {
     node: String,
     epoch: String,
+    #[serde(default)]
+    sequence: u64,
+    /// Reports of clients alone have it.
+    clients: Option<IgnoredAny>,
 }
 
 /// The subject that a line belongs under; `None` if it names no node or no epoch.
 pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
-    let Whose { node, epoch } = serde_json::from_slice(line).ok()?;
-    Some(names.totals_of(&node, &epoch))
+    let Whose { node, epoch, sequence, clients } = serde_json::from_slice(line).ok()?;
+    Some(match clients {
+        None => names.totals_of(&node, &epoch),
+        Some(_) => names.clients_of(&node, &epoch, sequence),
+    })
 }
 
 /// Publishes lines, and returns when the servers have all of them.
 pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> Result<(), String> {
     let lines = totals.split(|byte| *byte == b'\n').enumerate();
     let mut messages = Vec::new();
+    let clients = names.clients_mark();
     for (index, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let subject = subject_of(names, line)
             .ok_or_else(|| format!("line {} of the totals names no node and epoch", index + 1))?;
@@ -55,24 +66,54 @@ pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> 
     for window in messages.chunks(WINDOW) {
         let mut under_way = Vec::with_capacity(window.len());
         for (subject, line) in window {
-            let message = PublishMessage::build().payload(line.clone());
+            let mut message = PublishMessage::build().payload(line.clone());
+            if subject.contains(clients) {
+                // One that comes again stays where it was: behind the next one it would come
+                // too late, and not be counted.
+                message = message.expected_last_subject_sequence(0);
+            }
             let sent = context.send_publish(subject.clone(), message).await;
             under_way.push(sent.map_err(|error| error.to_string())?);
         }
         for ack in under_way {
-            ack.await.map_err(|error| error.to_string())?;
+            match ack.await {
+                Err(error) if error.kind() != PublishErrorKind::WrongLastSequence => {
+                    return Err(error.to_string());
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
 }
 
+/// Lets go of reports of clients that a commit holds: the messages with these numbers.
+pub(super) async fn let_go(stream: Stream, taken: Vec<u64>) {
+    for seq in taken {
+        if let Err(error) = stream.delete_message(seq).await {
+            // It goes by its age.
+            debug!("a report of clients that was taken in is kept for now: {error}");
+        }
+    }
+}
+
+/// A line as it arrived.
+struct Arrived {
+    seq: u64,
+    line: Bytes,
+    /// Whether it is a report of clients, which is of no use once it was taken in.
+    clients: bool,
+}
+
 /// Reads the stream ahead of the controller. Dropping it ends that.
 pub(super) struct Incoming {
-    ready: mpsc::Receiver<(u64, Bytes)>,
+    ready: mpsc::Receiver<Arrived>,
     /// A line that no longer fitted.
-    held: Option<(u64, Bytes)>,
+    held: Option<Arrived>,
     /// Up to where lines were given.
     position: u64,
+    /// Reports of clients that were given since [`Incoming::taken`] was asked.
+    taken: Vec<u64>,
     task: JoinHandle<()>,
 }
 
@@ -86,23 +127,30 @@ impl Incoming {
     ) -> Incoming {
         let (deliver, ready) = mpsc::channel(READY);
         let reader = Reader { stream, names: names.clone(), position, deliver };
-        Incoming { ready, held: None, position, task: runtime.spawn(reader.run()) }
+        let task = runtime.spawn(reader.run());
+        Incoming { ready, held: None, position, taken: Vec::new(), task }
     }
 
     /// What has arrived, at most so many bytes of it, but one line at least if there is one.
     pub(super) fn take(&mut self, bytes_max: usize) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         let mut bytes = 0;
-        while let Some((seq, line)) = self.held.take().or_else(|| self.ready.try_recv().ok()) {
-            if !lines.is_empty() && bytes + line.len() > bytes_max {
-                self.held = Some((seq, line));
+        while let Some(next) = self.held.take().or_else(|| self.ready.try_recv().ok()) {
+            if !lines.is_empty() && bytes + next.line.len() > bytes_max {
+                self.held = Some(next);
                 break;
             }
-            bytes += line.len();
-            self.position = seq;
-            lines.push(line.to_vec());
+            bytes += next.line.len();
+            self.position = next.seq;
+            self.taken.extend(next.clients.then_some(next.seq));
+            lines.push(next.line.to_vec());
         }
         lines
+    }
+
+    /// The reports of clients that were given since the last time.
+    pub(super) fn taken(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.taken)
     }
 
     /// Up to where lines were given.
@@ -121,7 +169,7 @@ struct Reader {
     stream: Stream,
     names: Names,
     position: u64,
-    deliver: mpsc::Sender<(u64, Bytes)>,
+    deliver: mpsc::Sender<Arrived>,
 }
 
 impl Reader {
@@ -151,7 +199,9 @@ impl Reader {
                 warn!("totals under {subject} name another node, or none: they are not taken");
                 continue;
             }
-            if self.deliver.send((seq, message.payload.clone())).await.is_err() {
+            let clients = subject.contains(self.names.clients_mark());
+            let arrived = Arrived { seq, line: message.payload.clone(), clients };
+            if self.deliver.send(arrived).await.is_err() {
                 return Ok(());
             }
         }

@@ -78,6 +78,34 @@ fn a_node_may_start_before_its_fleet_and_outlive_it() {
 }
 
 #[test]
+fn a_nodes_reports_of_clients_arrive_each_once_it_could() {
+    let (mut servers, runtime) = (Servers::one(), runtime());
+    let mut store = leader(&servers, &runtime, "users");
+    store.load().unwrap();
+    let (mut member, _policies) = join(&servers.url("eu-1"), "eu-1");
+    let report = |sequence: u64| {
+        format!(r#"{{"node":"eu-1","epoch":"a1","sequence":{sequence},"clients":[]}}"#)
+    };
+    assert!(member.has_told_clients(), "there is none to tell");
+    member.tell_clients(report(1).as_bytes());
+    assert!(member.wait_for_clients());
+    member.tell_clients(report(2).as_bytes());
+    assert!(member.wait_for_clients());
+    arrives(&mut store, &report(2));
+    servers.kill(0);
+    member.tell_clients(report(3).as_bytes());
+    assert!(!member.wait_for_clients() && !member.has_told_clients());
+    servers.start(0);
+    until("the servers to have it", || member.has_told_clients().then_some(()));
+    servers.wait_until_healthy();
+    drop(store);
+    let mut store = open(&servers, &runtime, "users", "http://b");
+    until("the lead again", || (store.try_lead().ok()? == Lead::Ours).then_some(()));
+    store.load().unwrap();
+    arrives(&mut store, &report(3));
+}
+
+#[test]
 fn a_nodes_user_writes_no_policy_and_speaks_for_no_other_node() {
     let (servers, runtime) = (Servers::three(), runtime());
     let mut store = leader(&servers, &runtime, "users");
@@ -91,6 +119,7 @@ fn a_nodes_user_writes_no_policy_and_speaks_for_no_other_node() {
         names.log(),
         names.audit(),
         names.totals_of("eu-2", "a1"),
+        names.clients_of("eu-2", "a1", 1),
         format!("$JS.API.STREAM.PURGE.{POLICY_STREAM}"),
         format!("$JS.API.STREAM.DELETE.{}", names.log_stream()),
         format!("$JS.API.CONSUMER.CREATE.{}", names.log_stream()),

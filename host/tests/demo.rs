@@ -1,0 +1,173 @@
+//! `crossfade demo` as a whole, with its own endpoint: a broken v2, the record of it, and
+//! its end. With an Envoy it is tried in `tests/e2e`.
+
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
+mod support;
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::process::{Running, crossfade, run, stderr};
+
+/// Its files go below `folder`, which is empty at its end.
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    let common = ["demo", "--through", "own", "--port", "0", "--output", "json", "--seed", "7"];
+    let mut command = crossfade(&[&common, arguments].concat());
+    command.env("TMPDIR", folder);
+    command
+}
+
+fn events(said: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8(said.to_vec()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("run.jsonl");
+    let path = record.to_str().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let arguments = ["--fault", "errors", "--until", "complete", "--record", path];
+    let output = run(demo(temporary.path(), &arguments), b"");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "nothing is left");
+    let events = events(&output.stdout);
+    let of = |name: &'static str| events.iter().filter(move |event| event["event"] == name);
+    let fault = of("fault").next().expect("v2 was broken");
+    assert_eq!(fault["fault"], "errors");
+    let told: Vec<&str> =
+        of("control").filter_map(|event| event["control"]["event"].as_str()).collect();
+    for name in ["step_passed", "rollback_started", "rolled_back"] {
+        assert!(told.contains(&name), "{name}: {told:?}");
+    }
+    let back = of("control").find(|event| event["control"]["event"] == "rollback_started").unwrap();
+    assert_eq!(
+        (&back["control"]["because"], &back["control"]["from"]),
+        (&"unhealthy".into(), &25.into())
+    );
+    assert!(back["sentence"].as_str().unwrap().contains("v2 fails more than"), "{back}");
+    let ended = of("ended").next().unwrap();
+    assert_eq!((&ended["same"], &ended["seen"]["lost"]), (&true.into(), &0.into()), "{ended}");
+
+    // The same engine says the same.
+    let output = run(crossfade(&["replay", "--output", "json", path]), b"");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let played: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&played["same"], &played["difference"]), (&true.into(), &Value::Null));
+    let served = ended["seen"]["sent"].as_u64().unwrap();
+    assert_eq!(played["decisions"], served, "one for each request");
+
+    // Another one would be found out, at the first call.
+    let text = fs::read_to_string(&record).unwrap();
+    let (line, _) = text.lines().enumerate().find(|(_, line)| line.contains("route_ok")).unwrap();
+    let other = text.replacen(
+        r#""type":"route_ok","in_reply_to":1,"version":"v1""#,
+        r#""type":"route_ok","in_reply_to":1,"version":"v9""#,
+        1,
+    );
+    fs::write(&record, &other).unwrap();
+    let output = run(crossfade(&["replay", path]), b"");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("says something else") && said.contains(r#""version":"v9""#), "{said}");
+    let first = other.lines().position(|line| line.contains(r#""v9""#)).unwrap();
+    assert!(first >= line && said.contains(&format!("line {}:", first + 1)), "{said}");
+
+    // One that breaks off is told from one that differs.
+    fs::write(&record, &text.as_bytes()[..text.len() - 9]).unwrap();
+    let output = run(crossfade(&["replay", path]), b"");
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stderr(&output).contains("breaks off"), "{}", stderr(&output));
+}
+
+#[test]
+fn ctrl_c_ends_all_that_it_started() {
+    let temporary = tempfile::tempdir().unwrap();
+    let running = Running::start(demo(temporary.path(), &[]));
+    let started: Value = serde_json::from_str(&running.reply().unwrap()).unwrap();
+    let address = |name: &str| {
+        let url = started[name].as_str().unwrap();
+        url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+    };
+    let addresses = ["page", "traffic", "v1", "v2"].map(address);
+    for address in &addresses {
+        TcpStream::connect(address).unwrap();
+    }
+    // The button: breaking it is an event, and a fault that there is not is refused.
+    let press = |fault: &str| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.build().new_agent();
+        let url = format!("http://{}/fault/{fault}", addresses[3]);
+        agent.post(url).send_empty().unwrap().status().as_u16()
+    };
+    assert_eq!((press("slow"), press("fire")), (200, 404));
+    while !running.reply().unwrap().contains(r#""event":"fault""#) {}
+    running.signal(Signal::INT);
+    assert_eq!(running.end().code(), Some(130));
+    for address in &addresses {
+        assert!(TcpStream::connect(address).is_err(), "{address} still listens");
+    }
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn what_cannot_be_started_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let check = |arguments: &[&str], exit: i32, words: &str| {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut command = crossfade(&[&["demo"], arguments].concat());
+        command.env("TMPDIR", temporary.path());
+        let output = run(command, b"");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "{arguments:?}");
+    };
+    check(&["--port", &port, "--through", "own"], 74, "take another port with --port");
+    check(&["--port", "0", "--envoy", "/nowhere/envoy"], 69, "no Envoy at /nowhere/envoy");
+    check(&["--port", "0", "--record", "/nowhere/run"], 74, "cannot write the record /nowhere/run");
+    if Path::new("/dev/full").exists() {
+        check(&["--port", "0", "--record", "/dev/full"], 74, "make room");
+    }
+    check(&["--through", "envoy", "--record", "r"], 64, "--record goes with --through own");
+    check(&["--rps", "5"], 64, "not from 20 to 2000");
+}
+
+/// Every command of the quick start is one, with options that there are. What they do is
+/// tested where they are; this notices when one is renamed.
+#[test]
+fn the_quick_start_names_commands_and_options_that_there_are() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quick-start.md");
+    let text = fs::read_to_string(page).unwrap();
+    let blocks = text.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
+    let commands: Vec<&str> =
+        lines.iter().filter_map(|line| line.strip_prefix("crossfade ")).collect();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let depth = if words[0] == "export" { 2 } else { 1 };
+        let output = run(crossfade(&[&words[..depth], &["--help"]].concat()), b"");
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        for option in words.iter().filter(|word| word.starts_with('-')) {
+            let known = [' ', ',', '\n'].iter().any(|end| help.contains(&format!("{option}{end}")));
+            assert!(known, "{command}: no {option} in\n{help}");
+        }
+        // Values that are a choice.
+        for pair in words.windows(2).filter(|pair| ["--fault", "--until"].contains(&pair[0])) {
+            assert!(help.contains(&format!("- {}:", pair[1])), "{command}: {help}");
+        }
+        for file in words.iter().filter(|word| word.starts_with("examples/")) {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+            assert!(file.exists(), "{command}: no {}", file.display());
+        }
+    }
+}

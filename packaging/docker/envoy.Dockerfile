@@ -1,0 +1,9 @@
+# An Envoy with the filter: docker build -f packaging/docker/envoy.Dockerfile -t crossfade-envoy .
+FROM rust:1.95-trixie AS build
+WORKDIR /src
+COPY . .
+RUN cargo xtask edge
+
+FROM envoyproxy/envoy:distroless-v1.40.0
+COPY --from=build /src/edge/envoy/crossfade_envoy.wasm /etc/envoy/crossfade_envoy.wasm
+USER 65532:65532
