@@ -133,8 +133,9 @@ impl Clients {
             last_s = last_s.max(count.last_s);
         }
         self.kept.watch.count_old(old);
-        if new.requests == 0 {
-            return;
+        // Most rows are of somebody who has not failed, while nobody is suspected.
+        if new.requests == 0 || new.failures == 0 && self.kept.watch.suspects().0 == 0 {
+            return self.kept.watch.count_new(new);
         }
         let client = self.table.get(row.key.as_bytes(), row.identity);
         let on = client.map(|client| client.old).unwrap_or_default();
@@ -239,49 +240,31 @@ impl Clients {
 
     /// What is to be expected of one client.
     pub(crate) fn known<'a>(&self, client: Client<'a>, hazards: &Hazards, look: Look) -> Known<'a> {
-        let never = client.old.requests == 0;
-        let (past, silent_s) = (past(&client), silent_s(&client, look));
-        let silence = hazards.state(&past, silent_s, look.horizon_s, look.confidence);
-        let state = if client.flags.has(Flags::PINNED_BACK) {
-            ClientState::PinnedBack
-        } else if client.flags.has(Flags::BLOCKED) {
-            ClientState::Blocked
-        } else {
-            match silence {
-                _ if never => ClientState::Moved,
-                Silence::Active => ClientState::Active,
-                Silence::Silent => ClientState::Silent,
-                Silence::Gone if past.moved => ClientState::Moved,
-                Silence::Gone => ClientState::Gone,
-            }
-        };
-        let again = if never { 0.0 } else { hazards.probability(&past, silent_s, look.horizon_s) };
-        let due_s = (!never && !past.moved).then(|| past.rhythm.expected_next_s(silent_s));
-        let expected_s = due_s.flatten().map(|due_s| client.old.last_s.saturating_add(due_s));
-        Known { client, again, state, expected_s }
+        Known {
+            client,
+            again: again(&client, hazards, look),
+            state: state(&client, hazards, look),
+            expected_s: expected_s(&client, look),
+        }
     }
 
     /// The clients that pass, in order.
     pub(crate) fn select(
         &self,
         filter: Filter<'_>,
-        state: Option<ClientState>,
+        wanted: Option<ClientState>,
         (order, reverse): (ClientOrder, bool),
         (offset, limit): (usize, usize),
         look: Look,
     ) -> Found<'_> {
         let hazards = self.hazards(look);
         let also = |client: &Client<'_>| {
-            state.is_none_or(|state| self.known(*client, &hazards, look).state == state)
+            wanted.is_none_or(|wanted| state(client, &hazards, look) == wanted)
         };
-        let again = |client: &Client<'_>| {
-            let again = self.known(*client, &hazards, look).again;
-            // Probabilities that are no less than 0 are in order as their bits are.
-            again.max(0.0).to_bits()
-        };
+        // Probabilities that are no less than 0 are in order as their bits are.
+        let again = |client: &Client<'_>| again(client, &hazards, look).max(0.0).to_bits();
         let expected = |client: &Client<'_>| {
-            let expected_s = self.known(*client, &hazards, look).expected_s;
-            u64::from(u32::MAX - expected_s.unwrap_or(u32::MAX))
+            u64::from(u32::MAX - expected_s(client, look).unwrap_or(u32::MAX))
         };
         let order = match order {
             ClientOrder::Requests => Order::Requests,
@@ -292,7 +275,7 @@ impl Clients {
             ClientOrder::Expected => Order::By(&expected),
             ClientOrder::Again => Order::By(&again),
         };
-        let filter = Filter { also: state.is_some().then_some(&also), ..filter };
+        let filter = Filter { also: wanted.is_some().then_some(&also), ..filter };
         let selected = self.table.select(&filter, order, reverse, offset, limit);
         let clients = selected.clients.into_iter();
         Found {
@@ -358,6 +341,43 @@ impl Clients {
         lists.iter_mut().for_each(|list| first(list, limit));
         lists
     }
+}
+
+/// How likely a client calls an old version again.
+fn again(client: &Client<'_>, hazards: &Hazards, look: Look) -> f64 {
+    match client.old.requests {
+        0 => 0.0,
+        _ => hazards.probability(&past(client), silent_s(client, look), look.horizon_s),
+    }
+}
+
+fn state(client: &Client<'_>, hazards: &Hazards, look: Look) -> ClientState {
+    if client.flags.has(Flags::PINNED_BACK) {
+        return ClientState::PinnedBack;
+    }
+    if client.flags.has(Flags::BLOCKED) {
+        return ClientState::Blocked;
+    }
+    if client.old.requests == 0 {
+        return ClientState::Moved;
+    }
+    let past = past(client);
+    match hazards.state(&past, silent_s(client, look), look.horizon_s, look.confidence) {
+        Silence::Active => ClientState::Active,
+        Silence::Silent => ClientState::Silent,
+        Silence::Gone if past.moved => ClientState::Moved,
+        Silence::Gone => ClientState::Gone,
+    }
+}
+
+/// When it is expected next at an old version, if it is.
+fn expected_s(client: &Client<'_>, look: Look) -> Option<u32> {
+    let past = past(client);
+    if client.old.requests == 0 || past.moved {
+        return None;
+    }
+    let due_s = past.rhythm.expected_next_s(silent_s(client, look))?;
+    Some(client.old.last_s.saturating_add(due_s))
 }
 
 /// Keeps the first `limit`, in order, each once.

@@ -131,6 +131,11 @@ impl Watch {
         self.old.add(served);
     }
 
+    /// Requests on the new version of somebody who has not failed, while nobody is suspected.
+    pub fn count_new(&mut self, served: Served) {
+        self.new.add(served);
+    }
+
     /// A client's requests on the new version; `old` is all that it has done on the others.
     ///
     /// Its first failure puts it under suspicion, and is not held against it: the score

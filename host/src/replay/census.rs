@@ -14,10 +14,9 @@ use std::io;
 
 use crossfade_protocol::agent::product;
 use crossfade_protocol::clients::Identity;
-use crossfade_protocol::limits::KEY_BYTES_MAX;
 
 use super::entry::{BadLine, Entry, Part};
-use super::reading::{Reading, Take};
+use super::reading::{self, Clock, Reading, Take};
 use super::report::{FileRow, Input};
 use super::{Engine, ReplayArgs, ReplayError, Source};
 use crate::Start;
@@ -100,9 +99,7 @@ struct Seen {
     other_example: Option<String>,
     /// Of those of the oldest version, the ones that no pattern knows.
     unversioned: u64,
-    /// The earliest and the latest time, in Unix milliseconds.
-    span: Option<(u64, u64)>,
-    last_ms: u64,
+    clock: Clock,
 }
 
 /// All that is known when everything is read.
@@ -130,14 +127,11 @@ where
             Ok(entry) => entry,
             Err(bad) => return Ok(Err(bad)),
         };
-        let key = args.key.find(&entry, names);
-        if let Some(bytes) = key.as_ref().map(|key| key.len()).filter(|len| *len > KEY_BYTES_MAX) {
-            return Ok(Err(BadLine::Key { bytes }));
-        }
-        input.without_key += u64::from(key.is_none());
-        input.without_status += u64::from(entry.status.is_none());
-        file.requests += 1;
-        self.seen.clock(entry.time_ms, input);
+        let key = match reading::key(args, &entry) {
+            Ok(key) => key,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        self.seen.clock.request(&entry, key.is_some(), file, input);
         let looked_at = args.version_from.find(&entry, names);
         let found = looked_at.as_deref().and_then(|text| self.patterns.find(text));
         let version = match found {
@@ -174,15 +168,6 @@ where
 }
 
 impl Seen {
-    fn clock(&mut self, now_ms: u64, input: &mut Input) {
-        input.out_of_order += u64::from(now_ms < self.last_ms);
-        self.last_ms = now_ms;
-        self.span = Some(match self.span {
-            None => (now_ms, now_ms),
-            Some((first, last)) => (first.min(now_ms), last.max(now_ms)),
-        });
-    }
-
     /// A request that no pattern knows.
     fn pass(&mut self, text: Option<&str>) {
         self.other += 1;
@@ -203,17 +188,17 @@ where
             self.unversioned = Unversioned::Oldest;
         }
         if let Some(start) = self.start.take() {
-            let (first_ms, _) = self.seen.span.unwrap_or_default();
+            let (first_ms, _) = self.seen.clock.span.unwrap_or_default();
             self.ledger = Some(Ledger::start(start, &self.policy, self.args.seed, first_ms)?);
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        let now_ms = self.seen.span.map_or(0, |(_, last)| last);
+        let now_ms = self.seen.clock.span.map_or(0, |(_, last)| last);
         let (identity, visits) = (self.identity, &mut self.visits);
         visits.hand_on(all, identity, &mut |report| ledger.report(report, now_ms))
     }
 
     fn finish(mut self) -> Result<Known<E>, ReplayError> {
-        if self.seen.span.is_none() {
+        if self.seen.clock.span.is_none() {
             let logs: Vec<String> =
                 self.args.logs.iter().map(|log| super::source::name(log)).collect();
             return Err(ReplayError::Nothing { logs: logs.join(", ") });

@@ -1,9 +1,12 @@
 //! Reads logs line by line, whatever is done with the lines. What is wrong with a log or a
 //! line is said and noted, and reading goes on.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use super::entry::BadLine;
+use crossfade_protocol::limits::KEY_BYTES_MAX;
+
+use super::entry::{BadLine, Entry};
 use super::lines::Line;
 use super::progress::Progress;
 use super::report::{BadLineRow, FileRow, Input};
@@ -23,6 +26,53 @@ pub(super) trait Take {
         file: &mut FileRow,
         input: &mut Input,
     ) -> Result<Result<(), BadLine>, ReplayError>;
+}
+
+/// The time of a log, as far as it was read.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// The earliest and the latest, in Unix milliseconds.
+    pub(super) span: Option<(u64, u64)>,
+    last_ms: u64,
+}
+
+impl Clock {
+    /// Counts a request. Whether it is earlier than the one before it.
+    pub(super) fn request(
+        &mut self,
+        entry: &Entry<'_>,
+        has_key: bool,
+        file: &mut FileRow,
+        input: &mut Input,
+    ) -> bool {
+        let now_ms = entry.time_ms;
+        let went_back = now_ms < self.last_ms;
+        self.last_ms = now_ms;
+        self.span = Some(match self.span {
+            None => (now_ms, now_ms),
+            Some((first, last)) => (first.min(now_ms), last.max(now_ms)),
+        });
+        input.out_of_order += u64::from(went_back);
+        input.without_key += u64::from(!has_key);
+        input.without_status += u64::from(entry.status.is_none());
+        file.requests += 1;
+        went_back
+    }
+}
+
+/// Whose request it is; `None` when the log does not say.
+///
+/// # Errors
+/// The key is too long.
+pub(super) fn key<'e>(
+    args: &ReplayArgs,
+    entry: &'e Entry<'_>,
+) -> Result<Option<Cow<'e, str>>, BadLine> {
+    let key = args.key.find(entry, &args.json_fields);
+    match key.as_ref().map(|key| key.len()).filter(|len| *len > KEY_BYTES_MAX) {
+        Some(bytes) => Err(BadLine::Key { bytes }),
+        None => Ok(key),
+    }
 }
 
 /// What has been read so far.

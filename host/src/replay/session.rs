@@ -4,12 +4,12 @@ mod finish;
 
 use std::borrow::Cow;
 
-use crossfade_protocol::limits::{ATTRIBUTE_BYTES_MAX, KEY_BYTES_MAX};
+use crossfade_protocol::limits::ATTRIBUTE_BYTES_MAX;
 
 use super::driver::{Driver, Engine, Request};
 use super::entry::{BadLine, Entry};
 use super::policy::Policy;
-use super::reading::{Reading, Take};
+use super::reading::{self, Clock, Reading, Take};
 use super::report::{FileRow, Input, Report};
 use super::{ReplayArgs, ReplayError};
 use crate::Start;
@@ -24,8 +24,7 @@ pub(super) struct Session<'a, E, S> {
     start: Option<S>,
     driver: Option<Driver<E>>,
     requests: u64,
-    span: Option<(u64, u64)>,
-    last_ms: u64,
+    clock: Clock,
     /// What the engine thinks of the policy.
     warnings: Vec<String>,
     /// Files that begin before the one before them ended.
@@ -48,8 +47,7 @@ where
             start: Some(start),
             driver: None,
             requests: 0,
-            span: None,
-            last_ms: 0,
+            clock: Clock::default(),
             warnings: Vec::new(),
             overlapping: Vec::new(),
         })
@@ -63,21 +61,6 @@ where
         }
         reading.finish();
         finish::report(self, reading)
-    }
-
-    /// Keeps account of the log's time.
-    fn clock(&mut self, now_ms: u64, file: &FileRow, input: &mut Input) {
-        if now_ms < self.last_ms {
-            input.out_of_order += 1;
-            if file.requests == 0 {
-                self.overlapping.push(file.name.clone());
-            }
-        }
-        self.last_ms = now_ms;
-        self.span = Some(match self.span {
-            None => (now_ms, now_ms),
-            Some((first, last)) => (first.min(now_ms), last.max(now_ms)),
-        });
     }
 
     /// The engine, started when it is first needed.
@@ -113,10 +96,10 @@ where
             Ok(entry) => entry,
             Err(bad) => return Ok(Err(bad)),
         };
-        let key = args.key.find(&entry, names);
-        if let Some(bytes) = key.as_ref().map(|key| key.len()).filter(|len| *len > KEY_BYTES_MAX) {
-            return Ok(Err(BadLine::Key { bytes }));
-        }
+        let key = match reading::key(args, &entry) {
+            Ok(key) => key,
+            Err(bad) => return Ok(Err(bad)),
+        };
         let mut attributes: Vec<(&str, Cow<'_, str>)> = Vec::new();
         for attribute in &args.attributes {
             if let Some(value) = attribute.source.find(&entry, names) {
@@ -127,11 +110,11 @@ where
                 attributes.push((&attribute.name, value));
             }
         }
-        input.without_key += u64::from(key.is_none());
-        input.without_status += u64::from(entry.status.is_none());
-        self.clock(entry.time_ms, file, input);
+        let first = file.requests == 0;
+        if self.clock.request(&entry, key.is_some(), file, input) && first {
+            self.overlapping.push(file.name.clone());
+        }
         self.requests += 1;
-        file.requests += 1;
         let request = Request {
             time_ms: entry.time_ms,
             key: key.as_deref(),

@@ -16,6 +16,7 @@ pub(super) struct Wrong {
 }
 
 impl std::fmt::Display for Wrong {
+    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} is expected at column {}", self.right, self.at + 1)
     }
@@ -34,6 +35,7 @@ const ROW_NEEDS: u32 = 0b111;
 ///
 /// # Errors
 /// What is wrong with it.
+#[inline]
 pub(super) fn report(text: &str) -> Read<ClientsReport> {
     let mut report = ClientsReport {
         node: String::new(),
@@ -77,6 +79,7 @@ pub(super) fn report(text: &str) -> Read<ClientsReport> {
 ///
 /// # Errors
 /// What is wrong with it.
+#[inline]
 pub(super) fn rows(text: &str) -> Read<Vec<ClientRow>> {
     let mut reader = Reader::new(text);
     let rows = reader.rows()?;
@@ -91,10 +94,12 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
+    #[inline]
     fn new(text: &'t str) -> Reader<'t> {
         Reader { text, at: 0, depth: 0 }
     }
 
+    #[inline]
     fn end(&mut self) -> Read<()> {
         self.peek();
         if self.at == self.text.len() { Ok(()) } else { self.wrong("the end") }
@@ -106,13 +111,13 @@ impl<'t> Reader<'t> {
     }
 
     /// The byte here; 0 at the end.
-    #[inline]
+    #[inline(always)]
     fn byte(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or_default()
     }
 
     /// The next byte that is no white space; 0 at the end.
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> u8 {
         while matches!(self.byte(), b' ' | b'\t' | b'\r' | b'\n') {
             self.at += 1;
@@ -120,13 +125,14 @@ impl<'t> Reader<'t> {
         self.byte()
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_next(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == byte;
         self.at += usize::from(is_next);
         is_next
     }
 
+    #[inline]
     fn word(&mut self, word: &str) -> bool {
         self.peek();
         let is_next = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
@@ -134,6 +140,7 @@ impl<'t> Reader<'t> {
         is_next
     }
 
+    #[inline]
     fn open(&mut self, byte: u8, right: &'static str) -> Read<()> {
         if !self.is_next(byte) {
             return self.wrong(right);
@@ -143,6 +150,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Whether another item comes, in a list or an object that this byte closes.
+    #[inline]
     fn another(&mut self, first: bool, close: u8) -> Read<bool> {
         if self.is_next(close) {
             self.depth -= 1;
@@ -155,6 +163,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads an object, and says which of `fields` it has, as bits. Others are passed over.
+    #[inline]
     fn object(
         &mut self,
         fields: &[&str],
@@ -184,6 +193,7 @@ impl<'t> Reader<'t> {
         Ok(found)
     }
 
+    #[inline]
     fn list(&mut self, each: &mut dyn FnMut(&mut Self) -> Read<()>) -> Read<()> {
         self.open(b'[', "a list")?;
         let mut first = true;
@@ -194,6 +204,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
+    #[inline]
     fn string(&mut self) -> Read<Cow<'t, str>> {
         if !self.is_next(b'"') {
             return self.wrong("a string");
@@ -223,7 +234,7 @@ impl<'t> Reader<'t> {
         Ok(Cow::Borrowed(self.text.get(start..self.at - 1).unwrap_or_default()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, max: u64) -> Read<u64> {
         self.peek();
         let start = self.at;
@@ -244,6 +255,7 @@ impl<'t> Reader<'t> {
         }
     }
 
+    #[inline]
     fn flag(&mut self) -> Read<bool> {
         match (self.word("true"), self.word("false")) {
             (false, false) => self.wrong("true or false"),
@@ -251,6 +263,7 @@ impl<'t> Reader<'t> {
         }
     }
 
+    #[inline]
     fn hex(&mut self) -> Read<u64> {
         self.peek();
         let start = self.at;
@@ -261,6 +274,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Passes over a value of whatever form.
+    #[inline]
     fn skip(&mut self) -> Read<()> {
         match self.peek() {
             b'{' => self.object(&[], &mut |_, _| Ok(())).map(|_| ()),
@@ -280,6 +294,7 @@ impl<'t> Reader<'t> {
         }
     }
 
+    #[inline]
     fn rows(&mut self) -> Read<Vec<ClientRow>> {
         let mut rows = Vec::new();
         self.list(&mut |reader| {
@@ -289,6 +304,7 @@ impl<'t> Reader<'t> {
         Ok(rows)
     }
 
+    #[inline]
     fn row(&mut self) -> Read<ClientRow> {
         let mut row = ClientRow {
             key: String::new(),
@@ -324,22 +340,22 @@ impl<'t> Reader<'t> {
         Ok(row)
     }
 
+    #[inline]
     fn count(&mut self) -> Read<ClientCount> {
-        let (mut numbers, mut used) = ([0; 5], 0);
-        let start = self.at;
-        self.list(&mut |reader| {
-            let max = [u8::MAX.into(), u64::MAX, u64::MAX, u32::MAX.into(), u32::MAX.into()];
-            match (numbers.get_mut(used), max.get(used)) {
-                (Some(number), Some(max)) => *number = reader.number(*max)?,
-                _ => return reader.wrong("an end after five numbers"),
+        const MAX: [u64; 5] =
+            [u8::MAX as u64, u64::MAX, u64::MAX, u32::MAX as u64, u32::MAX as u64];
+        let mut numbers = [0; 5];
+        self.open(b'[', "a list")?;
+        for (place, (number, max)) in numbers.iter_mut().zip(MAX).enumerate() {
+            if place > 0 && !self.is_next(b',') {
+                return self.wrong("a list of five numbers");
             }
-            used += 1;
-            Ok(())
-        })?;
-        if used < numbers.len() {
-            self.at = start;
-            return self.wrong("a list of five numbers");
+            *number = self.number(max)?;
         }
+        if !self.is_next(b']') {
+            return self.wrong("an end after five numbers");
+        }
+        self.depth -= 1;
         let [version, requests, failures, first_s, last_s] = numbers;
         Ok(ClientCount {
             version: version as u8,
@@ -350,6 +366,7 @@ impl<'t> Reader<'t> {
         })
     }
 
+    #[inline]
     fn identity(&mut self) -> Read<Identity> {
         self.peek();
         let start = self.at;
@@ -360,6 +377,7 @@ impl<'t> Reader<'t> {
         })
     }
 
+    #[inline]
     fn declared(&mut self) -> Read<Declared> {
         const RIGHT: &str = "`ready`, or `blocked` with a reason";
         if self.peek() == b'"' {

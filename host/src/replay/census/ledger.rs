@@ -13,6 +13,16 @@ use crate::replay::{Engine, ReplayArgs, ReplayError};
 /// Clients of one answer.
 pub(super) const PAGE: u64 = 10_000;
 
+/// In so many ticks an engine looks at all clients, however many they are.
+const LOOK_TICKS: usize = 130;
+
+/// It does so when the log has become longer by one in so many: what a look costs grows with
+/// the log, too. The curve of who is left has hardly more points.
+const LOOK_PART: u64 = 8;
+
+/// And not before the log is this much longer.
+const LOOK_AFTER_MS: u64 = 6 * 3_600_000;
+
 /// The plan of the census: its versions, and where there is a policy, how sure one wants to
 /// be of a sunset.
 ///
@@ -40,6 +50,8 @@ pub(super) fn plan(args: &ReplayArgs, versions: &[String]) -> Result<Policy, Rep
 pub(super) struct Ledger<E> {
     engine: E,
     buffer: Vec<u8>,
+    first_ms: u64,
+    look_ms: u64,
 }
 
 impl<E: Engine> Ledger<E> {
@@ -53,7 +65,7 @@ impl<E: Engine> Ledger<E> {
         let document = json!({ "clock": "wall", "node": "replay" }).to_string().into_bytes();
         let mut engine = start(Start { document, seed, now_ms })?;
         configure(&mut engine, policy, now_ms)?;
-        Ok(Ledger { engine, buffer: Vec::new() })
+        Ok(Ledger { engine, buffer: Vec::new(), first_ms: now_ms, look_ms: now_ms })
     }
 
     /// Hands on what clients did, at the time of the log.
@@ -70,9 +82,22 @@ impl<E: Engine> Ledger<E> {
         serde_json::to_writer(&mut self.buffer, report).map_err(|error| wrong(&error))?;
         let latest = report.clients.iter().flat_map(|row| &row.counts).map(|count| count.last_s);
         let latest_ms = latest.max().map_or(now_ms, |at_s| u64::from(at_s) * 1000);
-        self.engine.tick(latest_ms.min(now_ms))?;
+        self.look(latest_ms.min(now_ms))?;
         let said = self.engine.merge(&self.buffer)?;
         read::<Value>("report_clients", said).map(|_| ())
+    }
+
+    /// Moves the engine's time, and has it look at its clients from time to time.
+    fn look(&mut self, now_ms: u64) -> Result<(), ReplayError> {
+        if now_ms < self.look_ms {
+            return self.engine.handle(b"", now_ms).map(|_| ());
+        }
+        let part_ms = now_ms.saturating_sub(self.first_ms) / LOOK_PART;
+        self.look_ms = now_ms.saturating_add(part_ms.max(LOOK_AFTER_MS));
+        for _ in 0..LOOK_TICKS {
+            self.engine.tick(now_ms)?;
+        }
+        Ok(())
     }
 
     /// A part of the table.

@@ -62,7 +62,7 @@ pub(super) fn write<E: Engine>(
 
 /// Every client, the busiest first.
 fn csv<E: Engine>(mut known: Known<E>, out: &mut dyn io::Write) -> Result<(), ReplayError> {
-    let now_ms = known.seen.span.map_or(0, |(_, last)| last);
+    let now_ms = known.seen.clock.span.map_or(0, |(_, last)| last);
     let wrong = |failure: crate::exit::Failure| ReplayError::Census(failure.to_string());
     let mut offset = 0;
     loop {
@@ -85,7 +85,7 @@ fn whole<E: Engine>(
     args: &ReplayArgs,
 ) -> Result<String, ReplayError> {
     let Known { mut ledger, versions, seen, late } = known;
-    let (first_ms, now_ms) = seen.span.unwrap_or_default();
+    let (first_ms, now_ms) = seen.clock.span.unwrap_or_default();
     let Reading { mut input, bad_lines, .. } = reading;
     input.first = Some(time::rfc3339(first_ms));
     input.last = Some(time::rfc3339(now_ms));

@@ -36,12 +36,13 @@ pub(super) fn report<E: Engine, S>(
     session: Session<'_, E, S>,
     reading: Reading,
 ) -> Result<Replayed, ReplayError> {
-    let Session { args, policy, driver, requests, span, .. } = session;
+    let Session { args, policy, driver, requests, clock, .. } = session;
     let Reading { mut input, bad_lines, .. } = reading;
     let Some(mut driver) = driver else {
         let logs: Vec<String> = input.files.into_iter().map(|file| file.name).collect();
         return Err(ReplayError::Nothing { logs: logs.join(", ") });
     };
+    let span = clock.span;
     let (first, last) = span.unwrap_or_default();
     let stats: MigrationStats = driver.ask("get_migration_stats", last)?;
     input.first = Some(time::rfc3339(first));
