@@ -1,5 +1,5 @@
 //! The checked-in corpora of the fuzz targets, through the targets' own functions, on the
-//! stable toolchain. Those of logs and of the ABI are in the host's tests.
+//! stable toolchain.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test falls over")]
 #![allow(unreachable_pub, reason = "the fuzz targets call what is public there")]
