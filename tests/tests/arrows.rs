@@ -49,6 +49,7 @@ struct Package {
     id: String,
     name: String,
     manifest_path: String,
+    default_run: Option<String>,
     dependencies: Vec<Dependency>,
     targets: Vec<Target>,
 }
@@ -182,6 +183,16 @@ fn plain_cargo_build_needs_no_wasm_target() {
     assert!(members.iter().any(|member| member.makes_module));
     assert!(members.iter().any(|member| member.default));
     none(modules_in_default_members(&members));
+}
+
+/// The first command of the README. A second program among the default members, and cargo
+/// asks which one is meant.
+#[test]
+fn plain_cargo_run_runs_crossfade() {
+    let metadata = metadata();
+    let of = |package: &Package| package.default_run.clone();
+    let programs: Vec<_> = metadata.packages.iter().filter_map(of).collect();
+    assert_eq!(programs, ["crossfade"]);
 }
 
 /// The rules above hold today; these show that each would notice.
