@@ -2,7 +2,7 @@
 //!
 //! *Does:* make calls of any bytes, so that a mutation of one byte changes one call, and say
 //! what must hold. The stable toolchain runs the checked-in corpora through the same
-//! functions: `tests/worlds/tests/corpus.rs`, and the host's tests of logs and of the ABI.
+//! functions where nothing has to be compiled for it: `tests/worlds/tests/corpus.rs`.
 //!
 //! *Does not:* know a fuzzer; `fuzz_targets` does.
 

@@ -250,6 +250,11 @@ impl Parts {
             options.rps
         );
         screen.text(Tone::Plain, &crowd);
+        if !crate::page::is_built() {
+            let text = "The page is not in this program yet: `cargo xtask page`, then build it \
+                        again. Until then `crossfade status -w` shows the same.";
+            screen.text(Tone::Faint, text);
+        }
         if let Some(hint) = hint {
             screen.text(Tone::Faint, &format!("No Envoy carries the traffic: {hint}."));
         }

@@ -25,7 +25,7 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     install()?;
     wasm_target::require(wasm_target::TARGET)?;
     // Without what the page's worker does not use: the class `Engine`.
-    web::build(&format!("{FOLDER}/src/wasm"), &["--no-default-features"])?;
+    web::build(&format!("{FOLDER}/src/wasm"), "rehearsal", &["--no-default-features"])?;
     clear(&root().join(FOLDER).join("dist"))?;
     npm(&["run", "--silent", "build"])
 }

@@ -18,12 +18,13 @@ pub(crate) struct Args {}
 /// See [`Args`].
 pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     wasm_target::require(wasm_target::TARGET)?;
-    build("web/pkg", &[])
+    build("web/pkg", "page", &[])
 }
 
-/// Compiles the façade with more arguments for cargo and writes what loads it to a folder.
-pub(crate) fn build(folder: &str, more: &[&str]) -> Result<(), TaskError> {
-    let module = compile(more)?;
+/// Compiles the façade by a profile, with more arguments for cargo, and writes what loads it
+/// to a folder.
+pub(crate) fn build(folder: &str, profile: &str, more: &[&str]) -> Result<(), TaskError> {
+    let module = compile(profile, more)?;
     let package = root().join(folder);
     write_glue(&module, &package)?;
     let written = package.join("crossfade_web_bg.wasm");
@@ -34,8 +35,9 @@ pub(crate) fn build(folder: &str, more: &[&str]) -> Result<(), TaskError> {
     Ok(())
 }
 
-fn compile(more: &[&str]) -> Result<PathBuf, TaskError> {
-    let package = ["--package=crossfade-web", "--profile=page", "--target", wasm_target::TARGET];
+fn compile(profile: &str, more: &[&str]) -> Result<PathBuf, TaskError> {
+    let package =
+        ["--package=crossfade-web", "--profile", profile, "--target", wasm_target::TARGET];
     artefact::wasm("crossfade_web", &[package.as_slice(), more].concat())
 }
 

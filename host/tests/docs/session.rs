@@ -34,7 +34,7 @@ crossfade() {
 cargo() {
   case "$*" in
     "run -- "*) shift 2; crossfade "$@" ;;
-    "install --path host"*) ;;
+    "install --locked --path host"*) ;;
     "run --example "*)
       grep -q "^name = \"$3\"" "$REPOSITORY/host/Cargo.toml" || { echo "no such example: $3" >&2; exit 1; } ;;
     "build --package "*)

@@ -119,6 +119,7 @@ impl Edge {
         let Some(worker) = self.worker(uid) else { return Vec::new() };
         let answer = Answer {
             status: response.map(|response| response.status),
+            content_type: None,
             etag: response.and_then(|response| response.etag.clone()).map(String::into_bytes),
             body: response.map(|response| response.body.clone()),
         };

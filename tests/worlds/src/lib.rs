@@ -48,6 +48,7 @@ mod serve {
     pub(crate) mod clock;
     pub(crate) mod controller;
     pub(crate) mod engine;
+    pub(crate) mod history;
     pub(crate) mod job;
     #[path = "../../../tests/worlds/src/machine.rs"]
     pub(crate) mod machine;

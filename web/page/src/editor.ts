@@ -76,7 +76,7 @@ export class Editor {
     const faults = JSON.stringify(this.script.faults);
     const chosen = this.scenarios.find((scenario) => JSON.stringify(scenario.faults) === faults);
     [...this.presets.children].forEach((button, at) => button.setAttribute("aria-pressed", String(this.scenarios[at] === chosen)));
-    text(this.about, chosen ? chosen.about : "A scenario of your own.");
+    text(this.about, chosen ? chosen.about : this.scenarios.length > 0 ? "A scenario of your own." : "");
   }
 
   /** Shows the script that is in force. */

@@ -38,7 +38,7 @@ fn a_broken_partner_is_found_and_pinned_back_without_anybody() {
 }
 
 fn pinned_back(name: &str, store: &Store, by: By) {
-    let first = if by == By::Operator { 0.4 } else { 6.5 };
+    let first = if by == By::Operator { 0.4 } else { 5.5 };
     let steps = [(5, first), (25, 0.1), (50, 0.1), (100, 0.05)].map(
         |(percentage, minutes)| json!({ "percentage": percentage, "duration_minutes": minutes }),
     );
