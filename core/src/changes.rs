@@ -9,7 +9,6 @@
 mod rows;
 mod text;
 
-use crossfade_protocol::Fault;
 use crossfade_protocol::clients::{ClientRow, ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::{
     CLIENTS_REPORT_BYTES_MAX, EDGE_CLIENTS_BYTES_MAX, EDGE_CLIENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX,
@@ -286,7 +285,7 @@ impl Changes {
 
     /// What was saved; `None` when it is damaged.
     pub(crate) fn load(saved: &[String], names: &[String]) -> Option<Changes> {
-        let read = |text: &String| read(text.as_bytes()).ok();
+        let read = |text: &String| ClientsReport::read(text.as_bytes()).ok();
         let all = saved.first().and_then(read)?;
         let mut changes = Changes { sequence: all.sequence, ..Changes::new(all.epoch) };
         changes.set_versions(&all.versions);
@@ -307,12 +306,6 @@ impl Changes {
 /// The beginning of a text, of at most so many bytes.
 fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
-}
-
-/// Reads a report. Its reader is compiled once for the engine, and here: for speed.
-#[inline(never)]
-pub(crate) fn read(json: &[u8]) -> Result<ClientsReport, Fault> {
-    ClientsReport::read(json)
 }
 
 #[cfg(test)]

@@ -186,7 +186,6 @@ impl ClientsReport {
     ///
     /// # Errors
     /// What is wrong with it.
-    #[inline]
     pub fn read(json: &[u8]) -> Result<ClientsReport, Fault> {
         let wrong = |text| Fault::malformed(format!("not a report of clients: {text}"));
         let text = std::str::from_utf8(json)

@@ -12,7 +12,6 @@ use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
 use crossfade_protocol::{Fault, Share, json};
 
 use super::{Engine, write};
-use crate::changes;
 use crate::clients::{Clients, Known};
 use crate::event::{ClientChange, NodeChange, What};
 use crate::survey::Look;
@@ -150,7 +149,7 @@ impl Engine {
         if !report.windows(9).any(|part| part == b"\"clients\"") {
             return write::error(out, to, fault);
         }
-        match changes::read(report).and_then(|report| self.take_report(&report)) {
+        match ClientsReport::read(report).and_then(|report| self.take_report(&report)) {
             Ok(taken) => write::reply(out, to, &taken),
             Err(fault) => write::error(out, to, &fault),
         }
@@ -240,7 +239,7 @@ impl Engine {
             && let Some(changes) = &mut self.changes
             && let Some(report) = changes.next(&self.node, self.epoch, self.policy.revision())
         {
-            let (sequence, report) = (report.sequence, changes::read(report.text.as_bytes()));
+            let (sequence, report) = (report.sequence, ClientsReport::read(report.text.as_bytes()));
             changes.acknowledge(sequence);
             // What this engine wrote it can read.
             let taken = report.and_then(|report| self.take_report(&report));
