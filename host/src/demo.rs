@@ -342,7 +342,12 @@ impl Parts {
             return Err(Failure::new(Exit::Io, why));
         }
         let (seen, logs) = (self.traffic.seen(), self.upstreams.served());
-        let same = seen.lost == 0 && seen.served == [logs[0].requests, logs[1].requests];
+        // Of what had no answer nobody knows whether it arrived.
+        let [old, new] = [logs[0].requests, logs[1].requests];
+        let unknown = seen.without_answer();
+        let same = seen.served[0] <= old
+            && seen.served[1] <= new
+            && old + new <= seen.served[0] + seen.served[1] + unknown;
         let agree =
             if same { "the services' own logs say the same" } else { "their own logs differ" };
         let text = format!(
@@ -350,7 +355,7 @@ impl Parts {
             grouped(seen.served[0]),
             grouped(seen.served[1]),
             grouped(seen.brownout + seen.gone),
-            seen.lost
+            unknown
         );
         let fields = json!({ "seen": seen, "services": logs, "same": same, "exit": exit as u8 });
         self.screen.event("ended", Tone::Plain, &text, fields);

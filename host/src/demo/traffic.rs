@@ -67,6 +67,14 @@ pub(super) struct Seen {
     pub(super) updated: u64,
 }
 
+impl Seen {
+    /// Requests that had no answer, or none yet.
+    pub(super) fn without_answer(&self) -> u64 {
+        let answered = self.served[0] + self.served[1] + self.brownout + self.gone;
+        self.sent.saturating_sub(answered)
+    }
+}
+
 /// An answer as a client sees it.
 #[derive(Debug)]
 pub(super) struct Answer {
