@@ -46,18 +46,13 @@ impl Liveness for World {
         let [old, new] = self.setup.failures;
         self.played.false_alarm = new <= old && self.played.phase == "rolled_back";
         self.calling = false;
-        let until_ms = self.now_ms + COUNTS_WITHIN_MS;
-        while self.now_ms < until_ms && (self.all_told().is_err() || !self.agrees()) {
-            let then_ms = self.now_ms + 4 * TICK_MS;
-            self.go_on(|world| world.now_ms >= then_ms)?;
-        }
-        // What standbys handed on is taken in at the leader's next turn.
-        let then_ms = self.now_ms + 4 * TICK_MS;
-        self.go_on(|world| world.now_ms >= then_ms)?;
+        self.tell_all()?;
         // A command that was long under way may have come just now.
         let until_ms = self.now_ms + POLICY_WITHIN_MS;
         self.go_on(|world| world.now_ms >= until_ms || world.agrees())?;
         self.must(World::agrees, "an edge does not have the newest policy at the end")?;
+        // And so may the answer to a call, which is counted then.
+        self.tell_all()?;
         self.settle()
     }
 }
@@ -84,6 +79,18 @@ impl World {
                 self.edge_back(edge, 10);
             }
         }
+    }
+
+    /// Waits until all that was counted is told.
+    fn tell_all(&mut self) -> Held {
+        let until_ms = self.now_ms + COUNTS_WITHIN_MS;
+        while self.now_ms < until_ms && (self.all_told().is_err() || !self.agrees()) {
+            let then_ms = self.now_ms + 4 * TICK_MS;
+            self.go_on(|world| world.now_ms >= then_ms)?;
+        }
+        // What standbys handed on is taken in at the leader's next turn.
+        let then_ms = self.now_ms + 4 * TICK_MS;
+        self.go_on(|world| world.now_ms >= then_ms)
     }
 
     fn must(&self, holds: impl Fn(&World) -> bool, what: &str) -> Held {
