@@ -37,8 +37,13 @@ thread_local! {
     static LAST: RefCell<Option<Rc<RefCell<Engine>>>> = const { RefCell::new(None) };
 }
 
-/// A copy of the engine that was called last: within a commit it is that of whoever
-/// commits.
+/// Another server has its turn: an engine that it does not call is not its own.
+pub(crate) fn another_turn() {
+    LAST.set(None);
+}
+
+/// A copy of the engine that was called last in this turn: within a commit it is that of
+/// whoever commits.
 pub(crate) fn last_called() -> Option<Engine> {
     LAST.with_borrow(|last| last.as_ref().map(|engine| engine.borrow().clone()))
 }

@@ -70,6 +70,7 @@ impl Server {
         self.machine.wall_ms = now_ms.saturating_add_signed(self.wall_off_ms);
         self.machine.boot_ms = now_ms - self.booted_ms;
         machine::enter(self.machine);
+        crate::plugin::another_turn();
         // Chance goes on from where it was, a little further each time.
         self.machine.chance = self.machine.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
     }
