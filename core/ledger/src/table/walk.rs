@@ -16,7 +16,7 @@ impl Ledger {
         Walk { shards: &self.shards, at: 0 }
     }
 
-    /// The clients of one of [`PARTS`] parts. A client stays in its part.
+    /// The clients of one of [`PARTS`](super::PARTS) parts. A client stays in its part.
     pub fn part(&self, part: usize) -> impl Iterator<Item = Client<'_>> {
         let shards = self.shards.get(..=part).unwrap_or_default();
         Walk { shards, at: (part << PLACE_BITS) as u32 }.map(|(_, client)| client)
