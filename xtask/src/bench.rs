@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long)]
     all: bool,
     /// Put the table into README.md, in place of the one there
-    #[arg(long, requires = "all")]
+    #[arg(long)]
     readme: bool,
     /// Fail when a figure misses its limit
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::command::{TaskError, root, say};
 
-const BEGIN: &str = "<!-- written by `cargo xtask bench --all --readme` -->\n";
+const BEGIN: &str = "<!-- written by `cargo xtask bench --readme` -->\n";
 const END: &str = "<!-- end of the table -->\n";
 
 /// Puts the table between its marks.
