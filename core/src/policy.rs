@@ -43,6 +43,9 @@ pub struct Policy {
     seed: Seed,
     draw_without_key: bool,
     listed: Listed,
+    /// Whether there is anything for which a call to an old version is ever refused. Asked
+    /// before who is served by it: what is the same for every request is foreseen.
+    refuses: bool,
     moment: Moment,
     headers: Vec<Headers>,
 }
@@ -140,6 +143,7 @@ impl Policy {
             seed: Seed::of_salt(&plan.salt),
             draw_without_key: plan.key.on_missing == OnMissingKey::Random,
             listed: Listed::new(&plan.clients),
+            refuses: moment::refuses(&plan),
             moment: Moment::default(),
             headers: Headers::of_plan(&plan, 0),
             plan: Arc::new(plan),
@@ -247,7 +251,7 @@ impl Policy {
     ) -> Decision {
         let apart = self.listed.get(request.key);
         let decision = self.choose(request, apart, draw, trace);
-        if decision.version == self.newest {
+        if !self.refuses || decision.version == self.newest {
             return decision;
         }
         self.unless_refused(decision, request, apart, trace)

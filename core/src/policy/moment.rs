@@ -57,6 +57,11 @@ fn sunset_ms(plan: &Plan) -> Option<u64> {
     plan.deprecation.as_ref()?.sunset_at.map(Instant::unix_ms)
 }
 
+/// Whether a plan can ever refuse a call.
+pub(super) fn refuses(plan: &Plan) -> bool {
+    sunset_ms(plan).is_some() || !plan.brownouts.is_empty()
+}
+
 impl Policy {
     /// Takes up the time, in milliseconds since 1970, and says whether that changed who is
     /// refused, or what answers say. Time may go back.
@@ -142,6 +147,7 @@ impl Policy {
 
     /// The same after a replacement of the plan's dates.
     pub(super) fn look_again(&mut self) {
+        self.refuses = refuses(&self.plan);
         let seen_ms = self.moment.seen_ms;
         if self.moment.until_ms > 0 {
             self.moment.until_ms = 0;
