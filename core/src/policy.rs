@@ -250,11 +250,11 @@ impl Policy {
         trace: &mut impl Trace,
     ) -> Decision {
         let apart = self.listed.get(request.key);
-        let decision = self.choose(request, apart, draw, trace);
-        if !self.refuses || decision.version == self.newest {
-            return decision;
+        let mut decision = self.choose(request, apart, draw, trace);
+        if self.refuses && decision.version != self.newest {
+            self.refuse(&mut decision, request.key, apart, trace);
         }
-        self.unless_refused(decision, request, apart, trace)
+        decision
     }
 
     /// The version that serves, if it serves.
@@ -291,14 +291,9 @@ impl Policy {
             return Decision::plain(version, Reason::Pin);
         }
         trace.stage("pin", || format!("not among {} pinned keys", self.pins.len()));
-        if let Some((place, rule)) = self.first_match(request, trace) {
-            let mut decision = match &rule.then {
-                Then::To(version) => Decision::plain(*version, Reason::Rule),
-                Then::Split { split, seed } => {
-                    self.by_split(split, *seed, true, Reason::Rule, request, draw, trace)
-                }
-            };
-            decision.rule = Some(place as u16);
+        if !self.rules.is_empty()
+            && let Some(decision) = self.by_rule(request, draw, trace)
+        {
             return decision;
         }
         if let Some(decision) = apart.and_then(|apart| self.as_said(apart, request, trace)) {
@@ -307,7 +302,27 @@ impl Policy {
         self.by_traffic(request, draw, trace)
     }
 
+    /// By the first rule that matches. Out of line, as what follows is: a decision without
+    /// them is then short.
+    #[inline(never)]
+    fn by_rule(
+        &self,
+        request: &Request<'_>,
+        draw: u32,
+        trace: &mut impl Trace,
+    ) -> Option<Decision> {
+        let (place, rule) = self.first_match(request, trace)?;
+        let decision = match &rule.then {
+            Then::To(version) => Decision::plain(*version, Reason::Rule),
+            Then::Split { split, seed } => {
+                self.by_split(split, *seed, true, Reason::Rule, request, draw, trace)
+            }
+        };
+        Some(Decision { rule: Some(place as u16), ..decision })
+    }
+
     /// Ready clients move as soon as anybody does, blocked ones when everybody does.
+    #[inline(never)]
     fn as_said(
         &self,
         apart: Apart,
@@ -328,12 +343,7 @@ impl Policy {
 
     #[inline]
     fn pin(&self, key: Option<&[u8]>) -> Option<u16> {
-        if self.pins.is_empty() {
-            return None;
-        }
-        let key = key?;
-        let place = self.pins.binary_search_by(|(pinned, _)| (**pinned).cmp(key)).ok()?;
-        self.pins.get(place).map(|(_, version)| *version)
+        if self.pins.is_empty() { None } else { listed::find(&self.pins, key) }
     }
 
     #[inline]

@@ -46,11 +46,15 @@ impl Listed {
 
     #[inline]
     pub(super) fn get(&self, key: Option<&[u8]>) -> Option<Apart> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let key = key?;
-        let place = self.0.binary_search_by(|(listed, _)| (**listed).cmp(key)).ok()?;
-        self.0.get(place).map(|(_, apart)| *apart)
+        if self.0.is_empty() { None } else { find(&self.0, key) }
     }
+}
+
+/// What stands beside a key in a list that is sorted by it. Out of line: most policies have
+/// no such list, and a decision without one is then short.
+#[inline(never)]
+pub(super) fn find<T: Copy>(listed: &[(Box<[u8]>, T)], key: Option<&[u8]>) -> Option<T> {
+    let key = key?;
+    let place = listed.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
+    listed.get(place).map(|(_, value)| *value)
 }

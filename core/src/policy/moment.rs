@@ -11,7 +11,6 @@ use crossfade_protocol::{Reason, Share};
 use super::{Apart, Policy};
 use crate::bucket::{Seed, bucket_of_key};
 use crate::decision::{Decision, Trace};
-use crate::request::Request;
 
 /// What holds from one moment to another.
 #[derive(Debug, Clone, Default)]
@@ -155,15 +154,16 @@ impl Policy {
         }
     }
 
-    /// A decision for an old version, or that it is refused now.
-    pub(super) fn unless_refused(
+    /// Turns a decision for an old version into a refusal, if it is refused now. In its
+    /// place, so that one which is not need not be moved.
+    #[inline(never)]
+    pub(super) fn refuse(
         &self,
-        decision: Decision,
-        request: &Request<'_>,
+        decision: &mut Decision,
+        key: Option<&[u8]>,
         apart: Option<Apart>,
         trace: &mut impl Trace,
-    ) -> Decision {
-        let refused = |reason, brownout| Decision { reason, brownout, ..decision };
+    ) {
         if let Some(sunset) = self.plan.deprecation.as_ref().and_then(|dates| dates.sunset_at) {
             let gone = self.moment.gone;
             trace.stage("gone", || {
@@ -171,11 +171,12 @@ impl Policy {
                 format!("the sunset of {sunset} {is}")
             });
             if gone {
-                return refused(Reason::Gone, None);
+                decision.reason = Reason::Gone;
+                return;
             }
         }
         if self.plan.brownouts.is_empty() {
-            return decision;
+            return;
         }
         // Nobody is sent to a new version that is known to be broken by refusing the old one.
         let emergency = matches!(decision.reason, Reason::KillSwitch | Reason::Guard);
@@ -185,17 +186,18 @@ impl Policy {
                 None => format!("nobody is refused for `{}`", decision.reason.as_str()),
                 Some(apart) => format!("spared: this client is {}", apart.word()),
             });
-            return decision;
+            return;
         }
         if self.moment.running.is_empty() {
             trace.stage("brownout", || format!("none of {} is running", self.plan.brownouts.len()));
         }
         for running in &self.moment.running {
-            if self.hits(running, request.key, trace) {
-                return refused(Reason::Brownout, Some(running.place));
+            if self.hits(running, key, trace) {
+                decision.reason = Reason::Brownout;
+                decision.brownout = Some(running.place);
+                return;
             }
         }
-        decision
     }
 
     /// Whether a brownout hits this key. A call without one is hit where everybody is.
