@@ -98,7 +98,9 @@ export async function digest(page) {
 
 /** The script of a link, as the page writes it. */
 export async function scriptOf(page) {
-  await page.getByRole('button', { name: 'Copy link' }).click();
+  await page.evaluate(() => history.replaceState(null, '', location.pathname));
+  // Who has just pressed it reads for a moment what became of that.
+  await page.getByRole('button', { name: /^(Copy link|Copied|In the address bar)$/ }).click();
   await until(page, () => location.hash.startsWith('#s='));
   return page.evaluate(async () => {
     const bytes = Uint8Array.from(atob(location.hash.slice(3).replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
