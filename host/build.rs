@@ -70,7 +70,7 @@ fn module() -> Result<PathBuf, String> {
     }
     ensure_target()?;
     let target_dir = PathBuf::from(variable("OUT_DIR")?).join("module");
-    match nested_cargo::build(root, &target_dir, &["--package", "crossfade-module"]) {
+    match nested_cargo::build(root, &target_dir, "wasm", &["--package", "crossfade-module"]) {
         Ok(modules) => Ok(modules.join("crossfade.wasm")),
         Err(why) => {
             eprintln!("{why}");

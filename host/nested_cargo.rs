@@ -9,20 +9,25 @@ use std::{env, io};
 /// What every module is compiled to.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Runs `cargo build` with profile `wasm` in the workspace at `root`, in a target
+/// Runs `cargo build` with this profile in the workspace at `root`, in a target
 /// directory of its own (the outer cargo holds the lock of the usual one).
 ///
 /// Gives the directory where the built modules lie.
 ///
 /// # Errors
 /// Cargo cannot be run, or what it said.
-pub(crate) fn build(root: &Path, target_dir: &Path, what: &[&str]) -> io::Result<PathBuf> {
+pub(crate) fn build(
+    root: &Path,
+    target_dir: &Path,
+    profile: &str,
+    what: &[&str],
+) -> io::Result<PathBuf> {
     // Set by cargo for build scripts and tests; a test that is run by hand has none.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut cargo = Command::new(cargo);
     cargo
         .current_dir(root)
-        .args(["build", "--quiet", "--profile", "wasm", "--target", TARGET, "--target-dir"])
+        .args(["build", "--quiet", "--profile", profile, "--target", TARGET, "--target-dir"])
         .arg(target_dir)
         .args(what);
     for (name, _) in env::vars_os() {
@@ -36,7 +41,7 @@ pub(crate) fn build(root: &Path, target_dir: &Path, what: &[&str]) -> io::Result
     if !output.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
-    Ok(target_dir.join(TARGET).join("wasm"))
+    Ok(target_dir.join(TARGET).join(profile))
 }
 
 /// Whether a variable describes the outer build (its profile, features, compiler

@@ -21,10 +21,7 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     static GUESTS: OnceLock<PathBuf> = OnceLock::new();
     let guests = GUESTS.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        nested_cargo::build(root, &target_dir, &["--package", "crossfade-guests", "--examples"])
-            .unwrap_or_else(|error| panic!("the guests do not build: {error}"))
-            .join("examples")
+        built(root, &["--package", "crossfade-guests", "--examples"]).join("examples")
     });
     guests.join(format!("{name}.wasm"))
 }
@@ -32,10 +29,13 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 /// The module of `examples/plugin`, built.
 pub(crate) fn example_plugin() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    built(root, &["--package", "crossfade-tenants"]).join("tenants.wasm")
+}
+
+fn built(root: &Path, what: &[&str]) -> PathBuf {
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    nested_cargo::build(root, &target_dir, &["--package", "crossfade-tenants"])
-        .unwrap_or_else(|error| panic!("examples/plugin does not build: {error}"))
-        .join("tenants.wasm")
+    nested_cargo::build(root, &target_dir, "guest", what)
+        .unwrap_or_else(|error| panic!("{what:?} does not build: {error}"))
 }
 
 /// Where the test run keeps compiled modules: not in the user's cache.
