@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) end_ms: u64,
     /// Hashes of those it hit, in order.
     hit: Vec<u64>,
+    /// How many of them asked to be forgotten since.
+    forgotten: u64,
     /// Whether there were more than could be told apart.
     pub(crate) overflow: bool,
     /// Calls that were refused.
@@ -47,7 +49,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// How many clients it hit.
     pub(crate) fn clients(&self) -> u64 {
-        self.hit.len() as u64
+        self.hit.len() as u64 + self.forgotten
     }
 
     /// Whether it hit the client with this hash.
@@ -75,6 +77,16 @@ impl Book {
         let entry = &mut self.entries[at];
         (entry.start_ms, entry.end_ms) = (start_ms, end_ms);
         entry
+    }
+
+    /// Nothing is known of this client any more; how many were hit stays.
+    pub(crate) fn forget(&mut self, hash: u64) {
+        for entry in &mut self.entries {
+            if let Ok(at) = entry.hit.binary_search(&hash) {
+                entry.hit.remove(at);
+                entry.forgotten += 1;
+            }
+        }
     }
 
     /// A client whose last call came at `at_ms` says that calls were refused: they are put

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::instant::{Instant, is_local, read_instant};
 use crate::limits::{OUTCOME_COUNT_MAX, PINS_MAX, WINDOWS_MAX};
-use crate::read::Node;
+use crate::read::{Fields, Node};
 use crate::share::{Minutes, Share};
 
 /// A window in which a share of the old version's calls is refused on purpose.
@@ -133,7 +133,7 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
     let percentage = fields
         .require("percentage", "the share of the old version's clients that is refused")
         .and_then(|node| node.share());
-    let status = fields.whole_or("status", (400, 599), u64::from(Brownout::STATUS));
+    let status = brownout_status(&fields);
     let exempt = fields.keys_or_none("exempt", PINS_MAX);
     let announce = match fields.get("announce_minutes") {
         None => Some(Brownout::announced()),
@@ -149,12 +149,18 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
         time_zone: time_zone?,
         minutes: minutes?,
         percentage: percentage?,
-        status: status? as u16,
+        status: status?,
         exempt: exempt?,
         announce_minutes: announce?,
         stop_when: flip(stop_when)?,
         stopped_at: flip(stopped_at)?,
     })
+}
+
+/// What clients get who are refused: of a plan's brownout, and of one that begins at once.
+pub(crate) fn brownout_status(fields: &Fields<'_, '_>) -> Option<u16> {
+    let status = fields.whole_or("status", (400, 599), Brownout::STATUS.into())?;
+    u16::try_from(status).ok()
 }
 
 fn read_stop_when(node: &Node<'_, '_>) -> Option<StopWhen> {

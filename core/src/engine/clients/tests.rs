@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::guest::Guest;
 
+mod lists;
+
 const DAY_MS: u64 = 86_400_000;
 const START_MS: u64 = 1_800_000_000_000;
 
