@@ -66,6 +66,9 @@ impl Engine {
                 if back && self.is_hashed() {
                     return Err(Fault::precondition(HASHED));
                 }
+                if back && self.policy.is_gone() {
+                    return Err(Fault::precondition(GONE));
+                }
                 let (key, identity) = self.find(&who)?;
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
                 let flag = Flags::PINNED_BACK;
@@ -159,6 +162,7 @@ impl Engine {
     /// The newest version's share, of which the kill switch and the guard leave nothing.
     fn share_in_force(&self) -> Share {
         let stopped = self.policy.plan().kill_switch || self.guard.tripped();
+        let stopped = stopped && !self.policy.is_gone();
         let share = self.policy.traffic().share_of(self.policy.newest());
         if stopped { Share::ZERO } else { share }
     }
@@ -182,7 +186,8 @@ impl Engine {
     fn judge_clients(&mut self) {
         let (mut plan, look, now_ms) =
             (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
-        if plan.mode == PinBackMode::Auto && self.is_hashed() {
+        let nowhere = self.is_hashed() || self.policy.is_gone();
+        if plan.mode == PinBackMode::Auto && nowhere {
             plan.mode = PinBackMode::Suggest;
         }
         let Some(clients) = &mut self.clients else { return };
@@ -405,6 +410,8 @@ impl Engine {
 /// Edges would need the key of the hashes, and get all they know from the policy: it would lie
 /// beside the hashes in every copy of the store.
 const HASHED: &str = "the policy says `privacy: hashed`: what is kept of a client is a hash, and no edge has the key to tell whose; write the name into the plan's `clients.pinned_back`, by which edges go";
+
+const GONE: &str = "the sunset has passed, so nobody is sent back to the old version: if it still runs, move `sunset_at` first";
 
 fn nobody(who: &Who) -> Fault {
     Fault::unknown(format!("no client `{}` has been seen", json::shown(&who.client)))
