@@ -124,6 +124,33 @@ fn who_is_marked_is_in_the_next_policy_and_who_is_forgotten_is_not() {
 }
 
 #[test]
+fn calls_that_an_edge_dropped_stand_in_the_way_for_the_whole_horizon() {
+    let mut engine = engine(json!({}));
+    let dropped = json!({"type": "report_clients", "node": "edge", "epoch": "1", "sequence": 1,
+        "revision": 1, "versions": ["v1", "v2"], "dropped": 12,
+        "clients": [{"key": "ann", "on": 1, "counts": [[1, 5, 0, START_MS / 1000, START_MS / 1000]]}]});
+    say(&mut engine, START_MS, &dropped);
+    let ask = |engine: &mut Engine, now_ms| {
+        let sunset = say(engine, now_ms, &json!({"type": "get_sunset"}));
+        let checks = sunset["checks"].as_array().unwrap();
+        let counted = checks.iter().find(|check| check["check"] == "counted").unwrap().clone();
+        (counted["ok"].clone(), counted["detail"].to_string(), sunset["depend"]["exact"].clone())
+    };
+    for days in [0, 30] {
+        let (ok, detail, exact) = ask(&mut engine, START_MS + days * DAY_MS);
+        assert_eq!((ok, exact), (json!(false), json!(false)));
+        let said = "of 12 calls nobody knows whose they were: an edge dropped them, the last on \
+            2027-01-15T08:00:00Z; see to that edge, and ask again 30 days after it";
+        assert!(detail.contains(said), "{detail}");
+    }
+    let stats = say(&mut engine, START_MS, &json!({"type": "get_migration_stats"}));
+    assert_eq!(stats["clients_sampled"], true);
+    let (ok, detail, exact) = ask(&mut engine, START_MS + 31 * DAY_MS);
+    assert_eq!((ok, exact), (json!(true), json!(true)));
+    assert!(detail.contains("1 clients, every one of them counted"), "{detail}");
+}
+
+#[test]
 fn one_client_for_whom_v2_is_broken_is_found_and_pinned_back() {
     let mut engine = engine(json!({"clients": {"pin_back": {"mode": "auto"}}}));
     let (mut now_ms, mut told) = (START_MS, Vec::new());
