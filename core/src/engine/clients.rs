@@ -137,9 +137,10 @@ impl Engine {
         let place = |name: &String| self.versions().index(name).unwrap_or_default() as u8;
         let places: Vec<u8> = report.versions.iter().map(place).collect();
         let (now_ms, share) = (self.now_ms, self.share_in_force());
+        let gone_ms = self.policy.sunset_ms().unwrap_or(u64::MAX);
         let clients = self.keep_clients();
         clients.share(share, now_ms);
-        let new = clients.take(report, &places, now_ms).map_err(|_| {
+        let new = clients.take(report, &places, (now_ms, gone_ms)).map_err(|_| {
             Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
         })?;
         let sequence = clients.table.sequence(&report.node, report.epoch);
@@ -252,13 +253,17 @@ impl Engine {
         }
     }
 
+    /// The ledger, once something was reported to it: it is there before, where a phase or a
+    /// brownout is noted.
+    pub(super) fn reported_clients(&self) -> Option<&Clients> {
+        let known = |clients: &&Clients| !clients.table.is_empty() || clients.table.dropped() > 0;
+        self.clients.as_deref().filter(known)
+    }
+
     /// Clients by the version that served them last, and whether all of them were counted;
     /// `None` when nobody has reported any.
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
-        let table = &self.clients.as_ref()?.table;
-        if table.is_empty() {
-            return None;
-        }
+        let table = &self.reported_clients()?.table;
         let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
         let exact = table.sampled_until_s().is_none();
         Some((counted.map(|counted| counted.value).collect(), exact))

@@ -1,3 +1,4 @@
+use crossfade_protocol::limits::BROWNOUT_CLIENTS_MAX;
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::request::{Clock, InitDocument};
 use serde_json::{Value, json};
@@ -233,6 +234,57 @@ fn a_brownout_is_told_bounded_and_measured() {
     assert_eq!((first["state"].as_str(), counts), (Some("stopped"), [2, 5, 1, 1, 0]));
     let again = json!({"type": "stop_brownout", "name": "first"});
     assert_eq!(say(&mut engine, begun_ms + 700_000, &again)["code"], 22);
+}
+
+/// More clients than are told apart: a bound beyond that number has to stop it all the same.
+#[test]
+fn a_bound_beyond_the_clients_that_are_told_apart_stops_a_brownout_there() {
+    let mut engine = engine(json!({
+        "canary_percentage": 0,
+        "brownouts": [{"name": "b", "start": "2027-01-15T08:00:00Z", "minutes": 60, "percentage": 100,
+            "stop_when": {"clients": 100_000}}]
+    }));
+    tick(&mut engine, START_MS);
+    let names: Vec<String> = (0..=BROWNOUT_CLIENTS_MAX).map(|n| format!("c{n}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 0, 1, 0, 1)).collect();
+    report(&mut engine, 1, START_MS, &rows[..BROWNOUT_CLIENTS_MAX]);
+    assert!(tick(&mut engine, START_MS + 1_000).is_empty());
+    report(&mut engine, 2, START_MS, &rows[BROWNOUT_CLIENTS_MAX..]);
+    let stopped = tick(&mut engine, START_MS + 2_000);
+    assert_eq!(stopped[0]["event"], "brownout_stopped");
+    let reason = "more than 65536 clients were refused, who are all that can be told apart; \
+        stop_when allows 100000";
+    assert_eq!(stopped[0]["reason"], reason);
+}
+
+#[test]
+fn a_brownout_that_is_called_off_before_its_start_is_over_at_once() {
+    let mut engine = engine(json!({
+        "deprecation": {"deprecated_at": "2026-01-01"},
+        "brownouts": [{"name": "b", "start": "2027-03-01", "minutes": 60, "percentage": 5}]
+    }));
+    report(&mut engine, 1, START_MS, &[("ann", 1, 4, 0, 0)]);
+    let to_come = |engine: &mut Engine| {
+        let sunset = say(engine, START_MS, &json!({"type": "get_sunset"}));
+        let checks = sunset["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["check"] == "brownouts").unwrap();
+        let life = say(engine, START_MS, &json!({"type": "get_life"}));
+        (check["detail"].as_str().unwrap().to_owned(), life.to_string().contains("still to come"))
+    };
+    let before = ("1 planned, 1 still to come or running, 0 stopped early".to_owned(), true);
+    assert_eq!(to_come(&mut engine), before);
+    let stop = json!({"type": "stop_brownout", "name": "b", "reason": "not now"});
+    let stopped = say(&mut engine, START_MS, &stop);
+    assert_eq!(stopped["brownouts"][0]["state"], "stopped");
+    let after = ("1 planned, 0 still to come or running, 1 stopped early".to_owned(), false);
+    assert_eq!(to_come(&mut engine), after);
+    let again = say(&mut engine, START_MS, &stop);
+    assert_eq!((&again["code"], &again["text"]), (&json!(22), &json!("brownout `b` is over")));
+    assert!(
+        tick(&mut engine, START_MS + 90 * DAY_MS)
+            .iter()
+            .all(|event| event["name"] != "b" || event["event"] == "brownout_stopped")
+    );
 }
 
 #[test]

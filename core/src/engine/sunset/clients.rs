@@ -86,7 +86,7 @@ impl Engine {
         ));
         let brownouts = &self.policy.plan().brownouts;
         if !brownouts.is_empty() {
-            let to_come = brownouts.iter().filter(|it| it.end_ms() > self.now_ms).count();
+            let to_come = brownouts.iter().filter(|it| !it.is_over(self.now_ms)).count();
             let stopped = brownouts.iter().filter(|it| it.stopped_at.is_some()).count();
             checks.push(check(
                 "brownouts",
