@@ -30,11 +30,9 @@ impl Engine {
                 self.list_clients();
             }
             Asked::List(selection) => {
-                let reply = match &self.clients {
-                    Some(clients) if !clients.table.is_empty() => {
-                        self.select(clients, &selection)?
-                    }
-                    _ => self.counted_clients(&selection)?,
+                let reply = match self.reported_clients() {
+                    Some(clients) => self.select(clients, &selection)?,
+                    None => self.counted_clients(&selection)?,
                 };
                 write::reply(out, to, &reply);
             }

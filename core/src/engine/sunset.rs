@@ -21,7 +21,7 @@ impl Engine {
     pub(super) fn sunset(&self, window_ms: Option<u64>) -> Sunset {
         let plan = self.policy.plan().sunset;
         // What is asked of a node that has no more than its own counts is a day.
-        let days = if self.clients.is_some() { plan.quiet_days } else { 1 };
+        let days = if self.reported_clients().is_some() { plan.quiet_days } else { 1 };
         let window_ms = window_ms.unwrap_or(u64::from(days) * DAY_MS);
         let checks = self.checks(window_ms);
         let left = self.census.len() as u64 - self.census.on_version(self.policy.newest());
@@ -40,7 +40,7 @@ impl Engine {
             candidates: Vec::new(),
         };
         #[cfg(feature = "ledger")]
-        if let Some(clients) = self.clients.as_ref().filter(|clients| !clients.table.is_empty()) {
+        if let Some(clients) = self.reported_clients() {
             return self.sunset_of(clients, known);
         }
         known
@@ -61,7 +61,7 @@ impl Engine {
             ),
             check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
         ];
-        if self.clients.is_none() {
+        if self.reported_clients().is_none() {
             let left = self.census.len() as u64 - self.census.on_version(newest);
             let uncounted = self.census.uncounted();
             checks.push(check(

@@ -128,3 +128,17 @@ fn requests_without_a_key_stand_in_the_way_where_they_go_to_the_old_version() {
     check(r#"{"header":"k","on_missing_key":"random"}"#, "", true);
     check(r#""address""#, "", true);
 }
+
+#[test]
+fn a_ledger_that_nobody_has_reported_to_takes_no_check_away() {
+    let mut engine = engine();
+    handle(&mut engine, r#"{"type":"get_users","user_id":"u"}"#);
+    let ask = r#"{"type":"get_sunset"}"#;
+    let before = handle(&mut engine, ask);
+    assert!(before[0].contains(r#""check":"clients","ok":false"#), "{before:?}");
+    let start = r#"{"type":"start_brownout","name":"b","minutes":1,"percentage":0}"#;
+    let started = handle(&mut engine, start);
+    assert!(started[0].starts_with(r#"{"type":"brownouts""#), "{started:?}");
+    assert!(engine.clients.is_some(), "begun by the brownout");
+    assert_eq!(handle(&mut engine, ask), before);
+}
