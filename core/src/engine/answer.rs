@@ -230,9 +230,9 @@ impl Engine {
                 }
             }
         }
-        let rule = self.policy.plan().guard;
-        let tripped =
-            self.tallies.get(newest).and_then(|tally| self.guard.look(rule.as_ref(), tally));
+        let (rule, gone) = (self.policy.plan().guard, self.policy.is_gone());
+        let tally = self.tallies.get(newest);
+        let tripped = tally.and_then(|tally| self.guard.look(rule.as_ref(), tally, gone));
         if let Some(change) = tripped {
             self.happened(What::Node(change), None);
         }

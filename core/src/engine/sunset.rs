@@ -4,12 +4,13 @@
 mod clients;
 
 use crossfade_protocol::Share;
-use crossfade_protocol::plan::Then;
+use crossfade_protocol::plan::{KeyFrom, Then};
 use crossfade_protocol::reply::{Check, Depend, Sunset};
 use crossfade_protocol::request::Clock;
 use crossfade_protocol::share::Minutes;
 
 use super::Engine;
+use crate::request::Request;
 use crate::rollout::Phase;
 
 const DAY_MS: u64 = 86_400_000;
@@ -20,7 +21,7 @@ impl Engine {
     pub(super) fn sunset(&self, window_ms: Option<u64>) -> Sunset {
         let plan = self.policy.plan().sunset;
         // What is asked of a node that has no more than its own counts is a day.
-        let days = if self.clients.is_some() { plan.quiet_days } else { 1 };
+        let days = if self.reported_clients().is_some() { plan.quiet_days } else { 1 };
         let window_ms = window_ms.unwrap_or(u64::from(days) * DAY_MS);
         let checks = self.checks(window_ms);
         let left = self.census.len() as u64 - self.census.on_version(self.policy.newest());
@@ -39,7 +40,7 @@ impl Engine {
             candidates: Vec::new(),
         };
         #[cfg(feature = "ledger")]
-        if let Some(clients) = self.clients.as_ref().filter(|clients| !clients.table.is_empty()) {
+        if let Some(clients) = self.reported_clients() {
             return self.sunset_of(clients, known);
         }
         known
@@ -60,7 +61,7 @@ impl Engine {
             ),
             check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
         ];
-        if self.clients.is_none() {
+        if self.reported_clients().is_none() {
             let left = self.census.len() as u64 - self.census.on_version(newest);
             let uncounted = self.census.uncounted();
             checks.push(check(
@@ -89,10 +90,11 @@ impl Engine {
         let plan = self.policy.plan();
         let newest = plan.versions.new_version();
         let stable = plan.versions.stable();
-        if plan.kill_switch {
+        let gone = self.policy.is_gone();
+        if plan.kill_switch && !gone {
             return Some(format!("the kill switch sends everything to {stable}"));
         }
-        if self.guard.tripped() {
+        if self.guard.tripped() && !gone {
             return Some(format!("the guard has tripped and sends everything to {stable}"));
         }
         let pins = plan.pins.values().filter(|version| *version != newest).count();
@@ -107,7 +109,15 @@ impl Engine {
             return Some(format!("rule `{}` leads to an older version", rule.name));
         }
         let share = self.policy.traffic().share_of(self.policy.newest());
-        (share != Share::FULL).then(|| format!("the policy sends {share} to {newest}"))
+        if share != Share::FULL {
+            return Some(format!("the policy sends {share} to {newest}"));
+        }
+        // Where it is an address, every request has one.
+        let keyless = plan.key.from != KeyFrom::Address
+            && self.policy.decide(&Request::of_key(b""), 0).version != self.policy.newest();
+        keyless.then(|| {
+            format!("requests without a key go to {stable}: with `on_missing_key: random` in the plan's `key` they go to {newest}")
+        })
     }
 
     fn quietness(&self, window_ms: u64) -> String {

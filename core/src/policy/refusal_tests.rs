@@ -67,10 +67,29 @@ fn nobody_is_refused_into_a_version_that_is_known_to_be_broken() {
     let guarded = Request { guard_tripped: true, ..Request::of_key(b"u") };
     let reason = |now_ms| at(policy(full()), now_ms).decide(&guarded, 0).reason;
     assert_eq!(reason(START_MS), Reason::Guard);
-    // After the sunset there is nothing else to get.
-    let sunset_ms = START_MS + 60 * 24 * HOUR_MS;
-    assert_eq!(reason(sunset_ms), Reason::Gone);
-    assert_eq!(decide(&at(policy(extra), sunset_ms), "u"), (0, Reason::Gone));
+}
+
+#[test]
+fn after_the_sunset_no_emergency_sends_anybody_to_what_is_gone() {
+    // 2027-07-31
+    let sunset_ms = 1_816_992_000_000;
+    let mut extra = full();
+    (extra["canary_percentage"], extra["kill_switch"]) = (json!(100), json!(true));
+    extra["pins"].as_object_mut().unwrap().remove("sick");
+    let killed = |now_ms| at(policy(extra.clone()), now_ms);
+    assert_eq!(decide(&killed(sunset_ms - 1), "u"), (0, Reason::KillSwitch));
+    assert_eq!(decide(&killed(sunset_ms), "u"), (1, Reason::Canary));
+    assert_eq!(decide(&killed(sunset_ms), "sick"), (1, Reason::Canary), "pinned back");
+    assert_eq!(decide(&killed(sunset_ms), "old"), (0, Reason::Gone), "a pin is no emergency");
+    assert_eq!(decide(&killed(sunset_ms), ""), (0, Reason::Gone), "nor is a missing key");
+    let guarded = Request { guard_tripped: true, ..Request::of_key(b"u") };
+    let mut trace = Vec::new();
+    let decision = killed(sunset_ms).decide_traced(&guarded, 0, &mut trace);
+    assert_eq!((decision.version, decision.reason), (1, Reason::Canary));
+    assert_eq!(trace[0], ("kill_switch", "on, but v1 is gone: nobody is sent there".to_owned()));
+    // Whoever moves the sunset, since the old version still runs, has the brake again.
+    extra["deprecation"]["sunset_at"] = json!("2027-09-30");
+    assert_eq!(decide(&at(policy(extra), sunset_ms), "u"), (0, Reason::KillSwitch));
 }
 
 #[test]

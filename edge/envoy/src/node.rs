@@ -272,7 +272,9 @@ impl Node {
             return;
         }
         let rule = in_force.policy.plan().guard;
-        if let Some(change) = self.guard.look(rule.as_ref(), &counted.tally) {
+        if let Some(change) =
+            self.guard.look(rule.as_ref(), &counted.tally, in_force.policy.is_gone())
+        {
             host.log(Level::Warn, &tripped(&in_force.policy, &change));
             self.metrics.guard(host, true);
         }
@@ -305,15 +307,22 @@ impl Node {
 }
 
 fn tripped(policy: &Policy, change: &NodeChange) -> String {
-    let NodeChange::GuardTripped { failures, requests, max_failure_ratio } = change else {
+    let NodeChange::GuardTripped { failures, requests, max_failure_ratio, gone } = change else {
         return format!("crossfade: {change:?}");
+    };
+    let old = policy.version_name(crossfade_core::policy::STABLE);
+    let then = match gone {
+        false => format!(
+            "everything goes to {old} until a policy newer than revision {} comes",
+            policy.revision()
+        ),
+        true => format!(
+            "{old} is gone since the sunset, so everything stays: if it still runs, move `sunset_at`"
+        ),
     };
     format!(
         "crossfade: guard tripped: {failures} of {requests} requests of {} failed, over the \
-         policy's max_failure_ratio of {max_failure_ratio}; everything goes to {} until a policy \
-         newer than revision {} comes",
+         policy's max_failure_ratio of {max_failure_ratio}; {then}",
         policy.version_name(policy.newest()),
-        policy.version_name(crossfade_core::policy::STABLE),
-        policy.revision(),
     )
 }

@@ -80,6 +80,12 @@ impl Brownout {
         (self.start_ms()..self.end_ms()).contains(&now_ms)
     }
 
+    /// Whether it is over then: it has ended, or was called off before its start.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        let end_ms = self.end_ms();
+        end_ms <= now_ms || end_ms == self.start_ms()
+    }
+
     /// Its start and end as ISO 8601 writes an interval.
     pub fn interval(&self) -> String {
         format!("{}/{}", self.start, Instant::of_ms(self.end_ms()))

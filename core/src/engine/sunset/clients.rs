@@ -19,7 +19,7 @@ impl Engine {
         Sunset {
             as_of_ms: (outlook.at_s < seconds(self.now_ms)).then_some(as_of_ms),
             ready: checks.iter().all(|check| check.ok),
-            statement: self.statement(&outlook, &plan),
+            statement: self.statement(clients, &outlook, &plan),
             depend: Depend {
                 at_most: depend.at_most,
                 expected: depend.expected,
@@ -57,16 +57,25 @@ impl Engine {
                 f64::from(outlook.longest_s / 8_640) / 10.0
             ),
         )];
-        let since_s = seconds(self.now_ms.saturating_sub(u64::from(plan.horizon_days) * DAY_MS));
+        let since_s = self.look().since_s();
         let sampled = clients.table.sampled_until_s().is_some_and(|until_s| until_s >= since_s);
+        let uncounted = self.census.uncounted();
         checks.push(check(
             "counted",
-            !sampled && self.census.uncounted() == 0,
-            match sampled {
-                true => {
+            !sampled && uncounted == 0,
+            match (sampled, clients.table.untold(Some(since_s))) {
+                (true, 0) => {
                     "clients of the last days were only sampled: nobody can be ruled out".to_owned()
                 }
-                false => format!("{} clients, every one of them counted", clients.table.len()),
+                (true, untold) => format!(
+                    "of {untold} calls nobody knows whose they were: an edge dropped them, the last on {}; see to that edge, and ask again {} days after it",
+                    Instant::of_ms(1000 * clients.table.sampled_until_s().map_or(0, u64::from)),
+                    plan.horizon_days
+                ),
+                (false, _) if uncounted > 0 => {
+                    format!("requests of clients that did not fit into the table: {uncounted}")
+                }
+                (false, _) => format!("{} clients, every one of them counted", clients.table.len()),
             },
         ));
         let (blocked, pinned_back) = (clients.kept.blocked, clients.kept.pinned_back);
@@ -77,7 +86,7 @@ impl Engine {
         ));
         let brownouts = &self.policy.plan().brownouts;
         if !brownouts.is_empty() {
-            let to_come = brownouts.iter().filter(|it| it.end_ms() > self.now_ms).count();
+            let to_come = brownouts.iter().filter(|it| !it.is_over(self.now_ms)).count();
             let stopped = brownouts.iter().filter(|it| it.stopped_at.is_some()).count();
             checks.push(check(
                 "brownouts",
@@ -104,7 +113,7 @@ impl Engine {
         checks
     }
 
-    fn statement(&self, outlook: &Outlook<'_>, plan: &SunsetPlan) -> String {
+    fn statement(&self, clients: &Clients, outlook: &Outlook<'_>, plan: &SunsetPlan) -> String {
         let depend = &outlook.depend;
         let sure = 100.0 * plan.confidence;
         let stable = self.versions().stable();
@@ -123,7 +132,12 @@ impl Engine {
             let at = Instant::of_ms(u64::from(outlook.at_s.saturating_add(in_s)) * 1000);
             text.push_str(&format!(" The last of them is expected on {at}."));
         }
-        if !depend.exact {
+        let untold = clients.table.untold(Some(self.look().since_s()));
+        if untold > 0 {
+            text.push_str(&format!(
+                " Whose {untold} calls were that edges dropped is in no number."
+            ));
+        } else if !depend.exact {
             text.push_str(" Clients were sampled, which is in the number.");
         }
         text
