@@ -7,7 +7,7 @@ import { Crossfade, CrossfadeTrap } from './crossfade.js';
 import { attributesLookup, keyLookup } from './lookup.js';
 import { BATCH_MAX, Outcomes } from './outcomes.js';
 import { readSettings } from './settings.js';
-import { Shadow, shadowOf } from './shadow.js';
+import { MARK, Shadow, shadowOf } from './shadow.js';
 
 // At the latest so long after an outcome the engine knows of it, and its guard with it.
 const HAND_OVER_MS = 1000;
@@ -111,6 +111,8 @@ export class Edge {
       const forwarded = new Request(origin.url(request.url), request);
       if (routed === undefined) forwarded.headers.delete(versionHeader);
       else forwarded.headers.set(versionHeader, version);
+      // Nor does a client pass for a copy.
+      forwarded.headers.delete(MARK);
       response = await origin.fetch(forwarded);
     } catch (error) {
       // What is lost on the way to an origin is no TypeError; a request that cannot be is.

@@ -3,7 +3,7 @@
 
 import { Crossfade } from './crossfade.js';
 
-/** Marks a request that is mirrored: whoever gets it knows that nobody waits. */
+/** Marks a request that is mirrored: whoever gets it knows that nobody waits. Removed from what comes in. */
 export const MARK = 'x-crossfade-shadow';
 
 // Requests under way at once, of one isolate. What comes meanwhile is counted and left.
