@@ -150,7 +150,7 @@ export class Edge {
     if (client && place >= 0) this.#clients.record(client, place, { counted: client.identity === 'key', failed, refused, atMs });
   }
 
-  // Asks the newest version as well, once the client has its answer.
+  // Asks the newest version as well, once the old one's answer is on its way to the client.
   #mirror(ctx, request, key, routed, response) {
     const shade = this.#policy?.shade;
     if (shade === undefined) return;
@@ -159,7 +159,9 @@ export class Edge {
     const isStill = () => this.#policy?.versions.at(-1) === shade.newest;
     try {
       const ask = this.#shadow.of(shade, { request, key, routed, response, origin, versionHeader, timeoutMs, isStill });
-      if (ask) ctx.waitUntil(ask().then(() => this.#afterwards(ctx, Date.now())));
+      // In a task of its own: this one hands the answer over first.
+      const later = ask && new Promise((resolve) => { setTimeout(resolve); });
+      if (later) ctx.waitUntil(later.then(ask).then(() => this.#afterwards(ctx, Date.now())));
     } catch (error) {
       console.error(`crossfade: shadow: ${error.message}`);
     }

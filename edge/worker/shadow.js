@@ -1,5 +1,5 @@
-// The shadow: what the old version has answered the newest is asked as well, after the
-// client has its answer, and the two are compared. docs/protocol.md, "The shadow".
+// The shadow: what the old version has answered the newest is asked as well, and the two
+// answers are compared. The client waits for neither. docs/protocol.md, "The shadow".
 
 import { Crossfade } from './crossfade.js';
 
