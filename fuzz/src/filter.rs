@@ -145,8 +145,9 @@ impl Run {
         let sent: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
         let exchange = self.instance.request(&sent);
         let calls = self.instance.host.host_calls.take().len();
-        // Clock, version; key and three attributes, each with a second look at a comma.
-        assert!(calls <= 2 + 2 * 4, "{calls} host calls");
+        // Clock, version, the shadow's header; key and three attributes, each with a second
+        // look at a comma; is it a copy, and its path.
+        assert!(calls <= 3 + 2 * 4 + 2, "{calls} host calls");
         let (node, names) = (self.instance.root.node(), self.instance.root.names());
         let name = &names.version;
         let host = &self.instance.host;
