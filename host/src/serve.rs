@@ -27,6 +27,7 @@ mod metrics;
 mod module;
 mod openapi;
 pub(crate) mod privacy;
+mod receipts;
 mod shared;
 mod store;
 
@@ -329,7 +330,7 @@ fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
 pub(crate) fn store_failure(error: &StoreError) -> Failure {
     let exit = match error {
         StoreError::Foreign { .. } | StoreError::InUse { .. } => Exit::Data,
-        StoreError::Failed { .. } | StoreError::Superseded => Exit::Io,
+        StoreError::Failed { .. } | StoreError::Unclear { .. } | StoreError::Superseded => Exit::Io,
     };
     Failure::new(exit, error)
 }
