@@ -287,6 +287,16 @@ impl Store1 {
             Err(StoreError::Superseded)
         }
     }
+
+    /// Begins to write; until the answer is there, nothing is known of the log's end.
+    fn begin(&mut self, disk: &Disk) -> Result<(), StoreError> {
+        let fenced = match disk.unreachable[self.me] {
+            true => Err(self.failed("it cannot be reached")),
+            false => self.fenced(disk),
+        };
+        self.end = None;
+        fenced.map(drop)
+    }
 }
 
 impl Store for Store1 {
@@ -342,14 +352,9 @@ impl Store for Store1 {
 
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         self.led()?;
-        let mut disk = lock(&self.disk);
-        let fenced = if disk.unreachable[self.me] {
-            Err(self.failed("it cannot be reached"))
-        } else {
-            self.fenced(&disk)
-        };
-        self.end = None;
-        fenced?;
+        let disk = Arc::clone(&self.disk);
+        let mut disk = lock(&disk);
+        self.begin(&disk)?;
         let fate = disk.fates[self.me].take();
         let (kept, said) = match fate {
             None => (true, true),
@@ -373,14 +378,9 @@ impl Store for Store1 {
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.led()?;
-        let mut disk = lock(&self.disk);
-        let fenced = if disk.unreachable[self.me] {
-            Err(self.failed("it cannot be reached"))
-        } else {
-            self.fenced(&disk)
-        };
-        self.end = None;
-        fenced?;
+        let disk = Arc::clone(&self.disk);
+        let mut disk = lock(&disk);
+        self.begin(&disk)?;
         let position = disk.position();
         if disk.fates[self.me].take().is_some() {
             disk.entries.push(Entry::Torn);
