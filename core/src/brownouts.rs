@@ -6,6 +6,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::limits::BROWNOUT_CLIENTS_MAX as HIT_MAX;
+use crossfade_protocol::names;
 
 /// Brownouts that are remembered; the oldest go first.
 const BROWNOUTS_MAX: usize = 64;
@@ -83,6 +84,15 @@ impl Book {
             if let Ok(at) = entry.hit.binary_search(&hash) {
                 entry.hit.remove(at);
                 entry.forgotten += 1;
+            }
+        }
+    }
+
+    /// Takes a name out of why they were stopped.
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        for reason in self.entries.iter_mut().filter_map(|entry| entry.stopped.as_mut()) {
+            if let Some(scrubbed) = names::without(reason, name) {
+                *reason = scrubbed;
             }
         }
     }

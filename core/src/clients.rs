@@ -10,14 +10,14 @@ use crossfade_ledger::forecast::Curve;
 use crossfade_ledger::readiness::Depend;
 use crossfade_ledger::sick::{Config, Finding, Served, Watch};
 use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
-use crossfade_protocol::Share;
-use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
+use crossfade_protocol::clients::{ClientRow, ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
 use crossfade_protocol::totals::ShadowTotals;
+use crossfade_protocol::{Share, names};
 
 use self::lists::Awaited;
-pub(crate) use self::lists::Unlisted;
+pub(crate) use self::lists::{Unlisted, lists};
 use crate::brownouts::Book;
 use crate::life::Life;
 use crate::survey::{Look, Survey, past, silent_s};
@@ -238,16 +238,28 @@ impl Clients {
         self.kept.survey.restart();
     }
 
-    /// Takes out every trace of this key; whether there was one.
-    pub(crate) fn forget(&mut self, key: &[u8]) -> bool {
-        let known = self.table.forget(key) > 0;
-        self.awaited.iter_mut().for_each(|keys| keys.retain(|other| other.as_bytes() != key));
-        for identity in Identity::ALL {
-            self.lift(key, identity);
-            self.kept.book.forget(client_hash(key, identity));
-            self.kept.survey.forget(self.table.id(key, identity));
+    /// Takes out every trace of a client; whether there was one.
+    pub(crate) fn forget(&mut self, key: &[u8], identity: Identity) -> bool {
+        let known = self.table.forget(key, identity);
+        if identity == Identity::Key {
+            self.awaited.iter_mut().for_each(|keys| keys.retain(|other| other.as_bytes() != key));
         }
+        self.lift(key, identity);
+        self.kept.book.forget(client_hash(key, identity));
+        self.kept.survey.forget(self.table.id(key, identity));
         known
+    }
+
+    /// Takes a name that nobody has any more out of what was said of others.
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        self.kept.book.forget_name(name);
+        let named = self.table.iter().filter_map(|client| {
+            let reason = self.table.reason(client.reason?)?;
+            Some((client.key.to_vec(), client.identity, names::without(reason, name)?))
+        });
+        for (key, identity, reason) in named.collect::<Vec<_>>() {
+            self.table.declare(&key, identity, Some(&Declared::Blocked(reason)));
+        }
     }
 
     /// When at most `at_most` will depend on it, if there is a trend.

@@ -12,7 +12,8 @@ use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
 use crossfade_protocol::{Fault, Share, json};
 
 use super::{Engine, write};
-use crate::clients::{Clients, Known, Unlisted};
+use crate::census;
+use crate::clients::{Clients, Known, Unlisted, lists};
 use crate::event::{ClientChange, NodeChange, What};
 use crate::survey::Look;
 
@@ -90,19 +91,44 @@ impl Engine {
                 self.client_ok(key, changed, to, out);
             }
             Asked::Forget(who) => {
-                let key = who.client.as_bytes();
-                let known = self.clients.as_mut().map(|clients| clients.forget(key));
-                let revision = self.policy.revision();
-                self.unlist(&who.client);
-                let changed = known == Some(true) || revision != self.policy.revision();
-                if known.is_none() && !changed {
+                let changed = self.forget(&who);
+                if self.clients.is_none() && !changed {
                     return Err(no_ledger());
                 }
-                self.controller.forget_client(&who.client);
                 self.client_ok(who.client, changed, to, out);
             }
         }
         Ok(())
+    }
+
+    /// Takes out every trace of a client, or of all of its name when its identity is not
+    /// said; whether there was one.
+    fn forget(&mut self, who: &Who) -> bool {
+        let (key, mut changed) = (who.client.as_bytes(), false);
+        let asked = |identity| who.identity.is_none_or(|asked| asked == identity);
+        for identity in Identity::ALL.into_iter().filter(|identity| asked(*identity)) {
+            changed |= self.clients.as_mut().is_some_and(|clients| clients.forget(key, identity));
+        }
+        for (identity, counted) in COUNTED {
+            changed |= asked(identity) && self.census.forget(key, counted);
+        }
+        let revision = self.policy.revision();
+        if asked(Identity::Key) {
+            self.unlist(&who.client);
+        }
+        let others = |clients: &Clients| {
+            Identity::ALL.into_iter().any(|other| clients.table.get(key, other).is_some())
+        };
+        let is_listed =
+            lists(&self.policy.plan().clients).into_iter().any(|keys| keys.contains(&who.client));
+        let is_counted = COUNTED.into_iter().any(|(_, it)| self.census.get(key, it).is_some());
+        if !is_listed && !is_counted && !self.clients.as_deref().is_some_and(others) {
+            self.controller.forget_name(&who.client);
+            if let Some(clients) = &mut self.clients {
+                clients.forget_name(&who.client);
+            }
+        }
+        changed || revision != self.policy.revision()
     }
 
     /// Whether clients are kept as hashes, by which no edge knows them.
@@ -406,6 +432,10 @@ impl Engine {
         }
     }
 }
+
+/// Identities of those whom this engine counts itself, as the census has them.
+const COUNTED: [(Identity, census::Identity); 2] =
+    [(Identity::Key, census::Identity::Key), (Identity::Sender, census::Identity::Sender)];
 
 /// Edges would need the key of the hashes, and get all they know from the policy: it would lie
 /// beside the hashes in every copy of the store.

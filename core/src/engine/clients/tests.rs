@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::guest::Guest;
 
+mod forgotten;
 mod lists;
 
 const DAY_MS: u64 = 86_400_000;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A report of rows `[key, identity, says]`, all of v1.
-fn told(
+pub(super) fn told(
     engine: &mut Engine,
     sequence: u64,
     now_ms: u64,
@@ -35,11 +35,11 @@ fn told(
     serde_json::from_slice(&out).unwrap()
 }
 
-fn document(engine: &mut Engine, now_ms: u64) -> Value {
+pub(super) fn document(engine: &mut Engine, now_ms: u64) -> Value {
     say(engine, now_ms, &json!({ "type": "get_config" }))["document"].clone()
 }
 
-fn restored(engine: &mut Engine, now_ms: u64) -> Engine {
+pub(super) fn restored(engine: &mut Engine, now_ms: u64) -> Engine {
     let mut snapshot = Vec::new();
     engine.snapshot(&mut snapshot);
     let mut other = super::engine(json!({}));
