@@ -71,6 +71,8 @@ impl Sources {
     ) -> Result<bool, SourcesFull> {
         match self.place(node, epoch) {
             Ok(at) => Ok(self.0.get_mut(at).is_some_and(|source| source.take(sequence))),
+            // The number of no report.
+            Err(_) if sequence == 0 => Ok(false),
             Err(_) if self.0.len() >= TOTALS_SOURCES_MAX => Err(SourcesFull),
             Err(at) => {
                 self.0.insert(at, Source::new(node, epoch, sequence));
@@ -118,6 +120,7 @@ mod tests {
         let mut sources = Sources::default();
         let mut take = |n| sources.take("edge", 1, n).unwrap();
         let order: Vec<u64> = (0..65).map(|n| n * 7 % 65 + 1).collect();
+        assert!(!take(0), "the number of no report, also of a newcomer");
         assert!(order.iter().all(|n| take(*n)));
         assert!(!order.iter().any(|n| take(*n)));
         // 0 is the number of no report, and what is too late is an old one.
