@@ -199,7 +199,7 @@ impl Clients {
         if noted_s.is_some_and(|noted_s| look.now_s < noted_s.saturating_add(NOTE_S)) {
             return;
         }
-        if let Some(found) = self.kept.survey.outlook_in_time(&self.table, look) {
+        if let Some(found) = self.kept.survey.outlook(&self.table, look) {
             self.kept.curve.point(look.now_s, found.depend.at_most);
         }
     }
@@ -284,18 +284,18 @@ impl Clients {
         }
     }
 
-    /// How many still depend on the old version, and who.
-    pub(crate) fn outlook(&self, look: Look) -> Outlook<'_> {
-        let found = self.kept.survey.outlook(&self.table, look);
+    /// How many still depend on the old version, and who; `None` while that is not known.
+    pub(crate) fn outlook(&self, look: Look) -> Option<Outlook<'_>> {
+        let found = self.kept.survey.outlook(&self.table, look)?;
         let candidates = found.candidates.iter().filter_map(|id| self.table.with_id(*id));
         let candidates = candidates.map(|client| self.known(client, &found.hazards, look));
         let may = |known: &Known<'_>| known.again >= (1.0 - look.confidence) / 10.0;
-        Outlook {
+        Some(Outlook {
             depend: found.depend,
             candidates: candidates.filter(may).collect(),
             longest_s: found.longest_s,
             at_s: found.look.now_s,
-        }
+        })
     }
 
     /// What became of those whom a brownout hit: moved to the new version since, came back
@@ -388,7 +388,7 @@ fn first(keys: &mut Vec<String>, limit: usize) {
 }
 
 /// What became of those whom a brownout hit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Aftermath {
     pub(crate) moved: u64,
     pub(crate) unchanged: u64,

@@ -9,7 +9,7 @@ use std::hash::Hasher as _;
 
 use crossfade_protocol::agent::product;
 use crossfade_protocol::clients::{ClientCount, Declared, Identity, client_hash};
-use crossfade_protocol::limits::{AGENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX};
+use crossfade_protocol::limits::{AGENTS_MAX, KEY_BYTES_MAX, LEDGER_BYTES_MAX, VERSIONS_MAX};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
@@ -125,7 +125,7 @@ pub const PARTS: usize = SHARDS;
 const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 
 /// Keys may take so many bytes for each client that the limit allows: attackers choose
-/// long ones.
+/// long ones. And never more than [`LEDGER_BYTES_MAX`].
 const ROW_BYTES_MEAN_MAX: usize = 256;
 
 /// So long after the policy has changed an edge may still go by the one before.
@@ -423,7 +423,7 @@ impl Ledger {
     }
 
     pub(crate) fn record_bytes_max(&self) -> usize {
-        self.limit.saturating_mul(ROW_BYTES_MEAN_MAX)
+        self.limit.saturating_mul(ROW_BYTES_MEAN_MAX).min(LEDGER_BYTES_MAX)
     }
 }
 

@@ -66,8 +66,14 @@ pub const ANNOUNCED_MAX: usize = 8;
 /// Days in any horizon or notice: ten years. More: a problem of the plan.
 pub const DAYS_MAX: u32 = 3660;
 
-/// Clients that a controller natively keeps at most. More: a problem of the plan.
-pub const CLIENTS_NATIVE_MAX: u64 = 10_000_000;
+/// Clients that a plan may have the controller keep. More: a problem of the plan. They, and
+/// twice their snapshot while it is written, fit into the 1 GiB of an instance.
+pub const CLIENTS_NATIVE_MAX: u64 = 2_000_000;
+
+/// Bytes of the rows of all those clients, their keys among them. More: the controller keeps
+/// a sample, as of more clients than the plan says. To go through all has to be over within
+/// the second that a call may take.
+pub const LEDGER_BYTES_MAX: usize = 128 << 20;
 
 /// The weight of one version in a split (Gateway API's bound). More: error 12.
 pub const WEIGHT_MAX: u32 = 1_000_000;

@@ -262,7 +262,7 @@ impl Engine {
     /// `None` when nobody has reported any.
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
         let table = &self.reported_clients()?.table;
-        let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
+        let counted = table.by_version().into_iter().take(self.policy.versions().len());
         let exact = table.sampled_until_s().is_none();
         Some((counted.map(|counted| counted.value).collect(), exact))
     }

@@ -494,3 +494,21 @@ fn under_hashed_privacy_nobody_is_pinned_back_and_it_is_said_why() {
     let checked = say(&mut engine, START_MS + 3_600_000, &check);
     assert_eq!(checked["warnings"][0]["path"], "clients.pin_back.mode", "{checked}");
 }
+
+/// To look at all of so many at once would take longer than a call may.
+#[test]
+fn of_many_clients_the_answer_comes_when_ticks_have_looked_at_them() {
+    let mut engine = engine(json!({}));
+    let names: Vec<String> = (0..20_001).map(|n| format!("c{n}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 1, 1, 0, 0)).collect();
+    report(&mut engine, 1, START_MS, &rows);
+    let ask = |engine: &mut Engine| {
+        let sunset = say(engine, START_MS, &json!({"type": "get_sunset"}));
+        (sunset["statement"].as_str().unwrap().to_owned(), sunset["depend"]["at_most"].clone())
+    };
+    let unknown = "Not known yet: 20001 clients are looked at, a part of them in each tick.";
+    assert_eq!(ask(&mut engine), (unknown.to_owned(), json!(20_001)));
+    (0..=2 * crossfade_ledger::PARTS).for_each(|_| _ = tick(&mut engine, START_MS));
+    let known = "At 95 % confidence no client calls v1 again within 30 days.";
+    assert_eq!(ask(&mut engine), (known.to_owned(), json!(0)));
+}
