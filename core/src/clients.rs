@@ -212,10 +212,14 @@ impl Clients {
         self.kept.share = share;
     }
 
-    /// Gives clients the places their versions have in a new list.
-    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) {
-        self.table.renumber(places, newest);
+    /// Gives clients the places their versions have in a new list. What was found against
+    /// the version that was the newest says nothing of another one: then everybody is judged
+    /// anew, and whoever was pinned back is not any more: `Some` with how many were.
+    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) -> Option<u64> {
         self.kept.survey.restart();
+        let lifted = self.table.renumber(places, newest)?;
+        (self.kept.watch, self.kept.curve) = Default::default();
+        Some(lifted)
     }
 
     /// Takes out every trace of this key; whether there was one.

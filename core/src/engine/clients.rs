@@ -3,7 +3,7 @@
 use crossfade_ledger::{Filter, Flags};
 use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::{CLIENTS_LISTED_MAX, LISTED_CLIENTS_MAX};
-use crossfade_protocol::plan::{ClientPlan, PinBackMode, Privacy};
+use crossfade_protocol::plan::{ClientPlan, PinBackMode, Plan, Privacy};
 use crossfade_protocol::reply::{
     ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
     ReportClientsOk,
@@ -267,11 +267,19 @@ impl Engine {
         Some((counted.map(|counted| counted.value).collect(), exact))
     }
 
-    /// Gives clients the places their versions have in a new list.
-    pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
-        if let Some(clients) = &mut self.clients {
-            let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
-            clients.renumber(&places, versions.saturating_sub(1) as u8);
+    /// Gives clients the places their versions have in a new plan. Where another version is
+    /// the newest in it, those who were pinned back from the one before are not listed any
+    /// more; whom the plan lists beside them is.
+    pub(super) fn renumber_clients(&mut self, places: &[u16], plan: &mut Plan) {
+        let Some(clients) = &mut self.clients else { return };
+        let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
+        let newest = plan.versions.0.len().saturating_sub(1) as u8;
+        let Some(lifted) = clients.renumber(&places, newest) else { return };
+        let before = &self.policy.plan().clients.pinned_back;
+        plan.clients.pinned_back.retain(|key| !before.contains(key));
+        if self.reported_clients().is_some() {
+            let version = plan.versions.new_version().to_owned();
+            self.about_client(ClientChange::JudgedAnew { version, lifted });
         }
     }
 
