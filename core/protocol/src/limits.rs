@@ -117,8 +117,14 @@ pub const AGENT_BYTES_MAX: usize = 64;
 /// Names of software that are told apart. More: counted as `other`.
 pub const AGENTS_MAX: usize = 4096;
 
-/// Nodes times epochs whose totals a controller keeps. More: error 11 to the newcomer.
+/// Nodes times epochs whose totals, or reports of clients, a controller keeps apart. More:
+/// those that were silent for [`SOURCE_SILENT_MS`] are folded together, and where there are
+/// none, error 11 to the newcomer.
 pub const TOTALS_SOURCES_MAX: usize = 65_536;
+
+/// A day: no report is sent again after so long. Runs of nodes that were silent for it make
+/// room for newcomers.
+pub const SOURCE_SILENT_MS: u64 = 86_400_000;
 
 /// Events kept until the next tick takes them. More: the oldest are dropped and counted.
 pub const EVENTS_MAX: usize = 1024;

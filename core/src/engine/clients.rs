@@ -138,9 +138,9 @@ impl Engine {
         let gone_ms = self.policy.sunset_ms().unwrap_or(u64::MAX);
         let clients = self.keep_clients();
         clients.share(share, now_ms);
-        let new = clients.take(report, &places, (now_ms, gone_ms)).map_err(|_| {
-            Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
-        })?;
+        let new = clients
+            .take(report, &places, (now_ms, gone_ms))
+            .map_err(|_| Fault::unavailable(super::SOURCES_FULL))?;
         let sequence = clients.table.sequence(&report.node, report.epoch);
         Ok(ReportClientsOk { node: report.node.clone(), new, sequence })
     }

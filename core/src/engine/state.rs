@@ -23,7 +23,7 @@ use crate::draws::Draws;
 use crate::guard::Guard;
 use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
-use crate::tally::{Fleet, Tally};
+use crate::tally::{Fleet, Folded, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
@@ -46,6 +46,10 @@ struct Added {
     shadows: Vec<ShadowTotals>,
     /// Of the gate on failures: whether requests are reported one by one.
     single: bool,
+    /// When each node was heard last.
+    heard_ms: Vec<u64>,
+    /// What was counted by runs of nodes that made room for others.
+    folded: Folded,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -137,7 +141,9 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     let ours = engine.tallies.iter().map(|tally| &tally.shadow);
     let shadows = ours.chain(engine.fleet.shadows()).copied().collect();
     let single = engine.controller.health.as_ref().is_some_and(|health| health.failures.single);
-    let (reported, added) = (Reported { clients, changes }, Added { shadows, single });
+    let (heard_ms, folded) = (engine.fleet.heard_ms(), engine.fleet.folded.clone());
+    let added = Added { shadows, single, heard_ms, folded };
+    let reported = Reported { clients, changes };
     let state = State { node, reported, rollout, added };
     out.extend_from_slice(MAGIC);
     let checked_from = out.len() + 8;
@@ -175,6 +181,8 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     };
     let State { node: mut state, reported, mut rollout, added } =
         State::read(&mut rest, before).map_err(|e| format!("damaged snapshot: {e}"))?;
+    state.fleet.folded = added.folded;
+    state.fleet.set_heard_ms(added.heard_ms, state.now_ms);
     let ours = state.tallies.iter_mut().map(|tally| &mut tally.shadow);
     for (shadow, saved) in ours.chain(state.fleet.shadows_mut()).zip(added.shadows) {
         *shadow = saved;
