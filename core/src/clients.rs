@@ -219,7 +219,7 @@ impl Clients {
         if noted_s.is_some_and(|noted_s| look.now_s < noted_s.saturating_add(NOTE_S)) {
             return;
         }
-        if let Some(found) = self.kept.survey.outlook_in_time(&self.table, look) {
+        if let Some(found) = self.kept.survey.outlook(&self.table, look) {
             self.kept.curve.point(look.now_s, found.depend.at_most);
         }
     }
@@ -232,10 +232,14 @@ impl Clients {
         self.kept.share = share;
     }
 
-    /// Gives clients the places their versions have in a new list.
-    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) {
-        self.table.renumber(places, newest);
+    /// Gives clients the places their versions have in a new list. What was found against
+    /// the version that was the newest says nothing of another one: then everybody is judged
+    /// anew, and whoever was pinned back is not any more: `Some` with how many were.
+    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) -> Option<u64> {
         self.kept.survey.restart();
+        let lifted = self.table.renumber(places, newest)?;
+        (self.kept.watch, self.kept.curve) = Default::default();
+        Some(lifted)
     }
 
     /// Takes out every trace of a client; whether there was one.
@@ -318,18 +322,18 @@ impl Clients {
         }
     }
 
-    /// How many still depend on the old version, and who.
-    pub(crate) fn outlook(&self, look: Look) -> Outlook<'_> {
-        let found = self.kept.survey.outlook(&self.table, look);
+    /// How many still depend on the old version, and who; `None` while that is not known.
+    pub(crate) fn outlook(&self, look: Look) -> Option<Outlook<'_>> {
+        let found = self.kept.survey.outlook(&self.table, look)?;
         let candidates = found.candidates.iter().filter_map(|id| self.table.with_id(*id));
         let candidates = candidates.map(|client| self.known(client, &found.hazards, look));
         let may = |known: &Known<'_>| known.again >= (1.0 - look.confidence) / 10.0;
-        Outlook {
+        Some(Outlook {
             depend: found.depend,
             candidates: candidates.filter(may).collect(),
             longest_s: found.longest_s,
             at_s: found.look.now_s,
-        }
+        })
     }
 
     /// What became of those whom a brownout hit: moved to the new version since, came back
@@ -393,7 +397,7 @@ fn expected_s(client: &Client<'_>, look: Look) -> Option<u32> {
 }
 
 /// What became of those whom a brownout hit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Aftermath {
     pub(crate) moved: u64,
     pub(crate) unchanged: u64,

@@ -77,6 +77,13 @@ pub enum ClientChange {
         #[serde(skip_serializing_if = "String::is_empty")]
         reason: String,
     },
+    /// Another version is the newest: what was found against the one before is forgotten.
+    JudgedAnew {
+        /// The newest.
+        version: String,
+        /// Clients that were pinned back and are not any more.
+        lifted: u64,
+    },
     /// Calls to the old version are refused from now on.
     BrownoutStarted {
         /// Which.
@@ -245,6 +252,9 @@ fn client_sentence(change: &ClientChange) -> String {
             "nothing" => format!("{client} takes back what it said."),
             says => format!("{client} says that it is {says}{}", because(reason)),
         },
+        ClientChange::JudgedAnew { version, lifted } => format!(
+            "Every client is judged anew on {version}; those pinned back from the version before are lifted: {lifted}."
+        ),
         ClientChange::BrownoutStarted { name, percentage, until_ms } => format!(
             "Brownout {name} began: {percentage} of the old version's clients are refused until {}.",
             Instant::of_ms(*until_ms)

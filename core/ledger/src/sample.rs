@@ -9,6 +9,8 @@
 //!
 //! [`client_hash`]: crossfade_protocol::clients::client_hash
 
+use crossfade_protocol::limits::VERSIONS_MAX;
+
 use crate::heaviest::Callers;
 use crate::select::{Filter, Order};
 use crate::table::{At, Client, Flags, Ledger, Row, sample_hash};
@@ -183,9 +185,21 @@ impl Ledger {
         self.count_of(&Filter { side: Some(side), since_s, ..Filter::default() })
     }
 
-    /// Clients whose last call went to this version.
-    pub fn clients_on(&self, version: u8) -> Counted {
-        self.count_of(&Filter { version: Some(version), ..Filter::default() })
+    /// Clients by the version that their last call went to, all in one look.
+    pub fn by_version(&self) -> [Counted; VERSIONS_MAX] {
+        let mut rows = [Rows::default(); VERSIONS_MAX];
+        let sampled = self.has_floor();
+        for client in self.iter().filter(|_| sampled) {
+            rows[usize::from(client.version)].add(self, &client);
+        }
+        std::array::from_fn(|version| {
+            if !sampled {
+                return self.sure(self.per_version[version]);
+            }
+            let side = self.side_of(version as u8);
+            let asked = [Side::Old, Side::New].map(|asked| asked == side);
+            self.counted(&rows[version], &asked, None)
+        })
     }
 
     /// All clients.
@@ -195,8 +209,7 @@ impl Ledger {
 
     /// What `filter` says of versions and times; quick when nothing was left out.
     fn count_of(&self, filter: &Filter<'_>) -> Counted {
-        let sampled = self.thresholds.iter().any(|threshold| threshold.floor < u64::MAX);
-        if filter.since_s.is_some() || sampled {
+        if filter.since_s.is_some() || self.has_floor() {
             return self.select(filter, Order::Key, false, 0, 0).total;
         }
         let mut value = 0;
@@ -205,6 +218,15 @@ impl Ledger {
                 && filter.side.is_none_or(|side| side == self.side_of(version));
             value += if asked { *rows } else { 0 };
         }
+        self.sure(value)
+    }
+
+    fn has_floor(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.floor < u64::MAX)
+    }
+
+    /// So many, and who made calls of which nobody knows whose they were.
+    fn sure(&self, value: u64) -> Counted {
         let counted = Counted { value, exact: true, low: value, high: value };
         counted.beside(self.untold(None))
     }

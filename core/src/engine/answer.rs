@@ -248,7 +248,7 @@ impl Engine {
     }
 
     /// Puts a plan into force; its revision.
-    fn configure(&mut self, plan: Plan) -> Result<u64, Fault> {
+    fn configure(&mut self, mut plan: Plan) -> Result<u64, Fault> {
         if self.controller.is_active() {
             return Err(Fault::precondition(
                 "a rollout is running on the present policy: abort it or wait for its end",
@@ -268,7 +268,7 @@ impl Engine {
         self.tallies = tallies;
         self.last_served_ms = last_served_ms;
         self.census.renumber(&places);
-        self.renumber_clients(&places, plan.versions.0.len());
+        self.renumber_clients(&places, &mut plan);
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
         self.turn();

@@ -3,7 +3,7 @@
 use crossfade_ledger::{Filter, Flags};
 use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
-use crossfade_protocol::plan::{ClientPlan, PinBackMode, Privacy};
+use crossfade_protocol::plan::{ClientPlan, PinBackMode, Plan, Privacy};
 use crossfade_protocol::reply::{
     ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
     ReportClientsOk,
@@ -172,9 +172,9 @@ impl Engine {
         let gone_ms = self.policy.sunset_ms().unwrap_or(u64::MAX);
         let clients = self.keep_clients();
         clients.share(share, now_ms);
-        let new = clients.take(report, &places, (now_ms, gone_ms)).map_err(|_| {
-            Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
-        })?;
+        let new = clients
+            .take(report, &places, (now_ms, gone_ms))
+            .map_err(|_| Fault::unavailable(super::SOURCES_FULL))?;
         let sequence = clients.table.sequence(&report.node, report.epoch);
         Ok(ReportClientsOk { node: report.node.clone(), new, sequence })
     }
@@ -296,16 +296,24 @@ impl Engine {
     /// `None` when nobody has reported any.
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
         let table = &self.reported_clients()?.table;
-        let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
+        let counted = table.by_version().into_iter().take(self.policy.versions().len());
         let exact = table.sampled_until_s().is_none();
         Some((counted.map(|counted| counted.value).collect(), exact))
     }
 
-    /// Gives clients the places their versions have in a new list.
-    pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
-        if let Some(clients) = &mut self.clients {
-            let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
-            clients.renumber(&places, versions.saturating_sub(1) as u8);
+    /// Gives clients the places their versions have in a new plan. Where another version is
+    /// the newest in it, those who were pinned back from the one before are not listed any
+    /// more; whom the plan lists beside them is.
+    pub(super) fn renumber_clients(&mut self, places: &[u16], plan: &mut Plan) {
+        let Some(clients) = &mut self.clients else { return };
+        let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
+        let newest = plan.versions.0.len().saturating_sub(1) as u8;
+        let Some(lifted) = clients.renumber(&places, newest) else { return };
+        let before = &self.policy.plan().clients.pinned_back;
+        plan.clients.pinned_back.retain(|key| !before.contains(key));
+        if self.reported_clients().is_some() {
+            let version = plan.versions.new_version().to_owned();
+            self.about_client(ClientChange::JudgedAnew { version, lifted });
         }
     }
 

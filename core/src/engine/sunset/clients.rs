@@ -10,9 +10,18 @@ impl Engine {
     /// `known` is what can be said without.
     pub(super) fn sunset_of(&self, clients: &Clients, known: Sunset) -> Sunset {
         let plan = self.policy.plan().sunset;
-        let outlook = clients.outlook(self.look());
         let mut checks = known.checks;
-        checks.extend(self.client_checks(clients, &outlook, &plan));
+        let Some(outlook) = clients.outlook(self.look()) else {
+            let looked_at = clients.table.len() as u64;
+            let statement = format!(
+                "Not known yet: {looked_at} clients are looked at, a part of them in each tick."
+            );
+            checks.push(check("clients", false, statement.clone()));
+            checks.extend(self.client_checks(clients, &plan));
+            return Sunset { ready: false, statement, checks, ..known };
+        };
+        checks.push(depend_check(&outlook, &plan));
+        checks.extend(self.client_checks(clients, &plan));
         let depend = &outlook.depend;
         let in_ms = |in_s: u32| u64::from(outlook.at_s.saturating_add(in_s)) * 1000;
         let as_of_ms = u64::from(outlook.at_s) * 1000;
@@ -37,26 +46,9 @@ impl Engine {
         }
     }
 
-    /// What its clients and their dates say.
-    fn client_checks(
-        &self,
-        clients: &Clients,
-        outlook: &Outlook<'_>,
-        plan: &SunsetPlan,
-    ) -> Vec<Check> {
-        let depend = &outlook.depend;
-        let mut checks = vec![check(
-            "clients",
-            depend.at_most <= plan.at_most,
-            format!(
-                "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed; the longest usual interval among those who may is {} days",
-                100.0 * plan.confidence,
-                depend.at_most,
-                plan.horizon_days,
-                plan.at_most,
-                f64::from(outlook.longest_s / 8_640) / 10.0
-            ),
-        )];
+    /// What its clients and their dates say beside that.
+    fn client_checks(&self, clients: &Clients, plan: &SunsetPlan) -> Vec<Check> {
+        let mut checks = Vec::new();
         let since_s = self.look().since_s();
         let sampled = clients.table.sampled_until_s().is_some_and(|until_s| until_s >= since_s);
         let uncounted = self.census.uncounted();
@@ -117,4 +109,20 @@ impl Engine {
         }
         text
     }
+}
+
+fn depend_check(outlook: &Outlook<'_>, plan: &SunsetPlan) -> Check {
+    let depend = &outlook.depend;
+    check(
+        "clients",
+        depend.at_most <= plan.at_most,
+        format!(
+            "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed; the longest usual interval among those who may is {} days",
+            100.0 * plan.confidence,
+            depend.at_most,
+            plan.horizon_days,
+            plan.at_most,
+            f64::from(outlook.longest_s / 8_640) / 10.0
+        ),
+    )
 }
