@@ -23,7 +23,7 @@ use crate::draws::Draws;
 use crate::guard::Guard;
 use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
-use crate::tally::{Fleet, Folded, Tally};
+use crate::tally::{Fleet, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
@@ -48,8 +48,8 @@ struct Added {
     single: bool,
     /// When each node was heard last.
     heard_ms: Vec<u64>,
-    /// What was counted by runs of nodes that made room for others.
-    folded: Folded,
+    /// Runs of nodes that made room for others.
+    folded: Vec<u64>,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]

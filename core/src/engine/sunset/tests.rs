@@ -142,3 +142,25 @@ fn a_ledger_that_nobody_has_reported_to_takes_no_check_away() {
     assert!(engine.clients.is_some(), "begun by the brownout");
     assert_eq!(handle(&mut engine, ask), before);
 }
+
+#[test]
+fn a_snapshot_knows_when_nodes_were_heard_and_who_made_room() {
+    let mut engine = engine();
+    let report = |engine: &mut Engine, now_ms| {
+        let mut out = Vec::new();
+        engine.observe(now_ms);
+        engine.merge(
+            br#"{"node":"n","epoch":"1","sequence":1,"revision":1,"versions":[]}"#,
+            &mut out,
+        );
+    };
+    report(&mut engine, 5);
+    engine.fleet.folded.push(7);
+    let (mut saved, mut out) = (Vec::new(), Vec::new());
+    engine.snapshot(&mut saved);
+    let mut other = super::super::tests::engine();
+    other.restore(&saved, &mut out);
+    assert!(out.is_empty() && other.fleet == engine.fleet, "{:?}", other.fleet);
+    report(&mut other, 6);
+    assert_ne!(other.fleet, engine.fleet, "heard again");
+}
