@@ -6,6 +6,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::limits::BROWNOUT_CLIENTS_MAX as HIT_MAX;
+use crossfade_protocol::names;
 
 /// Brownouts that are remembered; the oldest go first.
 const BROWNOUTS_MAX: usize = 64;
@@ -30,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) end_ms: u64,
     /// Hashes of those it hit, in order.
     hit: Vec<u64>,
+    /// How many of them asked to be forgotten since.
+    forgotten: u64,
     /// Whether there were more than could be told apart.
     pub(crate) overflow: bool,
     /// Calls that were refused.
@@ -45,7 +48,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// How many clients it hit.
     pub(crate) fn clients(&self) -> u64 {
-        self.hit.len() as u64
+        self.hit.len() as u64 + self.forgotten
     }
 
     /// Whether it hit the client with this hash.
@@ -73,6 +76,25 @@ impl Book {
         let entry = &mut self.entries[at];
         (entry.start_ms, entry.end_ms) = (start_ms, end_ms);
         entry
+    }
+
+    /// Nothing is known of this client any more; how many were hit stays.
+    pub(crate) fn forget(&mut self, hash: u64) {
+        for entry in &mut self.entries {
+            if let Ok(at) = entry.hit.binary_search(&hash) {
+                entry.hit.remove(at);
+                entry.forgotten += 1;
+            }
+        }
+    }
+
+    /// Takes a name out of why they were stopped.
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        for reason in self.entries.iter_mut().filter_map(|entry| entry.stopped.as_mut()) {
+            if let Some(scrubbed) = names::without(reason, name) {
+                *reason = scrubbed;
+            }
+        }
     }
 
     /// A client whose last call came at `at_ms` says that calls were refused: they are put

@@ -2,18 +2,22 @@
 //!
 //! It answers in its own types; the engine turns them into messages.
 
+mod lists;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_ledger::again::{Hazards, State as Silence};
 use crossfade_ledger::forecast::Curve;
 use crossfade_ledger::readiness::Depend;
 use crossfade_ledger::sick::{Config, Finding, Served, Watch};
 use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
-use crossfade_protocol::Share;
-use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
+use crossfade_protocol::clients::{ClientRow, ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
 use crossfade_protocol::totals::ShadowTotals;
+use crossfade_protocol::{Share, names};
 
+use self::lists::Awaited;
+pub(crate) use self::lists::{Unlisted, lists};
 use crate::brownouts::Book;
 use crate::life::Life;
 use crate::survey::{Look, Survey, past, silent_s};
@@ -25,7 +29,9 @@ pub(crate) struct Clients {
     /// What is kept of them beside the rows.
     pub(crate) kept: Kept,
     /// Whether flags have changed that the policy does not know of yet.
-    pub(crate) unlisted: bool,
+    pub(crate) unlisted: Unlisted,
+    /// Whom the policy lists although they have not called yet.
+    awaited: Awaited,
 }
 
 /// What is known beside the rows.
@@ -43,6 +49,8 @@ pub(crate) struct Kept {
     pub(crate) pinned_back: u64,
     /// The newest version's share, when this was last looked at.
     share: Share,
+    /// When the policy last listed whom clients' own words concern.
+    listed_ms: Option<u64>,
     pub(crate) life: Life,
     /// What had been compared when the shadow was entered, of which version.
     pub(crate) shadow_from: (String, ShadowTotals),
@@ -92,10 +100,16 @@ impl Clients {
             blocked: 0,
             pinned_back: 0,
             share: Share::ZERO,
+            listed_ms: None,
             life,
             shadow_from: Default::default(),
         };
-        Clients { table: Ledger::new(limit, seed), kept, unlisted: false }
+        Clients::from_parts(Ledger::new(limit, seed), kept)
+    }
+
+    /// As it was saved: [`wait_for`](Clients::wait_for) whom the policy lists.
+    pub(crate) fn from_parts(table: Ledger, kept: Kept) -> Clients {
+        Clients { table, kept, unlisted: Unlisted::Soon, awaited: Default::default() }
     }
 
     /// Takes in a report; whether it was new. The sunset is at `gone_ms`.
@@ -107,7 +121,10 @@ impl Clients {
     ) -> Result<bool, crossfade_ledger::SourcesFull> {
         let new = self.table.take(report, places, seconds(now_ms))?;
         if new {
-            self.unlisted |= self.table.was_marked();
+            if self.table.was_marked() {
+                self.unlisted = self.unlisted.max(Unlisted::Soon);
+            }
+            self.meet(report);
             self.kept.survey.changed(report.clients.len());
             for row in &report.clients {
                 self.watch(row, places);
@@ -172,8 +189,11 @@ impl Clients {
             .filter_map(|(client, finding)| {
                 let (key, identity) = client?;
                 let newly = plan.mode == PinBackMode::Auto
+                    && identity == Identity::Key
                     && self.table.set_flag(&key, identity, Flags::PINNED_BACK, true);
-                self.unlisted |= newly;
+                if newly {
+                    self.unlisted = Unlisted::Now;
+                }
                 Some((String::from_utf8_lossy(&key).into_owned(), newly, finding))
             })
             .collect()
@@ -222,14 +242,28 @@ impl Clients {
         Some(lifted)
     }
 
-    /// Takes out every trace of this key; whether there was one.
-    pub(crate) fn forget(&mut self, key: &[u8]) -> bool {
-        let known = self.table.forget(key) > 0;
-        for identity in Identity::ALL {
-            self.lift(key, identity);
-            self.kept.survey.forget(self.table.id(key, identity));
+    /// Takes out every trace of a client; whether there was one.
+    pub(crate) fn forget(&mut self, key: &[u8], identity: Identity) -> bool {
+        let known = self.table.forget(key, identity);
+        if identity == Identity::Key {
+            self.awaited.iter_mut().for_each(|keys| keys.retain(|other| other.as_bytes() != key));
         }
+        self.lift(key, identity);
+        self.kept.book.forget(client_hash(key, identity));
+        self.kept.survey.forget(self.table.id(key, identity));
         known
+    }
+
+    /// Takes a name that nobody has any more out of what was said of others.
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        self.kept.book.forget_name(name);
+        let named = self.table.iter().filter_map(|client| {
+            let reason = self.table.reason(client.reason?)?;
+            Some((client.key.to_vec(), client.identity, names::without(reason, name)?))
+        });
+        for (key, identity, reason) in named.collect::<Vec<_>>() {
+            self.table.declare(&key, identity, Some(&Declared::Blocked(reason)));
+        }
     }
 
     /// When at most `at_most` will depend on it, if there is a trend.
@@ -323,28 +357,6 @@ impl Clients {
         }
         aftermath
     }
-
-    /// The keys with each of these flags, in order of their bytes, at most `limit` of each.
-    /// How many there are is noted on the way.
-    pub(crate) fn listed(&mut self, limit: usize) -> [Vec<String>; 3] {
-        let flags = [Flags::READY, Flags::BLOCKED, Flags::PINNED_BACK];
-        let (mut lists, mut counts): ([Vec<String>; 3], _) = (Default::default(), [0; 3]);
-        for client in self.table.iter().filter(|client| client.flags.has_any(flags)) {
-            for ((list, count), flag) in lists.iter_mut().zip(&mut counts).zip(flags) {
-                if client.flags.has(flag) {
-                    *count += 1;
-                    list.extend(std::str::from_utf8(client.key).ok().map(str::to_owned));
-                    // However many say that they are ready, few are held.
-                    if list.len() > 4 * limit {
-                        first(list, limit);
-                    }
-                }
-            }
-        }
-        [_, self.kept.blocked, self.kept.pinned_back] = counts;
-        lists.iter_mut().for_each(|list| first(list, limit));
-        lists
-    }
 }
 
 /// How likely a client calls an old version again.
@@ -382,13 +394,6 @@ fn expected_s(client: &Client<'_>, look: Look) -> Option<u32> {
     }
     let due_s = past.rhythm.expected_next_s(silent_s(client, look))?;
     Some(client.old.last_s.saturating_add(due_s))
-}
-
-/// Keeps the first `limit`, in order, each once.
-fn first(keys: &mut Vec<String>, limit: usize) {
-    crossfade_protocol::order::sort(keys);
-    keys.dedup();
-    keys.truncate(limit);
 }
 
 /// What became of those whom a brownout hit.

@@ -4,6 +4,8 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::Share;
+#[cfg(feature = "ledger")]
+use crossfade_protocol::names;
 use crossfade_protocol::plan::{self, MissingData};
 use crossfade_protocol::reply::json_text;
 use crossfade_protocol::request::Command;
@@ -124,11 +126,15 @@ impl Controller {
         self.health.as_mut().filter(|_| active)
     }
 
-    /// Takes out the sentences about a client, which begin with its name.
+    /// Takes out the sentences about a client, which begin with its name, and its name out
+    /// of the others.
     #[cfg(feature = "ledger")]
-    pub(crate) fn forget_client(&mut self, client: &str) {
-        self.history.retain(|sentence| {
-            sentence.strip_prefix(client).is_none_or(|rest| !rest.starts_with(' '))
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        self.history.retain_mut(|sentence| {
+            if let Some(scrubbed) = names::without(sentence, name) {
+                *sentence = scrubbed;
+            }
+            !sentence.starts_with(names::FORGOTTEN)
         });
     }
 

@@ -454,7 +454,7 @@ impl Engine {
             return;
         };
         let grown = growth(before, now, self.policy.versions());
-        let current = revision == self.policy.revision();
+        let current = self.policy.counts(revision);
         let now_ms = self.now_ms;
         if let Some(health) = self.controller.health() {
             // The first report of a node is all it ever counted: it is taken as a start.

@@ -33,6 +33,8 @@ pub const STABLE: u16 = 0;
 pub struct Policy {
     plan: Arc<Plan>,
     revision: u64,
+    /// The first revision whose counts are evidence under this one.
+    counts_since: u64,
     kill_switch: bool,
     /// Sorted by key.
     pins: Vec<(Box<[u8]>, u16)>,
@@ -136,6 +138,7 @@ impl Policy {
         };
         Policy {
             revision,
+            counts_since: revision,
             kill_switch: plan.kill_switch,
             pins,
             rules: rules.collect(),
@@ -154,6 +157,22 @@ impl Policy {
     /// The plan this was compiled from, as it was read.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether what was counted under this revision is evidence under the present one.
+    pub(crate) fn counts(&self, revision: u64) -> bool {
+        (self.counts_since..=self.revision).contains(&revision)
+    }
+
+    /// The first revision that [`counts`](Policy::counts).
+    pub(crate) fn counts_since(&self) -> u64 {
+        self.counts_since
+    }
+
+    /// The same policy, with that.
+    pub(crate) fn with_counts_since(mut self, revision: u64) -> Policy {
+        self.counts_since = revision;
+        self
     }
 
     /// Grows with every change.

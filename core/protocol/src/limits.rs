@@ -56,6 +56,10 @@ pub const BROWNOUT_CLIENTS_MAX: usize = 65_536;
 /// a problem of the plan.
 pub const LISTED_CLIENTS_MAX: usize = 10_000;
 
+/// Bytes of such a list as JSON. More: a problem of the plan. An edge reads a policy of up to
+/// 4 MiB, and clients who say of themselves that they are ready must not make it longer.
+pub const LISTED_BYTES_MAX: usize = 512 * 1024;
+
 /// Places where a client's identity may come from beside the routing key. More: a problem
 /// of the plan.
 pub const IDENTITIES_MAX: usize = 8;

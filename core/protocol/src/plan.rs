@@ -25,8 +25,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use brownout::brownout_status;
 pub use brownout::{Brownout, StopWhen};
-pub use clients::{ClientPlan, IdentitySource, PinBack, PinBackMode};
+pub use clients::{ClientPlan, IdentitySource, PinBack, PinBackMode, listed_bytes};
 pub use condition::{Condition, Test};
 pub use dates::{Deprecation, Freeze, OldVersionAfter};
 pub use ends::{Shadow, SunsetPlan};

@@ -1,5 +1,6 @@
 //! Messages about brownouts, and what time does to them.
 
+use crossfade_protocol::limits::WINDOWS_MAX;
 use crossfade_protocol::plan::{Brownout, Instant, StopWhen};
 use crossfade_protocol::reply::{BrownoutSeen, Brownouts as Reply};
 use crossfade_protocol::request::Brownouts as Asked;
@@ -29,13 +30,18 @@ impl Engine {
                     );
                     return Err(Fault::precondition(text));
                 }
+                if brownouts.len() >= WINDOWS_MAX {
+                    return Err(Fault::precondition(format!(
+                        "the plan has {WINDOWS_MAX} brownouts, and no more are allowed: take those that are over out of it"
+                    )));
+                }
                 brownouts.push(Brownout {
                     name,
                     start: Instant::of_ms(self.now_ms),
                     time_zone: None,
                     minutes,
                     percentage,
-                    status: status.unwrap_or(Brownout::STATUS),
+                    status,
                     exempt,
                     announce_minutes: Minutes::ZERO,
                     stop_when: None,

@@ -2,7 +2,7 @@
 
 use crossfade_ledger::{Filter, Flags};
 use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
-use crossfade_protocol::limits::{CLIENTS_LISTED_MAX, LISTED_CLIENTS_MAX};
+use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
 use crossfade_protocol::plan::{ClientPlan, PinBackMode, Plan, Privacy};
 use crossfade_protocol::reply::{
     ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
@@ -12,7 +12,8 @@ use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
 use crossfade_protocol::{Fault, Share, json};
 
 use super::{Engine, write};
-use crate::clients::{Clients, Known};
+use crate::census;
+use crate::clients::{Clients, Known, Unlisted, lists};
 use crate::event::{ClientChange, NodeChange, What};
 use crate::survey::Look;
 
@@ -68,6 +69,9 @@ impl Engine {
                     return Err(Fault::precondition(GONE));
                 }
                 let (key, identity) = self.find(&who)?;
+                if back && identity != Identity::Key {
+                    return Err(Fault::precondition(UNROUTED));
+                }
                 let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
                 let flag = Flags::PINNED_BACK;
                 let changed = clients.table.set_flag(key.as_bytes(), identity, flag, back);
@@ -87,14 +91,44 @@ impl Engine {
                 self.client_ok(key, changed, to, out);
             }
             Asked::Forget(who) => {
-                let clients = self.clients.as_mut().ok_or_else(no_ledger)?;
-                let changed = clients.forget(who.client.as_bytes());
-                clients.unlisted |= changed;
-                self.controller.forget_client(&who.client);
+                let changed = self.forget(&who);
+                if self.clients.is_none() && !changed {
+                    return Err(no_ledger());
+                }
                 self.client_ok(who.client, changed, to, out);
             }
         }
         Ok(())
+    }
+
+    /// Takes out every trace of a client, or of all of its name when its identity is not
+    /// said; whether there was one.
+    fn forget(&mut self, who: &Who) -> bool {
+        let (key, mut changed) = (who.client.as_bytes(), false);
+        let asked = |identity| who.identity.is_none_or(|asked| asked == identity);
+        for identity in Identity::ALL.into_iter().filter(|identity| asked(*identity)) {
+            changed |= self.clients.as_mut().is_some_and(|clients| clients.forget(key, identity));
+        }
+        for (identity, counted) in COUNTED {
+            changed |= asked(identity) && self.census.forget(key, counted);
+        }
+        let revision = self.policy.revision();
+        if asked(Identity::Key) {
+            self.unlist(&who.client);
+        }
+        let others = |clients: &Clients| {
+            Identity::ALL.into_iter().any(|other| clients.table.get(key, other).is_some())
+        };
+        let is_listed =
+            lists(&self.policy.plan().clients).into_iter().any(|keys| keys.contains(&who.client));
+        let is_counted = COUNTED.into_iter().any(|(_, it)| self.census.get(key, it).is_some());
+        if !is_listed && !is_counted && !self.clients.as_deref().is_some_and(others) {
+            self.controller.forget_name(&who.client);
+            if let Some(clients) = &mut self.clients {
+                clients.forget_name(&who.client);
+            }
+        }
+        changed || revision != self.policy.revision()
     }
 
     /// Whether clients are kept as hashes, by which no edge knows them.
@@ -110,13 +144,13 @@ impl Engine {
         out: &mut Vec<u8>,
     ) {
         if let Some(clients) = self.clients.as_mut().filter(|_| changed) {
-            clients.unlisted = true;
+            clients.unlisted = Unlisted::Now;
         }
         self.list_clients();
         write::reply(out, to, &ClientOk { client, changed, revision: self.policy.revision() });
     }
 
-    /// Says what happened to a client, unless names are not to be said.
+    /// Says what happened to a client.
     fn about_client(&mut self, change: ClientChange) {
         self.happened(What::Client(change), None);
     }
@@ -192,8 +226,8 @@ impl Engine {
         let Some(clients) = &mut self.clients else { return };
         let found = clients.judge(&plan, now_ms);
         clients.tend(look);
-        for (client, newly, finding) in found {
-            if newly {
+        for (client, marked, finding) in found {
+            if marked {
                 self.excuse(finding.client);
             }
             let names = self.policy.names();
@@ -208,7 +242,7 @@ impl Engine {
                 e_value: exp(finding.log_e),
                 threshold: exp(finding.needed),
             });
-            if plan.mode == PinBackMode::Auto {
+            if marked {
                 self.about_client(ClientChange::ClientPinnedBack { client, reason });
             }
         }
@@ -288,61 +322,50 @@ impl Engine {
         let Some(clients) = &mut self.clients else { return };
         let plan = &self.policy.plan().clients;
         clients.table.set_limit(plan.limit as usize);
-        let lists = [
-            (&plan.ready, Flags::READY),
-            (&plan.blocked, Flags::BLOCKED),
-            (&plan.pinned_back, Flags::PINNED_BACK),
-        ];
-        for (keys, flag) in lists {
-            for key in keys {
-                clients.table.set_flag(key.as_bytes(), Identity::Key, flag, true);
-            }
+        clients.mark(plan);
+        clients.unlisted = Unlisted::Now;
+    }
+
+    /// The same after a restore: who has called is marked already.
+    pub(super) fn wait_for_listed(&mut self) {
+        if let Some(clients) = &mut self.clients {
+            clients.wait_for(&self.policy.plan().clients);
         }
-        clients.unlisted = true;
     }
 
     /// Clients marked since are listed in the next policy, so that every edge knows them.
     ///
     /// Where identities are hashed, no edge would recognise them: nothing is listed.
     pub(super) fn list_clients(&mut self) {
-        let Some(clients) = self.clients.as_mut().filter(|clients| clients.unlisted) else {
-            return;
-        };
-        clients.unlisted = false;
-        let [ready, blocked, pinned_back] = clients.listed(LISTED_CLIENTS_MAX);
-        let plan = self.policy.plan();
-        if plan.privacy == Privacy::Hashed {
-            return;
+        let Some(clients) = &mut self.clients else { return };
+        let listed = clients.list(&self.policy.plan().clients, self.now_ms);
+        if let Some(listed) = listed.filter(|_| !self.is_hashed()) {
+            self.publish(listed);
         }
-        let listed = |mut keys: Vec<String>, before: &Vec<String>| {
-            // Whoever is listed and has not called yet stays.
-            let unseen = |key: &&String| clients.table.get(key.as_bytes(), Identity::Key).is_none();
-            let room = LISTED_CLIENTS_MAX.saturating_sub(keys.len());
-            keys.extend(before.iter().filter(unseen).take(room).cloned());
-            crossfade_protocol::order::sort(&mut keys);
-            keys
-        };
-        let now = ClientPlan {
-            ready: listed(ready, &plan.clients.ready),
-            blocked: listed(blocked, &plan.clients.blocked),
-            pinned_back: listed(pinned_back, &plan.clients.pinned_back),
-            ..plan.clients.clone()
-        };
-        let sorted = |keys: &Vec<String>| {
-            let mut keys = keys.clone();
-            crossfade_protocol::order::sort(&mut keys);
-            keys
-        };
-        let same = sorted(&plan.clients.ready) == now.ready
-            && sorted(&plan.clients.blocked) == now.blocked
-            && sorted(&plan.clients.pinned_back) == now.pinned_back;
-        if !same {
-            self.policy = self.policy.with_clients(now);
-            // Whoever holds the policy has to hand it out: until then edges count under the
-            // one before, which is evidence of nothing.
+    }
+
+    /// The policy treats these clients apart from now on, if it does not already.
+    fn publish(&mut self, listed: ClientPlan) {
+        let mut before = self.policy.plan().clients.clone();
+        for keys in [&mut before.ready, &mut before.blocked, &mut before.pinned_back] {
+            crossfade_protocol::order::sort(keys);
+        }
+        if before != listed {
+            self.policy = self.policy.with_clients(listed);
+            // Whoever holds the policy has to hand it out.
             let revision = self.policy.revision();
             self.happened(What::Node(NodeChange::Configured { revision }), None);
         }
+    }
+
+    /// The policy does not name this client any more.
+    fn unlist(&mut self, client: &str) {
+        let mut listed = self.policy.plan().clients.clone();
+        for keys in [&mut listed.ready, &mut listed.blocked, &mut listed.pinned_back] {
+            keys.retain(|key| key != client);
+            crossfade_protocol::order::sort(keys);
+        }
+        self.publish(listed);
     }
 
     /// Which client is meant: the first of its name when its identity is not said.
@@ -418,9 +441,16 @@ impl Engine {
     }
 }
 
+/// Identities of those whom this engine counts itself, as the census has them.
+const COUNTED: [(Identity, census::Identity); 2] =
+    [(Identity::Key, census::Identity::Key), (Identity::Sender, census::Identity::Sender)];
+
 /// Edges would need the key of the hashes, and get all they know from the policy: it would lie
 /// beside the hashes in every copy of the store.
 const HASHED: &str = "the policy says `privacy: hashed`: what is kept of a client is a hash, and no edge has the key to tell whose; write the name into the plan's `clients.pinned_back`, by which edges go";
+
+/// Decisions go by the routing key, and this client sends none.
+const UNROUTED: &str = "this client sends no routing key, by which alone edges could send it back: the plan's `key.on_missing` says where such requests go";
 
 const GONE: &str = "the sunset has passed, so nobody is sent back to the old version: if it still runs, move `sunset_at` first";
 

@@ -46,6 +46,8 @@ struct Added {
     shadows: Vec<ShadowTotals>,
     /// Of the gate on failures: whether requests are reported one by one.
     single: bool,
+    /// Of the policy: the first revision whose counts are evidence.
+    counts_since: u64,
     /// When each node was heard last.
     heard_ms: Vec<u64>,
     /// Runs of nodes that made room for others.
@@ -141,8 +143,9 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     let ours = engine.tallies.iter().map(|tally| &tally.shadow);
     let shadows = ours.chain(engine.fleet.shadows()).copied().collect();
     let single = engine.controller.health.as_ref().is_some_and(|health| health.failures.single);
+    let counts_since = engine.policy.counts_since();
     let (heard_ms, folded) = (engine.fleet.heard_ms(), engine.fleet.folded.clone());
-    let added = Added { shadows, single, heard_ms, folded };
+    let added = Added { shadows, single, counts_since, heard_ms, folded };
     let reported = Reported { clients, changes };
     let state = State { node, reported, rollout, added };
     out.extend_from_slice(MAGIC);
@@ -208,6 +211,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         return Err("damaged snapshot: counts do not match the versions".to_owned());
     }
     let policy = Policy::new(plan, state.revision, None).with_traffic(state.traffic);
+    let counts_since = if before { state.revision } else { added.counts_since };
     *engine = Engine {
         node: state.node,
         epoch: state.epoch,
@@ -217,7 +221,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
         started_ms: state.started_ms,
         ahead_ms: state.ahead_ms,
         draws: state.draws,
-        policy: policy.with_revision(state.revision),
+        policy: policy.with_revision(state.revision).with_counts_since(counts_since),
         endings: Vec::new(),
         tallies: state.tallies,
         last_served_ms: state.last_served_ms,
@@ -237,6 +241,7 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     };
     engine.name_versions();
     engine.turn();
+    engine.wait_for_listed();
     Ok(())
 }
 
@@ -267,7 +272,7 @@ fn load_clients(
         crossfade_ledger::Ledger::load(table)
     });
     let table = table.ok_or("damaged snapshot: the ledger")?;
-    Ok(Some(Box::new(super::Clients { table, kept, unlisted: true })))
+    Ok(Some(Box::new(super::Clients::from_parts(table, kept))))
 }
 
 #[cfg(not(feature = "ledger"))]

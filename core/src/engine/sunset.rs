@@ -5,7 +5,7 @@ mod clients;
 
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::{KeyFrom, Then};
-use crossfade_protocol::reply::{Check, Depend, Sunset};
+use crossfade_protocol::reply::{Check, Sunset};
 use crossfade_protocol::request::Clock;
 use crossfade_protocol::share::Minutes;
 
@@ -23,16 +23,19 @@ impl Engine {
         // What is asked of a node that has no more than its own counts is a day.
         let days = if self.reported_clients().is_some() { plan.quiet_days } else { 1 };
         let window_ms = window_ms.unwrap_or(u64::from(days) * DAY_MS);
-        let checks = self.checks(window_ms);
+        let mut checks = self.checks(window_ms);
+        if self.reported_clients().is_none() {
+            checks.extend(self.dates_checked());
+        }
         let left = self.census.len() as u64 - self.census.on_version(self.policy.newest());
         let known = Sunset {
             ready: checks.iter().all(|check| check.ok),
             statement: format!(
-                "Clients last served by an older version here: {left}. Whether they come again is known once nodes report clients."
+                "Clients last served by an older version here: {left}. Who calls again is known once nodes report clients."
             ),
             confidence: plan.confidence,
             horizon_ms: u64::from(plan.horizon_days) * DAY_MS,
-            depend: Depend { at_most: left, expected: left as f64, exact: false },
+            depend: None,
             as_of_ms: None,
             last_expected_ms: None,
             forecast: None,
@@ -64,10 +67,15 @@ impl Engine {
         if self.reported_clients().is_none() {
             let left = self.census.len() as u64 - self.census.on_version(newest);
             let uncounted = self.census.uncounted();
+            // Who is counted elsewhere has no name here.
+            let elsewhere = self.fleet.sources() > 0 || self.census.is_empty();
             checks.push(check(
                 "clients",
-                left == 0,
-                format!("clients last served by an older version: {left}"),
+                left == 0 && !elsewhere,
+                match elsewhere {
+                    true => "no node has reported clients: who still calls an older version is not known".to_owned(),
+                    false => format!("clients last served by an older version: {left}"),
+                },
             ));
             checks.push(check(
                 "counted",
@@ -83,6 +91,35 @@ impl Engine {
             }),
         ));
         checks
+    }
+
+    /// What the plan's dates say.
+    fn dates_checked(&self) -> impl Iterator<Item = Check> {
+        let plan = self.policy.plan();
+        let brownouts = &plan.brownouts;
+        let to_come = brownouts.iter().filter(|it| !it.is_over(self.now_ms)).count();
+        let stopped = brownouts.iter().filter(|it| it.stopped_at.is_some()).count();
+        let passed = (!brownouts.is_empty()).then(|| {
+            let planned = brownouts.len();
+            check(
+                "brownouts",
+                to_come == 0 && stopped == 0,
+                format!(
+                    "{planned} planned, {to_come} still to come or running, {stopped} stopped early"
+                ),
+            )
+        });
+        let notice = plan.deprecation.as_ref().map(|dates| {
+            let given_ms = self.now_ms.saturating_sub(dates.deprecated_at.unix_ms());
+            let days = plan.sunset.notice_days;
+            check(
+                "notice",
+                given_ms >= u64::from(days) * DAY_MS
+                    && self.now_ms >= dates.deprecated_at.unix_ms(),
+                format!("deprecated for {} days, {days} are asked for", given_ms / DAY_MS),
+            )
+        });
+        passed.into_iter().chain(notice)
     }
 
     /// What still leads to an older version, or `None` when nothing does.

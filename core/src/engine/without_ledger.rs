@@ -67,6 +67,8 @@ impl Engine {
 
     pub(super) fn mark_listed(&mut self) {}
 
+    pub(super) fn wait_for_listed(&mut self) {}
+
     pub(super) fn renumber_clients(&mut self, _: &[u16], _: &mut Plan) {}
 }
 

@@ -25,9 +25,15 @@ impl Policy {
     }
 
     /// The same policy with other clients treated apart, and the next revision.
+    ///
+    /// Who is among the first or the last changes nothing for anybody else: what was counted
+    /// under the policy before is evidence still. Whoever is pinned back is to count no more.
     #[must_use]
     pub fn with_clients(&self, clients: ClientPlan) -> Policy {
         let mut policy = self.with_revision(self.revision + 1);
+        if clients.pinned_back == self.plan.clients.pinned_back {
+            policy.counts_since = self.counts_since;
+        }
         policy.listed = Listed::new(&clients);
         Arc::make_mut(&mut policy.plan).clients = clients;
         policy
@@ -56,7 +62,7 @@ impl Policy {
     #[must_use]
     pub fn with_revision(&self, revision: u64) -> Policy {
         let mut policy = self.clone();
-        policy.revision = revision;
+        (policy.revision, policy.counts_since) = (revision, revision);
         policy
     }
 

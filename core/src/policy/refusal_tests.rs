@@ -179,6 +179,52 @@ fn a_brownouts_answer_says_until_when() {
 }
 
 #[test]
+fn a_refusals_title_is_its_statuss_phrase() {
+    let title = |status: u16| {
+        let mut extra = full();
+        extra["brownouts"][0]["status"] = json!(status);
+        let policy = at(policy(extra), START_MS);
+        let decision = policy.decide(&Request::of_key(b"u"), 0);
+        let refusal = policy.refusal(&decision, START_MS).unwrap();
+        let body: Value = serde_json::from_str(&refusal.body).unwrap();
+        assert_eq!((refusal.status, body["status"].as_u64()), (status, Some(status.into())));
+        body["title"].as_str().unwrap().to_owned()
+    };
+    for (status, phrase) in [
+        (400, "Bad Request"),
+        (409, "Conflict"),
+        (423, "Locked"),
+        (451, "Unavailable For Legal Reasons"),
+        (418, "Client Error"),
+        (499, "Client Error"),
+        (503, "Service Unavailable"),
+        (511, "Network Authentication Required"),
+        (555, "Server Error"),
+    ] {
+        assert_eq!(title(status), phrase, "{status}");
+    }
+}
+
+#[test]
+fn a_brownout_has_no_status_that_must_come_with_a_header_of_its_own() {
+    for (status, header) in
+        [(401, "www-authenticate"), (405, "allow"), (407, "proxy-authenticate"), (426, "upgrade")]
+    {
+        let plan = json!({"api": "users", "versions": ["v1", "v2"], "key": {"address": true},
+            "brownouts": [{"start": "2027-06-01T10:00Z", "minutes": 60, "percentage": 5,
+                "status": status}]});
+        let problems = Plan::read(&plan).unwrap_err();
+        let [problem] = problems.list.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(problem.path, "brownouts[0].status");
+        let message = format!(
+            "{status} is a status that must come with the header `{header}`, for which a refusal \
+             has no value; 403, 404, 410, 429 and 503 need none"
+        );
+        assert_eq!(problem.message, message);
+    }
+}
+
+#[test]
 fn after_the_sunset_there_is_a_problem_or_a_redirect() {
     let gone = |deprecation: Value| {
         let policy = at(policy(json!({"deprecation": deprecation})), u64::MAX);
@@ -190,6 +236,7 @@ fn after_the_sunset_there_is_a_problem_or_a_redirect() {
         "link": "https://example.com/migrate"});
     let refusal = gone(dates.clone());
     assert_eq!((refusal.status, refusal.location("/users")), (410, None));
+    assert_eq!(refusal.header("cache-control"), Some("no-store"), "a sunset may be put off");
     let body: Value = serde_json::from_str(&refusal.body).unwrap();
     assert_eq!(
         body,
@@ -206,6 +253,7 @@ fn after_the_sunset_there_is_a_problem_or_a_redirect() {
     };
     let origin = redirect("https://api.example.com:8443/");
     assert_eq!((origin.status, origin.body.as_str()), (308, ""));
+    assert_eq!(origin.header("cache-control"), Some("no-store"));
     let location = |refusal: &plan::Refusal, path: &str| refusal.location(path).unwrap();
     assert_eq!(location(&origin, "/u/7?a=1"), "https://api.example.com:8443/u/7?a=1");
     assert_eq!(location(&origin, "*"), "https://api.example.com:8443");

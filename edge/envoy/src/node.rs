@@ -16,7 +16,7 @@ use crossfade_core::{Decision, Policy};
 use crate::host::{Answer, Host, Level};
 use crate::metrics::{Class, Metrics};
 use crate::request::Places;
-use crate::shadow::{Came, Mirrors, Shade, Shadow};
+use crate::shadow::{Asked, Came, Mirrors, Shade, Shadow};
 
 /// Names of versions that one instance has counted under. Versions beyond it are decided
 /// and not counted; a policy has at most 16, so this is many migrations.
@@ -134,11 +134,11 @@ impl Node {
     }
 
     /// A request is over that may be mirrored.
-    pub(crate) fn mirror_request(&mut self, host: &impl Host, shade: &Rc<Shade>, status: u16) {
+    pub(crate) fn mirror_request(&mut self, host: &impl Host, asked: &Asked, status: u16) {
         // A policy that came meanwhile may want no more of them.
         let current = self.in_force.as_ref().and_then(|in_force| in_force.shade.as_ref());
-        if current.is_some_and(|current| Rc::ptr_eq(current, shade)) {
-            let came = self.shadow.take(host, shade, status);
+        if current.is_some_and(|current| asked.is_for(current)) {
+            let came = self.shadow.take(host, asked, status);
             self.came(vec![came]);
         }
     }

@@ -27,7 +27,7 @@ const NOTE_BYTES: usize = 6;
 pub(crate) type Head = [u8; HEAD_BYTES];
 
 /// What is marked at a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Flags(u8);
 
 impl Flags {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::instant::{Instant, is_local, read_instant};
 use crate::limits::{OUTCOME_COUNT_MAX, PINS_MAX, WINDOWS_MAX};
-use crate::read::Node;
+use crate::read::{Fields, Node};
 use crate::share::{Minutes, Share};
 
 /// A window in which a share of the old version's calls is refused on purpose.
@@ -52,6 +52,11 @@ pub struct StopWhen {
 impl Brownout {
     /// What a refused call gets unless the plan says otherwise: 503 Service Unavailable.
     pub const STATUS: u16 = 503;
+
+    /// What no refused call can get, and the header that would have to come with it (RFC
+    /// 9110, 15.5.2, 15.5.6, 15.5.8 and 15.5.22): a refusal has no value for it.
+    pub const UNFIT: [(u16, &str); 4] =
+        [(401, "www-authenticate"), (405, "allow"), (407, "proxy-authenticate"), (426, "upgrade")];
 
     /// A brownout is announced a week ahead unless the plan says otherwise.
     pub fn announced() -> Minutes {
@@ -139,7 +144,7 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
     let percentage = fields
         .require("percentage", "the share of the old version's clients that is refused")
         .and_then(|node| node.share());
-    let status = fields.whole_or("status", (400, 599), u64::from(Brownout::STATUS));
+    let status = brownout_status(&fields);
     let exempt = fields.keys_or_none("exempt", PINS_MAX);
     let announce = match fields.get("announce_minutes") {
         None => Some(Brownout::announced()),
@@ -155,12 +160,25 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
         time_zone: time_zone?,
         minutes: minutes?,
         percentage: percentage?,
-        status: status? as u16,
+        status: status?,
         exempt: exempt?,
         announce_minutes: announce?,
         stop_when: flip(stop_when)?,
         stopped_at: flip(stopped_at)?,
     })
+}
+
+/// What clients get who are refused: of a plan's brownout, and of one that begins at once.
+pub(crate) fn brownout_status(fields: &Fields<'_, '_>) -> Option<u16> {
+    let status = fields.whole_or("status", (400, 599), Brownout::STATUS.into())? as u16;
+    let unfit = Brownout::UNFIT.iter().find(|(unfit, _)| *unfit == status);
+    match unfit.and_then(|(_, header)| Some((header, fields.get("status")?))) {
+        None => Some(status),
+        Some((header, node)) => node.wrong(&format!(
+            "a status that must come with the header `{header}`, for which a refusal has no \
+             value; 403, 404, 410, 429 and 503 need none"
+        )),
+    }
 }
 
 fn read_stop_when(node: &Node<'_, '_>) -> Option<StopWhen> {

@@ -4,9 +4,10 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::limits::{
-    CLIENTS_MAX, CLIENTS_NATIVE_MAX, IDENTITIES_MAX, LISTED_CLIENTS_MAX, OUTCOME_COUNT_MAX,
+    CLIENTS_MAX, CLIENTS_NATIVE_MAX, IDENTITIES_MAX, LISTED_BYTES_MAX, LISTED_CLIENTS_MAX,
+    OUTCOME_COUNT_MAX,
 };
-use crate::read::Node;
+use crate::read::{Fields, Node};
 
 /// How clients are told apart, counted, and treated.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -146,9 +147,9 @@ pub(super) fn read_clients(node: &Node<'_, '_>) -> Option<ClientPlan> {
         None => Some(PinBack::default()),
         Some(node) => read_pin_back(&node),
     };
-    let ready = fields.keys_or_none("ready", LISTED_CLIENTS_MAX);
-    let blocked = fields.keys_or_none("blocked", LISTED_CLIENTS_MAX);
-    let pinned_back = fields.keys_or_none("pinned_back", LISTED_CLIENTS_MAX);
+    let ready = read_listed(&fields, "ready");
+    let blocked = read_listed(&fields, "blocked");
+    let pinned_back = read_listed(&fields, "pinned_back");
     fields.refuse_unknown();
     let (ready, blocked) = (ready?, blocked?);
     let mut sorted: Vec<&String> = ready.iter().collect();
@@ -168,6 +169,26 @@ pub(super) fn read_clients(node: &Node<'_, '_>) -> Option<ClientPlan> {
         blocked,
         pinned_back: pinned_back?,
     })
+}
+
+fn read_listed(fields: &Fields<'_, '_>, name: &'static str) -> Option<Vec<String>> {
+    let keys = fields.keys_or_none(name, LISTED_CLIENTS_MAX)?;
+    match keys.iter().map(|key| listed_bytes(key)).sum::<usize>() {
+        0..=LISTED_BYTES_MAX => Some(keys),
+        bytes => fields.get(name)?.note(format!(
+            "{bytes} bytes of names, at most {LISTED_BYTES_MAX} are right: edges read no longer policy"
+        )),
+    }
+}
+
+/// What a key takes in a list, as JSON: at most.
+pub fn listed_bytes(key: &str) -> usize {
+    let byte = |byte: u8| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    key.bytes().map(byte).sum::<usize>() + 3
 }
 
 fn read_declare(node: &Node<'_, '_>) -> Option<Option<String>> {

@@ -2,6 +2,7 @@
 
 use super::read::flip;
 use crate::limits::{KEY_BYTES_MAX, OUTCOME_COUNT_MAX, PINS_MAX};
+use crate::plan::brownout_status;
 use crate::read::Fields;
 use crate::share::{Minutes, Share};
 use crate::totals::ShadowTotals;
@@ -19,8 +20,8 @@ pub enum Brownouts {
         minutes: Minutes,
         /// Share of the old version's clients that are refused.
         percentage: Share,
-        /// What they get; 503 unless said otherwise.
-        status: Option<u16>,
+        /// What they get.
+        status: u16,
         /// Keys that are spared.
         exempt: Vec<String>,
     },
@@ -58,18 +59,14 @@ pub(super) fn start(fields: &Fields<'_, '_>) -> Option<Brownouts> {
     let percentage = fields
         .require("percentage", "the share of the old version's clients that is refused")
         .and_then(|node| node.share());
-    let status = flip(fields.get("status").map(|node| node.whole(599)));
-    let exempt = flip(fields.get("exempt").map(|node| {
-        let items = node.list(PINS_MAX)?;
-        let keys = items.iter().map(|node| node.text(KEY_BYTES_MAX).map(str::to_owned));
-        keys.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
-    }));
+    let status = brownout_status(fields);
+    let exempt = fields.keys_or_none("exempt", PINS_MAX);
     Some(Brownouts::Start {
         name: name?.unwrap_or_else(|| "manual".to_owned()),
         minutes: minutes?,
         percentage: percentage?,
-        status: status?.and_then(|status| u16::try_from(status).ok()),
-        exempt: exempt?.unwrap_or_default(),
+        status: status?,
+        exempt: exempt?,
     })
 }
 

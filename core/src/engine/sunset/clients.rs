@@ -3,7 +3,7 @@
 use crossfade_protocol::plan::{Instant, SunsetPlan};
 use crossfade_protocol::reply::{Check, Depend, Forecast, Sunset};
 
-use super::{DAY_MS, Engine, check};
+use super::{Engine, check};
 use crate::clients::{Clients, Outlook, seconds};
 
 impl Engine {
@@ -18,9 +18,7 @@ impl Engine {
             );
             checks.push(check("clients", false, statement.clone()));
             checks.extend(self.client_checks(clients, &plan));
-            let expected = looked_at as f64;
-            let depend = Depend { at_most: looked_at, expected, exact: false };
-            return Sunset { ready: false, statement, depend, checks, ..known };
+            return Sunset { ready: false, statement, checks, ..known };
         };
         checks.push(depend_check(&outlook, &plan));
         checks.extend(self.client_checks(clients, &plan));
@@ -31,11 +29,11 @@ impl Engine {
             as_of_ms: (outlook.at_s < seconds(self.now_ms)).then_some(as_of_ms),
             ready: checks.iter().all(|check| check.ok),
             statement: self.statement(clients, &outlook, &plan),
-            depend: Depend {
+            depend: Some(Depend {
                 at_most: depend.at_most,
                 expected: depend.expected,
                 exact: depend.exact,
-            },
+            }),
             last_expected_ms: depend.last_in_s.map(in_ms),
             forecast: clients.forecast(plan.at_most).map(|forecast| Forecast {
                 low_ms: u64::from(forecast.low_s) * 1000,
@@ -78,32 +76,7 @@ impl Engine {
             blocked + pinned_back == 0,
             format!("clients that say they are blocked: {blocked}; pinned back: {pinned_back}"),
         ));
-        let brownouts = &self.policy.plan().brownouts;
-        if !brownouts.is_empty() {
-            let to_come = brownouts.iter().filter(|it| !it.is_over(self.now_ms)).count();
-            let stopped = brownouts.iter().filter(|it| it.stopped_at.is_some()).count();
-            checks.push(check(
-                "brownouts",
-                to_come == 0 && stopped == 0,
-                format!(
-                    "{} planned, {to_come} still to come or running, {stopped} stopped early",
-                    brownouts.len()
-                ),
-            ));
-        }
-        if let Some(dates) = &self.policy.plan().deprecation {
-            let given_ms = self.now_ms.saturating_sub(dates.deprecated_at.unix_ms());
-            let asked_ms = u64::from(plan.notice_days) * DAY_MS;
-            checks.push(check(
-                "notice",
-                given_ms >= asked_ms && self.now_ms >= dates.deprecated_at.unix_ms(),
-                format!(
-                    "deprecated for {} days, {} are asked for",
-                    given_ms / DAY_MS,
-                    plan.notice_days
-                ),
-            ));
-        }
+        checks.extend(self.dates_checked());
         checks
     }
 

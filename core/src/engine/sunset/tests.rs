@@ -140,7 +140,40 @@ fn a_ledger_that_nobody_has_reported_to_takes_no_check_away() {
     let started = handle(&mut engine, start);
     assert!(started[0].starts_with(r#"{"type":"brownouts""#), "{started:?}");
     assert!(engine.clients.is_some(), "begun by the brownout");
-    assert_eq!(handle(&mut engine, ask), before);
+    let checks = |said: &[String]| {
+        let said: serde_json::Value = serde_json::from_str(&said[0]).unwrap();
+        let mut checks = said["checks"].as_array().unwrap().clone();
+        checks.retain(|check| check["check"] != "brownouts");
+        checks
+    };
+    assert_eq!(checks(&handle(&mut engine, ask)), checks(&before));
+}
+
+#[test]
+fn who_is_served_elsewhere_without_a_name_may_still_be_there() {
+    let mut engine = after_the_sunset(r#","rules":[{"name":"r","to":"v2"}]"#);
+    let mut ask = |now_ms, line: &str| {
+        let mut out = Vec::new();
+        engine.handle(line.as_bytes(), now_ms, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let sunset = r#"{"type":"get_sunset","window_ms":60000}"#;
+    ask(SUNSET_MS, r#"{"type":"route","key":"u"}"#);
+    // An outcome says that somebody was served, whoever decided it.
+    let outcome = r#"{"type":"report_outcomes","outcomes":[{"version":"v1","ok":true}]}"#;
+    ask(SUNSET_MS + 600_000, outcome);
+    let said = ask(SUNSET_MS + 600_000, sunset);
+    assert!(said.contains("last served somebody 0 minutes ago"), "{said}");
+    let said = ask(SUNSET_MS + 700_000, sunset);
+    assert!(said.contains(r#""ready":true"#) && said.contains(r#""check":"notice""#), "{said}");
+    assert!(!said.contains("depend\":"), "nobody knows who calls again: {said}");
+    let totals = r#"{"node":"n2","epoch":"1","sequence":1,"revision":1,"versions":[{"version":"v2","routed":9,"requests":0,"failures":0,"latency":[]}]}"#;
+    engine.merge(totals.as_bytes(), &mut Vec::new());
+    let mut out = Vec::new();
+    engine.handle(sunset.as_bytes(), SUNSET_MS + 800_000, &mut out);
+    let said = String::from_utf8(out).unwrap();
+    assert!(said.contains("no node has reported clients"), "{said}");
+    assert!(said.contains(r#""ready":false"#), "{said}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn of_brownout(brownout: &Brownout, dates: Option<&Deprecation>, mut warn: impl 
     if brownout.percentage == Share::ZERO {
         warn(".percentage", "is 0 %: it refuses nobody");
     }
-    if brownout.status < 500 && !matches!(brownout.status, 403 | 404 | 410 | 426 | 429) {
+    if brownout.status < 500 && !matches!(brownout.status, 403 | 404 | 410 | 429) {
         let message = format!(
             "is {}: clients take it for a mistake of their own; 503 says come again",
             brownout.status
