@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crossfade_protocol::clients::ClientsReport;
-use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
+use crossfade_protocol::limits::{SOURCE_SILENT_MS, TOTALS_SOURCES_MAX};
 use crossfade_protocol::totals::Totals;
 use serde_json::{Value, json};
 
@@ -32,7 +32,11 @@ impl Nodes {
         }
         let key = (report.node.clone(), report.epoch);
         let seen = Seen { sequence: report.sequence, revision: report.revision, at_ms: now_ms };
-        let has_room = self.0.len() < TOTALS_SOURCES_MAX;
+        let full = |nodes: &Nodes| nodes.0.len() >= TOTALS_SOURCES_MAX;
+        if full(self) && !self.0.contains_key(&key) {
+            self.0.retain(|_, seen| now_ms.saturating_sub(seen.at_ms) < SOURCE_SILENT_MS);
+        }
+        let has_room = !full(self);
         match self.0.get_mut(&key) {
             Some(known) if known.sequence > seen.sequence => known.at_ms = now_ms,
             Some(known) => *known = seen,
