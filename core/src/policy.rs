@@ -235,7 +235,7 @@ impl Policy {
     /// Whether a share, and nothing else, chooses the version of this key. Where rules may
     /// have chosen, only the request would tell.
     pub fn is_randomised(&self, key: &[u8]) -> bool {
-        !(self.kill_switch && !self.is_gone())
+        (!self.kill_switch || self.is_gone())
             && self.rules.is_empty()
             && self.pin(Some(key)).is_none()
             && self.listed.get(Some(key)).is_none()
