@@ -189,7 +189,8 @@ impl Changes {
         self.leave_out(gone);
     }
 
-    fn leave_out(&mut self, requests: u64) {
+    /// So many requests are of clients that no report tells of.
+    pub fn leave_out(&mut self, requests: u64) {
         self.dropped = self.dropped.saturating_add(requests);
         self.dropped_ever = self.dropped_ever.saturating_add(requests);
     }

@@ -112,12 +112,12 @@ impl Clients {
         Clients { table, kept, unlisted: Unlisted::Soon, awaited: Default::default() }
     }
 
-    /// Takes in a report; whether it was new.
+    /// Takes in a report; whether it was new. The sunset is at `gone_ms`.
     pub(crate) fn take(
         &mut self,
         report: &ClientsReport,
         places: &[u8],
-        now_ms: u64,
+        (now_ms, gone_ms): (u64, u64),
     ) -> Result<bool, crossfade_ledger::SourcesFull> {
         let new = self.table.take(report, places, seconds(now_ms))?;
         if new {
@@ -132,7 +132,7 @@ impl Clients {
                     let last_s = row.counts.iter().map(|count| count.last_s).max();
                     let at_ms = last_s.map_or(now_ms, |last_s| u64::from(last_s) * 1000);
                     let hash = client_hash(row.key.as_bytes(), row.identity);
-                    self.kept.book.refused(hash, row.refused, at_ms.min(now_ms));
+                    self.kept.book.refused(hash, row.refused, at_ms.min(now_ms), gone_ms);
                 }
             }
         }

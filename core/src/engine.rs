@@ -318,7 +318,8 @@ impl Engine {
                 Clock::Virtual => Source::Before(&self.presented, &fleet),
                 Clock::Wall => Source::Live,
             };
-            let changes = self.controller.tick(source, self.policy.names(), self.now_ms);
+            let told = (self.policy.names(), self.policy.is_gone());
+            let changes = self.controller.tick(source, told, self.now_ms);
             if changes.is_empty() {
                 return;
             }

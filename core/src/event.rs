@@ -134,6 +134,9 @@ pub enum NodeChange {
         requests: u64,
         /// The ratio that is allowed.
         max_failure_ratio: f64,
+        /// Whether the sunset has passed, so that nobody is sent to the old version.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
     },
     /// The table of clients is full: new clients are no longer counted.
     ClientsFull {
@@ -199,9 +202,14 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
 fn node_sentence(change: &NodeChange) -> String {
     match change {
         NodeChange::Configured { revision } => format!("Policy revision {revision} is in force."),
-        NodeChange::GuardTripped { failures, requests, max_failure_ratio } => format!(
-            "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {} %. Everything goes to the stable version until a newer policy comes.",
-            100.0 * max_failure_ratio
+        NodeChange::GuardTripped { failures, requests, max_failure_ratio, gone } => format!(
+            "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {} %. {}",
+            100.0 * max_failure_ratio,
+            match gone {
+                false => "Everything goes to the stable version until a newer policy comes.",
+                true =>
+                    "The old version is gone since the sunset, so everything stays: if it still runs, move `sunset_at`.",
+            }
         ),
         NodeChange::ClientsFull { clients } => {
             format!("The table of clients is full at {clients}: new clients are no longer counted.")

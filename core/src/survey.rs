@@ -47,6 +47,11 @@ impl Look {
         }
     }
 
+    /// Whoever called last before this is out of sight.
+    pub(crate) fn since_s(&self) -> u32 {
+        self.now_s.saturating_sub(self.horizon_s)
+    }
+
     fn save(&self, out: &mut Vec<u64>) {
         out.extend([self.confidence.to_bits(), self.now_s.into(), self.horizon_s.into()]);
     }
@@ -155,7 +160,7 @@ impl Round {
         let Round { look, hazards, readiness, moved, longest_s, .. } = self;
         // Those who have moved are sampled by themselves, where they are.
         let [kept, kept_new] = [Side::Old, Side::New].map(|side| table.kept(side));
-        let depend = if kept_new < 1.0 {
+        let mut depend = if kept_new < 1.0 {
             // One half of what may go wrong for each.
             let confidence = f64::midpoint(1.0, look.confidence);
             let old = readiness.depend(hazards, confidence, kept);
@@ -170,6 +175,7 @@ impl Round {
         } else {
             readiness.depend(hazards, look.confidence, kept)
         };
+        depend.exact &= table.untold(Some(look.since_s())) == 0;
         let candidates = readiness.candidates().iter().map(|candidate| candidate.id).collect();
         let (look, longest_s) = (*look, *longest_s);
         Surveyed { look, hazards: hazards.clone(), depend, candidates, longest_s }

@@ -148,6 +148,9 @@ pub struct Ledger {
     pub(crate) left_out: u64,
     /// Requests of which an edge did not say whose they were.
     pub(crate) dropped_before: u64,
+    /// Those of them, and of ours, that belong to no sample, and when the last came.
+    pub(crate) untold: u64,
+    pub(crate) untold_until_s: u32,
     /// What records take, or took before some went.
     pub(crate) bytes: usize,
     pub(crate) software: Names,
@@ -178,6 +181,8 @@ impl Ledger {
             latest_s: 0,
             left_out: 0,
             dropped_before: 0,
+            untold: 0,
+            untold_until_s: 0,
             bytes: 0,
             software: Names::default(),
             reasons: Names::default(),
@@ -257,7 +262,11 @@ impl Ledger {
         let heard = right && self.try_hear(news, last_s).unwrap_or_default();
         if !heard {
             let requests = news.counts.iter().map(|count| count.requests);
-            self.left_out = requests.fold(self.left_out, u64::saturating_add);
+            let requests = requests.fold(0, u64::saturating_add);
+            self.left_out = self.left_out.saturating_add(requests);
+            if !right {
+                self.leave_untold(requests, self.latest_s);
+            }
         }
         heard
     }

@@ -48,6 +48,10 @@ pub const MINUTES_MAX: u32 = 10 * 366 * 24 * 60;
 /// Freeze windows, and brownouts, of one plan. More: a problem of the plan.
 pub const WINDOWS_MAX: usize = 1000;
 
+/// Clients of one brownout that are told apart. More: they are not counted, and
+/// `stop_when.clients` stops it here at the latest.
+pub const BROWNOUT_CLIENTS_MAX: usize = 65_536;
+
 /// Clients that a plan lists as ready, as blocked or as pinned back: of each so many. More:
 /// a problem of the plan.
 pub const LISTED_CLIENTS_MAX: usize = 10_000;

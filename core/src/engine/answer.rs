@@ -207,6 +207,10 @@ impl Engine {
             if let Some(tally) = self.tallies.get_mut(outcome.version) {
                 tally.record(outcome);
             }
+            // Who has an outcome was served, whoever decided it.
+            if let Some(last) = self.last_served_ms.get_mut(outcome.version) {
+                *last = Some(self.now_ms);
+            }
             if let Some(user_id) = outcome.user_id.as_deref().filter(|_| outcome.failed) {
                 let version = u16::try_from(outcome.version).unwrap_or(u16::MAX);
                 let failures = outcome.requests();
@@ -230,9 +234,9 @@ impl Engine {
                 }
             }
         }
-        let rule = self.policy.plan().guard;
-        let tripped =
-            self.tallies.get(newest).and_then(|tally| self.guard.look(rule.as_ref(), tally));
+        let (rule, gone) = (self.policy.plan().guard, self.policy.is_gone());
+        let tally = self.tallies.get(newest);
+        let tripped = tally.and_then(|tally| self.guard.look(rule.as_ref(), tally, gone));
         if let Some(change) = tripped {
             self.happened(What::Node(change), None);
         }

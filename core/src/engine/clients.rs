@@ -31,11 +31,9 @@ impl Engine {
                 self.list_clients();
             }
             Asked::List(selection) => {
-                let reply = match &self.clients {
-                    Some(clients) if !clients.table.is_empty() => {
-                        self.select(clients, &selection)?
-                    }
-                    _ => self.counted_clients(&selection)?,
+                let reply = match self.reported_clients() {
+                    Some(clients) => self.select(clients, &selection)?,
+                    None => self.counted_clients(&selection)?,
                 };
                 write::reply(out, to, &reply);
             }
@@ -66,6 +64,9 @@ impl Engine {
             Asked::Repin { who, back, reason } => {
                 if back && self.is_hashed() {
                     return Err(Fault::precondition(HASHED));
+                }
+                if back && self.policy.is_gone() {
+                    return Err(Fault::precondition(GONE));
                 }
                 let (key, identity) = self.find(&who)?;
                 if back && identity != Identity::Key {
@@ -168,9 +169,10 @@ impl Engine {
         let place = |name: &String| self.versions().index(name).unwrap_or_default() as u8;
         let places: Vec<u8> = report.versions.iter().map(place).collect();
         let (now_ms, share) = (self.now_ms, self.share_in_force());
+        let gone_ms = self.policy.sunset_ms().unwrap_or(u64::MAX);
         let clients = self.keep_clients();
         clients.share(share, now_ms);
-        let new = clients.take(report, &places, now_ms).map_err(|_| {
+        let new = clients.take(report, &places, (now_ms, gone_ms)).map_err(|_| {
             Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
         })?;
         let sequence = clients.table.sequence(&report.node, report.epoch);
@@ -193,6 +195,7 @@ impl Engine {
     /// The newest version's share, of which the kill switch and the guard leave nothing.
     fn share_in_force(&self) -> Share {
         let stopped = self.policy.plan().kill_switch || self.guard.tripped();
+        let stopped = stopped && !self.policy.is_gone();
         let share = self.policy.traffic().share_of(self.policy.newest());
         if stopped { Share::ZERO } else { share }
     }
@@ -216,7 +219,8 @@ impl Engine {
     fn judge_clients(&mut self) {
         let (mut plan, look, now_ms) =
             (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
-        if plan.mode == PinBackMode::Auto && self.is_hashed() {
+        let nowhere = self.is_hashed() || self.policy.is_gone();
+        if plan.mode == PinBackMode::Auto && nowhere {
             plan.mode = PinBackMode::Suggest;
         }
         let Some(clients) = &mut self.clients else { return };
@@ -281,13 +285,17 @@ impl Engine {
         }
     }
 
+    /// The ledger, once something was reported to it: it is there before, where a phase or a
+    /// brownout is noted.
+    pub(super) fn reported_clients(&self) -> Option<&Clients> {
+        let known = |clients: &&Clients| !clients.table.is_empty() || clients.table.dropped() > 0;
+        self.clients.as_deref().filter(known)
+    }
+
     /// Clients by the version that served them last, and whether all of them were counted;
     /// `None` when nobody has reported any.
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
-        let table = &self.clients.as_ref()?.table;
-        if table.is_empty() {
-            return None;
-        }
+        let table = &self.reported_clients()?.table;
         let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
         let exact = table.sampled_until_s().is_none();
         Some((counted.map(|counted| counted.value).collect(), exact))
@@ -435,6 +443,8 @@ const HASHED: &str = "the policy says `privacy: hashed`: what is kept of a clien
 
 /// Decisions go by the routing key, and this client sends none.
 const UNROUTED: &str = "this client sends no routing key, by which alone edges could send it back: the plan's `key.on_missing` says where such requests go";
+
+const GONE: &str = "the sunset has passed, so nobody is sent back to the old version: if it still runs, move `sunset_at` first";
 
 fn nobody(who: &Who) -> Fault {
     Fault::unknown(format!("no client `{}` has been seen", json::shown(&who.client)))

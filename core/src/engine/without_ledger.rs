@@ -54,6 +54,10 @@ impl Engine {
 
     pub(super) fn collect(&mut self) {}
 
+    pub(super) fn reported_clients(&self) -> Option<&Clients> {
+        self.clients.as_deref()
+    }
+
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
         None
     }

@@ -299,7 +299,8 @@ impl Engine {
         let (mut other, _) = Engine::start(candidate, self.options.clone(), None, now_ms)?;
         other.plugin.restore(&snapshot).map_err(EngineError::Unreadable)?;
         let Candidate { bytes, digest, .. } = &self.candidate;
-        Ok(Checkpoint { snapshot, engine: digest.clone(), module: bytes.clone(), at_ms: now_ms })
+        let (engine, module, receipts) = (digest.clone(), bytes.clone(), Vec::new());
+        Ok(Checkpoint { snapshot, engine, module, at_ms: now_ms, receipts })
     }
 
     /// Whether so much was kept since the last checkpoint that another is worth its while.

@@ -1,3 +1,4 @@
+use crossfade_protocol::limits::BROWNOUT_CLIENTS_MAX;
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::request::{Clock, InitDocument};
 use serde_json::{Value, json};
@@ -127,6 +128,33 @@ fn who_is_marked_is_in_the_next_policy_and_who_is_forgotten_is_not() {
 }
 
 #[test]
+fn calls_that_an_edge_dropped_stand_in_the_way_for_the_whole_horizon() {
+    let mut engine = engine(json!({}));
+    let dropped = json!({"type": "report_clients", "node": "edge", "epoch": "1", "sequence": 1,
+        "revision": 1, "versions": ["v1", "v2"], "dropped": 12,
+        "clients": [{"key": "ann", "on": 1, "counts": [[1, 5, 0, START_MS / 1000, START_MS / 1000]]}]});
+    say(&mut engine, START_MS, &dropped);
+    let ask = |engine: &mut Engine, now_ms| {
+        let sunset = say(engine, now_ms, &json!({"type": "get_sunset"}));
+        let checks = sunset["checks"].as_array().unwrap();
+        let counted = checks.iter().find(|check| check["check"] == "counted").unwrap().clone();
+        (counted["ok"].clone(), counted["detail"].to_string(), sunset["depend"]["exact"].clone())
+    };
+    for days in [0, 30] {
+        let (ok, detail, exact) = ask(&mut engine, START_MS + days * DAY_MS);
+        assert_eq!((ok, exact), (json!(false), json!(false)));
+        let said = "of 12 calls nobody knows whose they were: an edge dropped them, the last on \
+            2027-01-15T08:00:00Z; see to that edge, and ask again 30 days after it";
+        assert!(detail.contains(said), "{detail}");
+    }
+    let stats = say(&mut engine, START_MS, &json!({"type": "get_migration_stats"}));
+    assert_eq!(stats["clients_sampled"], true);
+    let (ok, detail, exact) = ask(&mut engine, START_MS + 31 * DAY_MS);
+    assert_eq!((ok, exact), (json!(true), json!(true)));
+    assert!(detail.contains("1 clients, every one of them counted"), "{detail}");
+}
+
+#[test]
 fn one_client_for_whom_v2_is_broken_is_found_and_pinned_back() {
     let mut engine = engine(json!({"clients": {"pin_back": {"mode": "auto"}}}));
     let (mut now_ms, mut told) = (START_MS, Vec::new());
@@ -209,6 +237,57 @@ fn a_brownout_is_told_bounded_and_measured() {
     assert_eq!((first["state"].as_str(), counts), (Some("stopped"), [2, 5, 1, 1, 0]));
     let again = json!({"type": "stop_brownout", "name": "first"});
     assert_eq!(say(&mut engine, begun_ms + 700_000, &again)["code"], 22);
+}
+
+/// More clients than are told apart: a bound beyond that number has to stop it all the same.
+#[test]
+fn a_bound_beyond_the_clients_that_are_told_apart_stops_a_brownout_there() {
+    let mut engine = engine(json!({
+        "canary_percentage": 0,
+        "brownouts": [{"name": "b", "start": "2027-01-15T08:00:00Z", "minutes": 60, "percentage": 100,
+            "stop_when": {"clients": 100_000}}]
+    }));
+    tick(&mut engine, START_MS);
+    let names: Vec<String> = (0..=BROWNOUT_CLIENTS_MAX).map(|n| format!("c{n}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 0, 1, 0, 1)).collect();
+    report(&mut engine, 1, START_MS, &rows[..BROWNOUT_CLIENTS_MAX]);
+    assert!(tick(&mut engine, START_MS + 1_000).is_empty());
+    report(&mut engine, 2, START_MS, &rows[BROWNOUT_CLIENTS_MAX..]);
+    let stopped = tick(&mut engine, START_MS + 2_000);
+    assert_eq!(stopped[0]["event"], "brownout_stopped");
+    let reason = "more than 65536 clients were refused, who are all that can be told apart; \
+        stop_when allows 100000";
+    assert_eq!(stopped[0]["reason"], reason);
+}
+
+#[test]
+fn a_brownout_that_is_called_off_before_its_start_is_over_at_once() {
+    let mut engine = engine(json!({
+        "deprecation": {"deprecated_at": "2026-01-01"},
+        "brownouts": [{"name": "b", "start": "2027-03-01", "minutes": 60, "percentage": 5}]
+    }));
+    report(&mut engine, 1, START_MS, &[("ann", 1, 4, 0, 0)]);
+    let to_come = |engine: &mut Engine| {
+        let sunset = say(engine, START_MS, &json!({"type": "get_sunset"}));
+        let checks = sunset["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["check"] == "brownouts").unwrap();
+        let life = say(engine, START_MS, &json!({"type": "get_life"}));
+        (check["detail"].as_str().unwrap().to_owned(), life.to_string().contains("still to come"))
+    };
+    let before = ("1 planned, 1 still to come or running, 0 stopped early".to_owned(), true);
+    assert_eq!(to_come(&mut engine), before);
+    let stop = json!({"type": "stop_brownout", "name": "b", "reason": "not now"});
+    let stopped = say(&mut engine, START_MS, &stop);
+    assert_eq!(stopped["brownouts"][0]["state"], "stopped");
+    let after = ("1 planned, 0 still to come or running, 1 stopped early".to_owned(), false);
+    assert_eq!(to_come(&mut engine), after);
+    let again = say(&mut engine, START_MS, &stop);
+    assert_eq!((&again["code"], &again["text"]), (&json!(22), &json!("brownout `b` is over")));
+    assert!(
+        tick(&mut engine, START_MS + 90 * DAY_MS)
+            .iter()
+            .all(|event| event["name"] != "b" || event["event"] == "brownout_stopped")
+    );
 }
 
 #[test]

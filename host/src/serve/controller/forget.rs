@@ -81,7 +81,7 @@ impl Batch {
             Ok(said) => said,
             Err(refusal) => return Err((reply, refusal)),
         };
-        let Note { who, what, why } = note;
+        let Note { who, what, why, .. } = note;
         info!("{what} by {who}");
         self.note(&who, what, &why);
         let mut left = Vec::new();
@@ -162,12 +162,16 @@ impl Controller {
         let names: Vec<String> =
             forgotten.iter().flat_map(|forgotten| forgotten.names.iter().cloned()).collect();
         let scrubbed = kept.and_then(|()| {
+            let receipts = self.running.as_mut().map(|running| running.receipts.forget(&names));
+            // It is written with the receipts as they are now.
             if !self.checkpoint()? {
                 return Ok(Err("the calls that name them stay, for the engine's state cannot be \
                                read back"));
             }
             self.shared.forget_events(&names);
-            Ok(Ok(self.setup.store.scrub(&names)?))
+            let mut scrubbed = self.setup.store.scrub(&names)?;
+            scrubbed.rows += receipts.unwrap_or(0);
+            Ok(Ok(scrubbed))
         });
         let (said, trouble) = match scrubbed {
             Ok(Ok(scrubbed)) => (Ok(scrubbed), Ok(())),

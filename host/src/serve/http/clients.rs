@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::asking::{Admin, Json, Operator, Query, Reader, whole};
+use super::once::Once;
 use super::problem::Answered;
 use super::rollout::{act, reply, shown};
 use crate::serve::clock::Reading;
@@ -192,6 +193,7 @@ struct Said {
     message: Value,
     identity: Option<documents::IdentityKind>,
     reason: String,
+    once: Once,
 }
 
 /// Tells the engine something of somebody, under the first name that it knows.
@@ -202,15 +204,17 @@ async fn tell(
     said: Said,
 ) -> Result<Response, Answered> {
     let given = client(path)?;
-    let Said { what, mut message, identity, reason: why } = said;
+    let Said { what, mut message, identity, reason: why, once } = said;
     let why = reason(why)?;
-    let note =
-        Note { who: operator.name, what, why: format!("{}: {why}", audit_name(app, &given)) };
+    let noted = format!("{}: {why}", audit_name(app, &given));
     message["reason"] = why.into();
     if let Some(identity) = identity {
         message["identity"] = json!(identity);
     }
-    let told = |message| act(app, message, "client_ok", note.clone());
+    // Of whom it is is told by the note, in which the name is hashed.
+    let once = once.of(&json!([message, noted]));
+    let note = Note { who: operator.name, what, why: noted, once };
+    let told = |message| act(app, message, Some("client_ok"), note.clone());
     by_any_name(app, &given, &message, told).await.map_err(Answered::from)
 }
 
@@ -235,7 +239,10 @@ pub(super) struct Declaration {
     path = "/v1/clients/{client}/declare",
     tag = "Clients",
     operation_id = "declare_client",
-    params(("client" = String, Path, description = "Its key")),
+    params(
+        ("client" = String, Path, description = "Its key"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = Declaration,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -247,11 +254,13 @@ pub(super) async fn declare(
     operator: Operator,
     State(app): State<App>,
     path: Client,
+    once: Once,
     Json(body): Json<Declaration>,
 ) -> Result<Response, Answered> {
     let Declaration { says, identity, reason } = body;
     let message = json!({ "type": "declare_client", "says": says });
-    tell(operator, &app, path, Said { what: "client declare", message, identity, reason }).await
+    tell(operator, &app, path, Said { what: "client declare", message, identity, reason, once })
+        .await
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -275,7 +284,10 @@ pub(super) struct Repin {
     path = "/v1/clients/{client}/repin",
     tag = "Clients",
     operation_id = "repin_client",
-    params(("client" = String, Path, description = "Its key")),
+    params(
+        ("client" = String, Path, description = "Its key"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = Repin,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -288,11 +300,12 @@ pub(super) async fn repin(
     operator: Operator,
     State(app): State<App>,
     path: Client,
+    once: Once,
     Json(body): Json<Repin>,
 ) -> Result<Response, Answered> {
     let Repin { to, identity, reason } = body;
     let message = json!({ "type": "repin_client", "to": to });
-    tell(operator, &app, path, Said { what: "client repin", message, identity, reason }).await
+    tell(operator, &app, path, Said { what: "client repin", message, identity, reason, once }).await
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -333,7 +346,8 @@ pub(super) async fn forget(
         names: names(&app, &given),
         identity: asked.identity.map(|identity| identity.as_str().to_owned()),
         // Not even the hash of a name: nothing tells any more whom this was about.
-        note: Note { who: admin.name, what: "client forget", why: reason },
+        // Done twice it does nothing twice.
+        note: Note { who: admin.name, what: "client forget", why: reason, once: None },
     };
     app.desk().ask(work).await.map(shown).map_err(Answered::from)
 }
