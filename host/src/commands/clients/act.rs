@@ -185,6 +185,6 @@ impl ForgetArgs {
         let query =
             [("identity", common.identity.clone()), ("reason", Some(common.reason.clone()))];
         let answer = client.delete(&with_query(&common.path(), &query))?;
-        common.tell(&client, answer, ["is forgotten", "was not known; nothing is kept of it"])
+        common.tell(&client, answer, ["is forgotten", "was not known"])
     }
 }
