@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ledger::PAGE;
 use super::{Engine, Known, Seen};
-use crate::clients::{self, Listed, csv_rows};
+use crate::clients::{self, Listed, Sunset, csv_rows};
 use crate::output::csv_text;
 use crate::replay::reading::Reading;
 use crate::replay::report::{BadLineRow, Input, percent};
@@ -84,7 +84,7 @@ fn whole<E: Engine>(
     reading: Reading,
     args: &ReplayArgs,
 ) -> Result<String, ReplayError> {
-    let Known { mut ledger, versions, seen, late } = known;
+    let Known { mut ledger, policy, versions, seen, late } = known;
     let (first_ms, now_ms) = seen.clock.span.unwrap_or_default();
     let Reading { mut input, bad_lines, .. } = reading;
     input.first = Some(time::rfc3339(first_ms));
@@ -99,7 +99,12 @@ fn whole<E: Engine>(
     let oldest = versions.first().map_or("", String::as_str);
     let question = json!({ "version": oldest, "limit": args.top });
     let (top_written, top): (Value, Listed) = ledger.ask("get_clients", question, now_ms)?;
-    let (sunset_written, sunset) = ledger.sunset(now_ms)?;
+    let (mut sunset_written, _) = ledger.ask::<Value>("get_sunset", json!({}), now_ms)?;
+    let newest = versions.last().map_or("", String::as_str);
+    super::checks::of_logs(&mut sunset_written, &policy, seen.quiet(), newest);
+    let sunset: Sunset = serde_json::from_value(sunset_written.clone()).map_err(|error| {
+        ReplayError::Unexpected { request: "get_sunset", reply: error.to_string() }
+    })?;
     let notes = notes(&seen, late, &versions);
     if args.output == Output::Json {
         let version = |(version, requests, total): &(&str, u64, Listed)| {
