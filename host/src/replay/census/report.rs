@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ledger::PAGE;
 use super::{Engine, Known, Seen};
 use crate::clients::{self, Listed, Sunset, csv_rows};
-use crate::output::csv_text;
+use crate::output::{csv_text, warn};
 use crate::replay::reading::Reading;
 use crate::replay::report::{BadLineRow, Input, percent};
 use crate::replay::table::grouped;
@@ -64,7 +64,7 @@ pub(super) fn write<E: Engine>(
 fn csv<E: Engine>(mut known: Known<E>, out: &mut dyn io::Write) -> Result<(), ReplayError> {
     let now_ms = known.seen.clock.span.map_or(0, |(_, last)| last);
     let wrong = |failure: crate::exit::Failure| ReplayError::Census(failure.to_string());
-    let mut offset = 0;
+    let (mut offset, mut written) = (0, 0);
     loop {
         let question = json!({ "offset": offset, "limit": PAGE });
         let listed = known.ledger.clients(question, now_ms)?;
@@ -72,7 +72,11 @@ fn csv<E: Engine>(mut known: Known<E>, out: &mut dyn io::Write) -> Result<(), Re
         // One header for all pages.
         let skip = if offset == 0 { 0 } else { text.find('\n').map_or(0, |end| end + 1) };
         out.write_all(&text.as_bytes()[skip..]).map_err(ReplayError::Write)?;
+        written += listed.clients.len() as u64;
         if (listed.clients.len() as u64) < PAGE {
+            if let Some(sampled) = listed.sampled(written) {
+                warn(&sampled);
+            }
             return out.flush().map_err(ReplayError::Write);
         }
         offset += PAGE;
@@ -184,7 +188,7 @@ fn versions_table(out: &mut String, versions: &[(&str, u64, Listed)], other: u64
             text::shown(version.as_bytes(), 30),
             grouped(*requests),
             share(*requests),
-            total.total_text(),
+            total.estimate().text(),
         ]
     });
     let none =
