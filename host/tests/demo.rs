@@ -90,6 +90,35 @@ fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
     assert!(stderr(&output).contains("breaks off"), "{}", stderr(&output));
 }
 
+/// A demo that goes on with what is there is heard by the control plane, whatever its seed.
+#[test]
+fn a_second_demo_on_the_same_data_with_the_same_seed_counts_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let temporary = tempfile::tempdir().unwrap();
+    let demo_until = |enough: u64| {
+        let data = data.to_str().unwrap();
+        let running = Running::start(demo(temporary.path(), &["--data", data]));
+        let started: Value = serde_json::from_str(&running.reply().unwrap()).unwrap();
+        let page = started["page"].as_str().unwrap().trim_end_matches('/').to_owned();
+        let requests = support::serve::wait_for("reports are taken in", || {
+            let mut answer = ureq::get(format!("{page}/v1/status")).call().ok()?;
+            let status: Value =
+                serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
+            let outcomes = status["migration"]["outcomes"].as_object()?;
+            let requests: u64 = outcomes.values().filter_map(|one| one["requests"].as_u64()).sum();
+            (requests >= enough).then_some(requests)
+        });
+        running.signal(Signal::INT);
+        assert_eq!(running.end().code(), Some(130));
+        requests
+    };
+    let first = demo_until(1);
+    // What the first had reported at its end may be more than was seen of it.
+    let second = demo_until(first + 2_000);
+    assert!(second > first, "{first} {second}");
+}
+
 #[test]
 fn ctrl_c_ends_all_that_it_started() {
     let temporary = tempfile::tempdir().unwrap();
