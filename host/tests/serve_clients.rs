@@ -364,3 +364,30 @@ fn the_top_is_by_calls_to_the_old_version_and_names_say_where_they_are_from() {
     let others = "That is the one known by key. Others of this name are known by jwt:";
     assert!(pinned.contains(others), "{pinned}");
 }
+
+/// What the program knows itself is refused before a server is asked, and with what is right.
+#[test]
+fn words_and_numbers_that_cannot_be_are_usage_errors() {
+    let brownout = ["brownout", "start", "--reason", "x"];
+    let start = |more: &[&'static str]| [&brownout[..], more].concat();
+    for (arguments, says) in [
+        (vec!["clients", "show", "ann", "--identity", "foo"], "possible values: key, sender"),
+        (
+            vec!["clients", "ready", "ann", "--identity", "api", "--reason", "x"],
+            "possible values: key, sender",
+        ),
+        (vec!["life", "advance", "foo", "--reason", "x"], "possible values: shadow, canary"),
+        (start(&["--minutes", "nan", "--percent", "5"]), "`nan` is not a length above 0"),
+        (start(&["--minutes", "-1", "--percent", "5"]), "`-1` is not a length above 0"),
+        (start(&["--minutes", "0", "--percent", "5"]), "`0` is not a length above 0"),
+        (start(&["--minutes", "5", "--percent", "-5"]), "`-5` is not a percentage"),
+        (start(&["--minutes", "5", "--percent", "5", "--status", "99"]), "400..=599"),
+        (start(&["--minutes", "5", "--percent", "5", "--status", "-1"]), "'-1'"),
+        (vec!["audit", "--limit", "10001"], "10000"),
+        (vec!["policy", "history", "--limit", "1001"], "1000"),
+    ] {
+        let output = run(crossfade(&arguments), b"");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    }
+}

@@ -135,7 +135,7 @@ enum Identity {
     Key,
     /// Who sent the message, where there is no key
     Sender,
-    /// A digest of an API key
+    /// The id of an API key
     #[value(alias = "api_key")]
     ApiKey,
     /// The subject of a client certificate
