@@ -126,6 +126,14 @@ impl Deciding {
         self.calls
     }
 
+    /// Ends the record, if there is one: what comes after is in none.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub(super) fn end_record(&mut self) -> Result<(), Failure> {
+        self.record.take().map_or(Ok(()), Writer::end)
+    }
+
     fn call(&mut self, kind: Kind, ask: &str) -> Result<String, Failure> {
         let at_ms = now_ms();
         let said = make(&mut self.plugin, kind, ask, at_ms)
