@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Edge, Json, Operator, Query, Reader, whole};
+use super::asking::{Edge, Json, Operator, Query, Reader, at_most, whole};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
 use crate::serve::openapi::documents;
@@ -160,7 +160,8 @@ pub(super) struct Past {
     #[serde(default, deserialize_with = "whole")]
     up_to: Option<u64>,
     /// How many at most; 20 unless it is said, and 1,000 at most.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "at_most::<1_000, _>")]
+    #[param(maximum = 1000)]
     limit: Option<u64>,
 }
 
@@ -182,7 +183,7 @@ pub(super) async fn history(
     Query(past): Query<Past>,
 ) -> Result<Response, Answered> {
     let up_to = past.up_to.unwrap_or(u64::MAX);
-    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20).min(1_000) as usize };
+    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20) as usize };
     match app.desk().ask(Work::Read(query)).await {
         Ok(Answer::Rows(Rows::Policies(rows))) => {
             Ok(axum::Json(json!({ "policies": rows })).into_response())
