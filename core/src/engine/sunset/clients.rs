@@ -48,14 +48,7 @@ impl Engine {
         let mut checks = vec![check(
             "clients",
             depend.at_most <= plan.at_most,
-            format!(
-                "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed; the longest usual interval among those who may is {} days",
-                100.0 * plan.confidence,
-                depend.at_most,
-                plan.horizon_days,
-                plan.at_most,
-                f64::from(outlook.longest_s / 8_640) / 10.0
-            ),
+            clients_detail(depend.at_most, outlook.longest_s, plan),
         )];
         let since_s = seconds(self.now_ms.saturating_sub(u64::from(plan.horizon_days) * DAY_MS));
         let sampled = clients.table.sampled_until_s().is_some_and(|until_s| until_s >= since_s);
@@ -128,4 +121,22 @@ impl Engine {
         }
         text
     }
+}
+
+/// `longest_s` is 0 where no interval is known.
+fn clients_detail(at_most: u64, longest_s: u32, plan: &SunsetPlan) -> String {
+    let mut text = format!(
+        "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed",
+        100.0 * plan.confidence,
+        at_most,
+        plan.horizon_days,
+        plan.at_most
+    );
+    if longest_s > 0 {
+        text.push_str(&format!(
+            "; the longest usual interval among those who may is {} days",
+            f64::from(longest_s / 8_640) / 10.0
+        ));
+    }
+    text
 }

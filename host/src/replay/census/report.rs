@@ -205,8 +205,8 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
     ];
     if let Some(example) = seen.other_example.as_ref().filter(|_| seen.other > 0) {
         notes.push(format!(
-            "{} requests are of no version, such as {}: see --version-of.",
-            grouped(seen.other),
+            "{} of no version, such as {}: see --version-of.",
+            requests(seen.other),
             text::shown(example.as_bytes(), 80)
         ));
     }
@@ -228,10 +228,15 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
     }
     if late > 0 {
         notes.push(format!(
-            "{} requests came more than a day out of order: they are counted, but intervals do not \
-             take them in. Name each log alone, so that they are read in order.",
-            grouped(late)
+            "{} more than a day late: counted, but intervals do not take that in. Name each log \
+             alone, so that they are read in order.",
+            requests(late)
         ));
     }
     notes
+}
+
+/// `1 request is`, `1,000 requests are`.
+fn requests(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "request is" } else { "requests are" })
 }
