@@ -5,12 +5,11 @@
 //! is read off the ledger when somebody asks.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use crossfade_protocol::limits::BROWNOUT_CLIENTS_MAX as HIT_MAX;
+use crossfade_protocol::names;
 
 /// Brownouts that are remembered; the oldest go first.
 const BROWNOUTS_MAX: usize = 64;
-
-/// Clients of one brownout who are told apart.
-const HIT_MAX: usize = 65_536;
 
 /// Reports come late: a refusal told this long after the end still belongs to it.
 const LATE_MS: u64 = 10 * 60_000;
@@ -89,9 +88,21 @@ impl Book {
         }
     }
 
+    /// Takes a name out of why they were stopped.
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        for reason in self.entries.iter_mut().filter_map(|entry| entry.stopped.as_mut()) {
+            if let Some(scrubbed) = names::without(reason, name) {
+                *reason = scrubbed;
+            }
+        }
+    }
+
     /// A client whose last call came at `at_ms` says that calls were refused: they are put
-    /// down to the brownout that ran then.
-    pub(crate) fn refused(&mut self, hash: u64, calls: u64, at_ms: u64) {
+    /// down to the brownout that ran then. From `gone_ms` on it is the sunset that refuses.
+    pub(crate) fn refused(&mut self, hash: u64, calls: u64, at_ms: u64, gone_ms: u64) {
+        if at_ms >= gone_ms {
+            return;
+        }
         let ran = |entry: &&mut Entry| {
             (entry.start_ms..entry.end_ms.saturating_add(LATE_MS)).contains(&at_ms)
         };
@@ -116,14 +127,25 @@ mod tests {
         let mut book = Book::default();
         book.open("first", 1_000_000, 2_000_000);
         book.open("second", 9_000_000, 10_000_000);
-        book.refused(7, 3, 1_500_000);
-        book.refused(7, 2, 1_600_000);
-        book.refused(5, 1, 9_500_000);
-        book.refused(6, 1, 5_000_000);
+        book.refused(7, 3, 1_500_000, u64::MAX);
+        book.refused(7, 2, 1_600_000, u64::MAX);
+        book.refused(5, 1, 9_500_000, u64::MAX);
+        book.refused(6, 1, 5_000_000, u64::MAX);
         let first = book.get("first").unwrap();
         assert_eq!((first.clients(), first.refused, first.has_hit(7)), (1, 5, true));
         assert_eq!(book.get("second").unwrap().refused, 1);
         assert!(!first.has_hit(6), "nothing ran then");
+    }
+
+    #[test]
+    fn what_the_sunset_refuses_is_no_brownouts() {
+        let mut book = Book::default();
+        book.open("last", 1_000_000, 2_000_000);
+        book.refused(7, 3, 2_099_999, 2_100_000);
+        book.refused(8, 3, 2_100_000, 2_100_000);
+        book.refused(9, 3, 1_999_999, 1_900_000);
+        let last = book.get("last").unwrap();
+        assert_eq!((last.clients(), last.refused, last.has_hit(7)), (1, 3, true));
     }
 
     #[test]
@@ -136,7 +158,7 @@ mod tests {
         assert!(book.get("b4").is_none() && book.get("b5").is_some());
         book.open("many", 1_000_000, 2_000_000);
         for hash in 0..HIT_MAX as u64 + 1 {
-            book.refused(hash, 1, 1_000_000);
+            book.refused(hash, 1, 1_000_000, u64::MAX);
         }
         let many = book.get("many").unwrap();
         assert_eq!((many.clients(), many.overflow), (HIT_MAX as u64, true));

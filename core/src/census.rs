@@ -136,6 +136,30 @@ impl Census {
         Some(seen.word)
     }
 
+    /// Takes out every trace of a client, by writing the others anew; whether it was there.
+    pub fn forget(&mut self, key: &[u8], identity: Identity) -> bool {
+        if self.get(key, identity).is_none() {
+            return false;
+        }
+        let mut others = Census {
+            uncounted: self.uncounted,
+            terms: self.terms,
+            generation: self.generation,
+            ..Census::new(self.hasher.seed)
+        };
+        for (seen, other) in self.records.iter() {
+            if other == key && seen.identity == identity {
+                continue;
+            }
+            let at = others.count(other, seen.identity, seen.version.into(), 0);
+            if let Some(mut record) = at.and_then(|at| others.records.get_mut(at)) {
+                record.set(seen);
+            }
+        }
+        *self = others;
+        true
+    }
+
     /// The place of the client, who is counted now; or `None` when there is no room.
     fn count(&mut self, key: &[u8], identity: Identity, version: u16, now_ms: u64) -> Option<u32> {
         let Census { records, index, per_version, uncounted, hasher, .. } = self;

@@ -189,7 +189,8 @@ impl Changes {
         self.leave_out(gone);
     }
 
-    fn leave_out(&mut self, requests: u64) {
+    /// So many requests are of clients that no report tells of.
+    pub fn leave_out(&mut self, requests: u64) {
         self.dropped = self.dropped.saturating_add(requests);
         self.dropped_ever = self.dropped_ever.saturating_add(requests);
     }
@@ -273,11 +274,13 @@ impl Changes {
     }
 
     /// All of it, for a snapshot: the report that it would make, however long, and the one
-    /// in flight. In the place of the epoch is the seed.
+    /// in flight. In the place of the epoch is the seed, in that of the revision what was
+    /// dropped ever.
     pub(crate) fn save(&self) -> Vec<String> {
         let mut clients = Vec::new();
         self.rows.iter().for_each(|row| text::row(&mut clients, row));
-        let all = self.head("n", self.rows.seed(), 0).text(self, &clients);
+        let head = Head { more: self.more, ..self.head("n", self.rows.seed(), self.dropped_ever) };
+        let all = head.text(self, &clients);
         std::iter::once(all)
             .chain(self.in_flight.iter().map(|report| report.text.clone()))
             .collect()
@@ -291,6 +294,7 @@ impl Changes {
         changes.set_versions(&all.versions);
         all.clients.iter().for_each(|row| changes.add(row));
         (changes.theta, changes.dropped) = (all.theta, all.dropped);
+        (changes.dropped_ever, changes.more) = (all.revision, all.more);
         changes.set_versions(names);
         if let Some(text) = saved.get(1) {
             let report = read(text)?;

@@ -10,14 +10,14 @@ use crossfade_ledger::forecast::Curve;
 use crossfade_ledger::readiness::Depend;
 use crossfade_ledger::sick::{Config, Finding, Served, Watch};
 use crossfade_ledger::{Client, Filter, Flags, Ledger, Order, Side};
-use crossfade_protocol::Share;
-use crossfade_protocol::clients::{ClientRow, ClientsReport, Identity, client_hash};
+use crossfade_protocol::clients::{ClientRow, ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::plan::{PinBack, PinBackMode};
 use crossfade_protocol::request::{ClientOrder, ClientState};
 use crossfade_protocol::totals::ShadowTotals;
+use crossfade_protocol::{Share, names};
 
 use self::lists::Awaited;
-pub(crate) use self::lists::Unlisted;
+pub(crate) use self::lists::{Unlisted, lists};
 use crate::brownouts::Book;
 use crate::life::Life;
 use crate::survey::{Look, Survey, past, silent_s};
@@ -112,12 +112,12 @@ impl Clients {
         Clients { table, kept, unlisted: Unlisted::Soon, awaited: Default::default() }
     }
 
-    /// Takes in a report; whether it was new.
+    /// Takes in a report; whether it was new. The sunset is at `gone_ms`.
     pub(crate) fn take(
         &mut self,
         report: &ClientsReport,
         places: &[u8],
-        now_ms: u64,
+        (now_ms, gone_ms): (u64, u64),
     ) -> Result<bool, crossfade_ledger::SourcesFull> {
         let new = self.table.take(report, places, seconds(now_ms))?;
         if new {
@@ -132,7 +132,7 @@ impl Clients {
                     let last_s = row.counts.iter().map(|count| count.last_s).max();
                     let at_ms = last_s.map_or(now_ms, |last_s| u64::from(last_s) * 1000);
                     let hash = client_hash(row.key.as_bytes(), row.identity);
-                    self.kept.book.refused(hash, row.refused, at_ms.min(now_ms));
+                    self.kept.book.refused(hash, row.refused, at_ms.min(now_ms), gone_ms);
                 }
             }
         }
@@ -219,7 +219,7 @@ impl Clients {
         if noted_s.is_some_and(|noted_s| look.now_s < noted_s.saturating_add(NOTE_S)) {
             return;
         }
-        if let Some(found) = self.kept.survey.outlook_in_time(&self.table, look) {
+        if let Some(found) = self.kept.survey.outlook(&self.table, look) {
             self.kept.curve.point(look.now_s, found.depend.at_most);
         }
     }
@@ -232,22 +232,38 @@ impl Clients {
         self.kept.share = share;
     }
 
-    /// Gives clients the places their versions have in a new list.
-    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) {
-        self.table.renumber(places, newest);
+    /// Gives clients the places their versions have in a new list. What was found against
+    /// the version that was the newest says nothing of another one: then everybody is judged
+    /// anew, and whoever was pinned back is not any more: `Some` with how many were.
+    pub(crate) fn renumber(&mut self, places: &[u8], newest: u8) -> Option<u64> {
         self.kept.survey.restart();
+        let lifted = self.table.renumber(places, newest)?;
+        (self.kept.watch, self.kept.curve) = Default::default();
+        Some(lifted)
     }
 
-    /// Takes out every trace of this key; whether there was one.
-    pub(crate) fn forget(&mut self, key: &[u8]) -> bool {
-        let known = self.table.forget(key) > 0;
-        self.awaited.iter_mut().for_each(|keys| keys.retain(|other| other.as_bytes() != key));
-        for identity in Identity::ALL {
-            self.lift(key, identity);
-            self.kept.book.forget(client_hash(key, identity));
-            self.kept.survey.forget(self.table.id(key, identity));
+    /// Takes out every trace of a client; whether there was one.
+    pub(crate) fn forget(&mut self, key: &[u8], identity: Identity) -> bool {
+        let known = self.table.forget(key, identity);
+        if identity == Identity::Key {
+            self.awaited.iter_mut().for_each(|keys| keys.retain(|other| other.as_bytes() != key));
         }
+        self.lift(key, identity);
+        self.kept.book.forget(client_hash(key, identity));
+        self.kept.survey.forget(self.table.id(key, identity));
         known
+    }
+
+    /// Takes a name that nobody has any more out of what was said of others.
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        self.kept.book.forget_name(name);
+        let named = self.table.iter().filter_map(|client| {
+            let reason = self.table.reason(client.reason?)?;
+            Some((client.key.to_vec(), client.identity, names::without(reason, name)?))
+        });
+        for (key, identity, reason) in named.collect::<Vec<_>>() {
+            self.table.declare(&key, identity, Some(&Declared::Blocked(reason)));
+        }
     }
 
     /// When at most `at_most` will depend on it, if there is a trend.
@@ -307,18 +323,18 @@ impl Clients {
         }
     }
 
-    /// How many still depend on the old version, and who.
-    pub(crate) fn outlook(&self, look: Look) -> Outlook<'_> {
-        let found = self.kept.survey.outlook(&self.table, look);
+    /// How many still depend on the old version, and who; `None` while that is not known.
+    pub(crate) fn outlook(&self, look: Look) -> Option<Outlook<'_>> {
+        let found = self.kept.survey.outlook(&self.table, look)?;
         let candidates = found.candidates.iter().filter_map(|id| self.table.with_id(*id));
         let candidates = candidates.map(|client| self.known(client, &found.hazards, look));
         let may = |known: &Known<'_>| known.again >= (1.0 - look.confidence) / 10.0;
-        Outlook {
+        Some(Outlook {
             depend: found.depend,
             candidates: candidates.filter(may).collect(),
             longest_s: found.longest_s,
             at_s: found.look.now_s,
-        }
+        })
     }
 
     /// What became of those whom a brownout hit: moved to the new version since, came back
@@ -382,7 +398,7 @@ fn expected_s(client: &Client<'_>, look: Look) -> Option<u32> {
 }
 
 /// What became of those whom a brownout hit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Aftermath {
     pub(crate) moved: u64,
     pub(crate) unchanged: u64,

@@ -4,13 +4,15 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use crossfade_protocol::Share;
-use crossfade_protocol::plan;
+#[cfg(feature = "ledger")]
+use crossfade_protocol::names;
+use crossfade_protocol::plan::{self, MissingData};
 use crossfade_protocol::reply::json_text;
 use crossfade_protocol::request::Command;
 
 use crate::event::{Event, What};
-use crate::gate::Evidence;
 use crate::gate::sentence::Names;
+use crate::gate::{Evidence, Verdict};
 use crate::health::{Health, Presented, ShareBy, StepNow};
 use crate::latency::Histogram;
 use crate::policy::Traffic;
@@ -124,11 +126,15 @@ impl Controller {
         self.health.as_mut().filter(|_| active)
     }
 
-    /// Takes out the sentences about a client, which begin with its name.
+    /// Takes out the sentences about a client, which begin with its name, and its name out
+    /// of the others.
     #[cfg(feature = "ledger")]
-    pub(crate) fn forget_client(&mut self, client: &str) {
-        self.history.retain(|sentence| {
-            sentence.strip_prefix(client).is_none_or(|rest| !rest.starts_with(' '))
+    pub(crate) fn forget_name(&mut self, name: &str) {
+        self.history.retain_mut(|sentence| {
+            if let Some(scrubbed) = names::without(sentence, name) {
+                *sentence = scrubbed;
+            }
+            !sentence.starts_with(names::FORGOTTEN)
         });
     }
 
@@ -164,11 +170,12 @@ impl Controller {
         self.rollout.as_ref().is_some_and(|rollout| rollout.phase().is_active())
     }
 
-    /// Judges the evidence and lets time act, one transition at most.
+    /// Judges the evidence and lets time act, one transition at most. Where the old version
+    /// is `gone`, no evidence takes the new one back: the rollout holds.
     pub(crate) fn tick(
         &mut self,
         source: Source<'_>,
-        names: Names<'_>,
+        (names, gone): (Names<'_>, bool),
         now_ms: u64,
     ) -> Vec<Changed> {
         if !self.is_active() {
@@ -177,7 +184,15 @@ impl Controller {
         let mut presented = self.presented(source, now_ms);
         let Some(health) = presented.as_mut().or(self.health.as_mut()) else { return Vec::new() };
         health.tick(now_ms);
-        let judged = health.judge(now_ms);
+        let mut judged = health.judge(now_ms);
+        if gone {
+            if judged.verdict == Verdict::Unhealthy {
+                (judged.verdict, judged.blocked) = (Verdict::Inconclusive, true);
+            }
+            if judged.missing == Some(MissingData::RollBack) {
+                judged.missing = Some(MissingData::Hold);
+            }
+        }
         let Some(rollout) = self.rollout.as_mut() else { return Vec::new() };
         let changes = rollout.advance(&judged, now_ms);
         if changes.is_empty() {

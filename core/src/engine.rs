@@ -50,7 +50,7 @@ use crate::health::Presented;
 use crate::policy::Policy;
 use crate::protocol;
 use crate::request::Request;
-use crate::tally::{Fleet, FleetFull, Tally, growth};
+use crate::tally::{Fleet, NotTaken, Tally, growth};
 
 #[cfg(feature = "ledger")]
 use clients::no_ledger;
@@ -318,7 +318,8 @@ impl Engine {
                 Clock::Virtual => Source::Before(&self.presented, &fleet),
                 Clock::Wall => Source::Live,
             };
-            let changes = self.controller.tick(source, self.policy.names(), self.now_ms);
+            let told = (self.policy.names(), self.policy.is_gone());
+            let changes = self.controller.tick(source, told, self.now_ms);
             if changes.is_empty() {
                 return;
             }
@@ -417,7 +418,7 @@ impl Guest for Engine {
         // must not be called quiet.
         let served = self.fleet.served_since(&report);
         let places: Vec<_> = served.iter().filter_map(|name| self.versions().index(name)).collect();
-        match self.fleet.merge(report) {
+        match self.fleet.merge(report, self.now_ms) {
             Ok(new) => {
                 for place in places {
                     if let Some(last) = self.last_served_ms.get_mut(place) {
@@ -429,10 +430,8 @@ impl Guest for Engine {
                 }
                 write::merged(out, new, self.fleet.sources());
             }
-            Err(FleetFull) => {
-                let fault = Fault::unavailable("the limit of 65536 nodes and epochs is reached");
-                write::error(out, to, &fault);
-            }
+            Err(NotTaken::Full) => write::error(out, to, &Fault::unavailable(SOURCES_FULL)),
+            Err(NotTaken::Folded) => write::error(out, to, &Fault::precondition(FOLDED)),
         }
     }
 
@@ -483,6 +482,11 @@ impl Engine {
         )))
     }
 }
+
+const SOURCES_FULL: &str = "the limit of 65536 nodes and epochs is reached, and each was heard within a day: let edges live longer, or let fewer report";
+
+/// Its counts are in the sum, and what it would tell has them as well.
+const FOLDED: &str = "this run of the node was silent for a day and made room for others: its counts stay as they were; start it anew, under another epoch";
 
 const _: () = assert!(CLIENTS_MAX < u32::MAX as usize);
 

@@ -77,6 +77,13 @@ pub enum ClientChange {
         #[serde(skip_serializing_if = "String::is_empty")]
         reason: String,
     },
+    /// Another version is the newest: what was found against the one before is forgotten.
+    JudgedAnew {
+        /// The newest.
+        version: String,
+        /// Clients that were pinned back and are not any more.
+        lifted: u64,
+    },
     /// Calls to the old version are refused from now on.
     BrownoutStarted {
         /// Which.
@@ -134,6 +141,9 @@ pub enum NodeChange {
         requests: u64,
         /// The ratio that is allowed.
         max_failure_ratio: f64,
+        /// Whether the sunset has passed, so that nobody is sent to the old version.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
     },
     /// The table of clients is full: new clients are no longer counted.
     ClientsFull {
@@ -199,9 +209,14 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
 fn node_sentence(change: &NodeChange) -> String {
     match change {
         NodeChange::Configured { revision } => format!("Policy revision {revision} is in force."),
-        NodeChange::GuardTripped { failures, requests, max_failure_ratio } => format!(
-            "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {} %. Everything goes to the stable version until a newer policy comes.",
-            100.0 * max_failure_ratio
+        NodeChange::GuardTripped { failures, requests, max_failure_ratio, gone } => format!(
+            "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {} %. {}",
+            100.0 * max_failure_ratio,
+            match gone {
+                false => "Everything goes to the stable version until a newer policy comes.",
+                true =>
+                    "The old version is gone since the sunset, so everything stays: if it still runs, move `sunset_at`.",
+            }
         ),
         NodeChange::ClientsFull { clients } => {
             format!("The table of clients is full at {clients}: new clients are no longer counted.")
@@ -237,6 +252,9 @@ fn client_sentence(change: &ClientChange) -> String {
             "nothing" => format!("{client} takes back what it said."),
             says => format!("{client} says that it is {says}{}", because(reason)),
         },
+        ClientChange::JudgedAnew { version, lifted } => format!(
+            "Every client is judged anew on {version}; those pinned back from the version before are lifted: {lifted}."
+        ),
         ClientChange::BrownoutStarted { name, percentage, until_ms } => format!(
             "Brownout {name} began: {percentage} of the old version's clients are refused until {}.",
             Instant::of_ms(*until_ms)

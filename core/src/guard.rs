@@ -32,15 +32,22 @@ impl Guard {
     }
 
     /// Looks at the new version's counts, which only grow, after an outcome; says so
-    /// when it trips, and only then. Without a rule it never does.
-    pub fn look(&mut self, rule: Option<&plan::Guard>, newest: &Tally) -> Option<NodeChange> {
+    /// when it trips, and only then. Without a rule it never does. Where the old version is
+    /// `gone`, it says that: nobody is sent there.
+    pub fn look(
+        &mut self,
+        rule: Option<&plan::Guard>,
+        newest: &Tally,
+        gone: bool,
+    ) -> Option<NodeChange> {
         let rule = rule.filter(|_| !self.tripped)?;
         let requests = newest.requests.saturating_sub(self.requests);
         let failures = newest.failures.saturating_sub(self.failures);
         let max_failure_ratio = rule.max_failure_ratio;
         self.tripped =
             requests >= rule.min_requests && failures as f64 > max_failure_ratio * requests as f64;
-        self.tripped.then_some(NodeChange::GuardTripped { failures, requests, max_failure_ratio })
+        let tripped = NodeChange::GuardTripped { failures, requests, max_failure_ratio, gone };
+        self.tripped.then_some(tripped)
     }
 }
 
@@ -57,7 +64,7 @@ mod tests {
         let rule = plan::Guard { max_failure_ratio: 0.2, min_requests: 100 };
         let look = |requests: u64, failures: u64| {
             let mut guard = Guard::armed(&tally(50, 50));
-            let event = guard.look(Some(&rule), &tally(50 + requests, 50 + failures));
+            let event = guard.look(Some(&rule), &tally(50 + requests, 50 + failures), false);
             assert_eq!(event.is_some(), guard.tripped());
             guard.tripped()
         };
@@ -70,10 +77,10 @@ mod tests {
     fn says_so_once_and_stays_tripped() {
         let rule = plan::Guard { max_failure_ratio: 0.5, min_requests: 1 };
         let mut guard = Guard::armed(&tally(0, 0));
-        assert!(guard.look(Some(&rule), &tally(2, 2)).is_some());
-        assert!(guard.look(Some(&rule), &tally(200, 2)).is_none());
+        assert!(guard.look(Some(&rule), &tally(2, 2), false).is_some());
+        assert!(guard.look(Some(&rule), &tally(200, 2), false).is_none());
         assert!(guard.tripped());
         assert!(!Guard::default().tripped());
-        assert!(Guard::default().look(None, &tally(9, 9)).is_none());
+        assert!(Guard::default().look(None, &tally(9, 9), false).is_none());
     }
 }

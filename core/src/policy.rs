@@ -2,8 +2,9 @@
 //!
 //! [`Policy::decide`] reads top to bottom in the order of decision: kill switch, local
 //! guard, pinned back, pin, first matching rule, ready or blocked, split or canary, stable;
-//! and what led to an old version is refused after the sunset, or in a brownout. It never
-//! waits, never allocates and cannot fail.
+//! and what led to an old version is refused after the sunset, or in a brownout. From the
+//! sunset on the first three pass: nobody is sent back to what is gone. It never waits,
+//! never allocates and cannot fail.
 
 mod listed;
 mod moment;
@@ -219,7 +220,7 @@ impl Policy {
     /// Whether a share, and nothing else, chooses the version of this key. Where rules may
     /// have chosen, only the request would tell.
     pub fn is_randomised(&self, key: &[u8]) -> bool {
-        !self.kill_switch
+        !(self.kill_switch && !self.is_gone())
             && self.rules.is_empty()
             && self.pin(Some(key)).is_none()
             && self.listed.get(Some(key)).is_none()
@@ -285,21 +286,21 @@ impl Policy {
         draw: u32,
         trace: &mut impl Trace,
     ) -> Decision {
-        if self.kill_switch {
+        if self.kill_switch && !self.is_gone() {
             trace.stage("kill_switch", || {
                 format!("on: everything to {}", self.version_name(STABLE))
             });
             return Decision::plain(STABLE, Reason::KillSwitch);
         }
-        trace.stage("kill_switch", || "off".to_owned());
-        if request.guard_tripped {
+        trace.stage("kill_switch", || self.passed(self.kill_switch, "off"));
+        if request.guard_tripped && !self.is_gone() {
             trace.stage("guard", || "tripped: everything to the stable version".to_owned());
             return Decision::plain(STABLE, Reason::Guard);
         }
         if self.plan.guard.is_some() {
-            trace.stage("guard", || "not tripped".to_owned());
+            trace.stage("guard", || self.passed(request.guard_tripped, "not tripped"));
         }
-        if apart == Some(Apart::PinnedBack) {
+        if apart == Some(Apart::PinnedBack) && !self.is_gone() {
             trace.stage("pinned_back", || {
                 format!("the new version fails for this client: {}", self.version_name(STABLE))
             });
@@ -319,6 +320,16 @@ impl Policy {
             return decision;
         }
         self.by_traffic(request, draw, trace)
+    }
+
+    /// What is said of a brake that sends nobody back.
+    #[cold]
+    fn passed(&self, on: bool, off: &str) -> String {
+        if on {
+            format!("on, but {} is gone: nobody is sent there", self.version_name(STABLE))
+        } else {
+            off.to_owned()
+        }
     }
 
     /// By the first rule that matches. Out of line, as what follows is: a decision without

@@ -1,8 +1,9 @@
 //! Who will call the old version again, found by going round all clients.
 //!
 //! A few are gone round at once, when somebody asks. Of many each tick takes a part, and
-//! whoever asks gets what the last time round has found: nobody waits while a million are
-//! looked at. All of it is state: a restored engine goes on in the same part.
+//! whoever asks gets what the last time round has found, or that it is not known yet: nobody
+//! waits while a million are looked at, which a call has not the time for. All of it is
+//! state: a restored engine goes on in the same part.
 
 use std::io;
 
@@ -45,6 +46,11 @@ impl Look {
             horizon_s: plan.horizon_days.saturating_mul(86_400),
             confidence: plan.confidence,
         }
+    }
+
+    /// Whoever called last before this is out of sight.
+    pub(crate) fn since_s(&self) -> u32 {
+        self.now_s.saturating_sub(self.horizon_s)
     }
 
     fn save(&self, out: &mut Vec<u64>) {
@@ -103,6 +109,13 @@ impl Round {
         }
     }
 
+    /// One that has looked at so many parts.
+    fn at_once(table: &Ledger, look: Look, parts: usize) -> Round {
+        let mut round = Round::new(table, look);
+        (0..parts).for_each(|_| _ = round.step(table));
+        round
+    }
+
     fn save(&self, out: &mut Vec<u64>) {
         self.look.save(out);
         out.extend([u64::from(self.next), self.longest_s.into()]);
@@ -155,7 +168,7 @@ impl Round {
         let Round { look, hazards, readiness, moved, longest_s, .. } = self;
         // Those who have moved are sampled by themselves, where they are.
         let [kept, kept_new] = [Side::Old, Side::New].map(|side| table.kept(side));
-        let depend = if kept_new < 1.0 {
+        let mut depend = if kept_new < 1.0 {
             // One half of what may go wrong for each.
             let confidence = f64::midpoint(1.0, look.confidence);
             let old = readiness.depend(hazards, confidence, kept);
@@ -170,6 +183,7 @@ impl Round {
         } else {
             readiness.depend(hazards, look.confidence, kept)
         };
+        depend.exact &= table.untold(Some(look.since_s())) == 0;
         let candidates = readiness.candidates().iter().map(|candidate| candidate.id).collect();
         let (look, longest_s) = (*look, *longest_s);
         Surveyed { look, hazards: hazards.clone(), depend, candidates, longest_s }
@@ -266,36 +280,31 @@ impl Survey {
     }
 
     /// What was found lately of many clients.
-    fn lately(&self, table: &Ledger, look: Look) -> Option<&Round> {
+    fn lately(&self, look: Look) -> Option<&Round> {
         let is_new = |found: &&Round| {
             found.look.asks(look) && look.now_s <= found.look.now_s.saturating_add(OLD_S)
         };
-        self.found.as_ref().filter(|_| table.len() > AT_ONCE).filter(is_new)
+        self.found.as_ref().filter(is_new)
     }
 
-    /// What was found, or is found at once.
-    pub(crate) fn outlook(&self, table: &Ledger, look: Look) -> Surveyed {
-        if let Some(found) = self.lately(table, look) {
-            return found.found(table);
+    /// What was found, or is found at once; `None` while that is not known of many.
+    pub(crate) fn outlook(&self, table: &Ledger, look: Look) -> Option<Surveyed> {
+        if table.len() <= AT_ONCE {
+            return Some(Round::at_once(table, look, 2 * PARTS).found(table));
         }
-        let mut round = Round::new(table, look);
-        while round.step(table) {}
-        round.found(table)
+        self.lately(look).map(|found| found.found(table))
     }
 
-    /// The same where it is there, or there are few.
-    pub(crate) fn outlook_in_time(&self, table: &Ledger, look: Look) -> Option<Surveyed> {
-        let soon = table.len() <= AT_ONCE || self.lately(table, look).is_some();
-        soon.then(|| self.outlook(table, look))
-    }
-
-    /// Only what the silences teach.
+    /// Only what the silences teach: of many, what was found last, or at first what silences
+    /// that are over do.
     pub(crate) fn hazards(&self, table: &Ledger, look: Look) -> Hazards {
-        let lately = self.lately(table, look);
-        lately.map(|found| found.hazards.clone()).unwrap_or_else(|| {
-            let mut round = Round::new(table, look);
-            (0..PARTS).for_each(|_| _ = round.step(table));
-            round.hazards
+        if table.len() <= AT_ONCE {
+            return Round::at_once(table, look, PARTS).hazards;
+        }
+        self.found.as_ref().map(|found| found.hazards.clone()).unwrap_or_else(|| {
+            let mut hazards = Hazards::new(table.population());
+            hazards.ready();
+            hazards
         })
     }
 }

@@ -4,7 +4,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
+use crossfade_protocol::clients::{Identity, client_hash};
+use crossfade_protocol::limits::{SOURCE_SILENT_MS, TOTALS_SOURCES_MAX};
 use crossfade_protocol::request::Outcome;
 use crossfade_protocol::totals::{ShadowTotals, Totals, VersionTotals};
 
@@ -128,28 +129,70 @@ pub struct Growth {
 /// become the larger of each count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Fleet {
-    newest: BTreeMap<(String, u64), Totals>,
+    newest: BTreeMap<(String, u64), Source>,
+    /// A snapshot keeps it in a part of its own.
+    #[borsh(skip)]
+    pub(crate) folded: Folded,
 }
 
-/// A report that could not be taken in.
+/// What is known of one run of a node.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct Source {
+    totals: Totals,
+    /// When it was heard last. A snapshot keeps it in a part of its own.
+    #[borsh(skip)]
+    heard_ms: u64,
+}
+
+/// Runs of nodes that made room for others.
+#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Folded {
+    /// What they have counted, by version.
+    sum: Vec<(String, Tally)>,
+    /// Who they were, by their hashes: the last that went, and those before.
+    who: [Vec<u64>; 2],
+}
+
+/// Why a report was not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FleetFull;
+pub enum NotTaken {
+    /// It comes from a newcomer, and there are too many who were heard within a day.
+    Full,
+    /// Its run of a node was silent for so long that it made room for others.
+    Folded,
+}
+
+fn hash(node: &str, epoch: u64) -> u64 {
+    client_hash(node.as_bytes(), Identity::Key) ^ epoch
+}
 
 impl Fleet {
     /// Takes in a report; `Ok(false)` when a newer one, or the same, was there already.
     ///
     /// # Errors
-    /// [`FleetFull`] when it comes from a new source and the limit is reached.
-    pub fn merge(&mut self, report: Totals) -> Result<bool, FleetFull> {
+    /// [`NotTaken`] when it comes from a new source and the limit is reached, or from one
+    /// whose counts were folded into the sum.
+    pub fn merge(&mut self, report: Totals, now_ms: u64) -> Result<bool, NotTaken> {
+        let key = (report.node.clone(), report.epoch);
+        if self.newest.len() >= TOTALS_SOURCES_MAX && !self.newest.contains_key(&key) {
+            self.fold(now_ms);
+        }
         let full = self.newest.len() >= TOTALS_SOURCES_MAX;
-        match self.newest.entry((report.node.clone(), report.epoch)) {
-            Entry::Vacant(_) if full => Err(FleetFull),
+        match self.newest.entry(key) {
             Entry::Vacant(slot) => {
-                slot.insert(normalised(report));
+                let hash = hash(&report.node, report.epoch);
+                if self.folded.who.iter().any(|who| who.binary_search(&hash).is_ok()) {
+                    return Err(NotTaken::Folded);
+                }
+                if full {
+                    return Err(NotTaken::Full);
+                }
+                slot.insert(Source { totals: normalised(report), heard_ms: now_ms });
                 Ok(true)
             }
             Entry::Occupied(mut slot) => {
-                let known = slot.get_mut();
+                let Source { totals: known, heard_ms } = slot.get_mut();
+                *heard_ms = now_ms.max(*heard_ms);
                 let report = normalised(report);
                 if report.sequence < known.sequence || report == *known {
                     return Ok(false);
@@ -164,14 +207,53 @@ impl Fleet {
         }
     }
 
+    /// Makes room: what was counted by runs that were silent for a day is kept as one sum.
+    fn fold(&mut self, now_ms: u64) {
+        let Folded { sum, who: [last, before] } = &mut self.folded;
+        let mut gone = Vec::new();
+        self.newest.retain(|(node, epoch), source| {
+            let silent = now_ms.saturating_sub(source.heard_ms) >= SOURCE_SILENT_MS;
+            for counted in source.totals.versions.iter().filter(|_| silent) {
+                let at = sum.iter().position(|(version, _)| *version == counted.version);
+                let at = at.unwrap_or_else(|| {
+                    sum.push((counted.version.clone(), Tally::default()));
+                    sum.len() - 1
+                });
+                sum[at].1.merge(&Tally::from_totals(counted));
+            }
+            if silent {
+                gone.push(hash(node, *epoch));
+            }
+            !silent
+        });
+        if last.len() + gone.len() > TOTALS_SOURCES_MAX {
+            *before = std::mem::take(last);
+        }
+        last.extend(gone);
+        crossfade_protocol::order::sort(last);
+    }
+
+    /// When each source was heard last, in a fixed order.
+    pub(crate) fn heard_ms(&self) -> Vec<u64> {
+        self.newest.values().map(|source| source.heard_ms).collect()
+    }
+
+    /// The same, to be put back; `now_ms` for those of which it is not known.
+    pub(crate) fn set_heard_ms(&mut self, heard_ms: Vec<u64>, now_ms: u64) {
+        let heard_ms = heard_ms.into_iter().chain(std::iter::repeat(now_ms));
+        for (source, heard_ms) in self.newest.values_mut().zip(heard_ms) {
+            source.heard_ms = heard_ms;
+        }
+    }
+
     /// The newest report of a node and epoch.
     pub fn newest(&self, node: &str, epoch: u64) -> Option<&Totals> {
-        self.newest.get(&(node.to_owned(), epoch))
+        self.newest.get(&(node.to_owned(), epoch)).map(|source| &source.totals)
     }
 
     /// The versions that have served more in `report` than was known of its node and epoch.
     pub fn served_since<'r>(&self, report: &'r Totals) -> Vec<&'r str> {
-        let known = self.newest.get(&(report.node.clone(), report.epoch));
+        let known = self.newest(&report.node, report.epoch);
         if known.is_some_and(|known| known.sequence > report.sequence) {
             return Vec::new();
         }
@@ -186,24 +268,30 @@ impl Fleet {
     /// Sum over all nodes for each of `versions`. Counts of other versions are left out.
     pub fn sum(&self, versions: &[String]) -> Vec<Tally> {
         let mut sum = vec![Tally::default(); versions.len()];
-        for counted in self.newest.values().flat_map(|totals| &totals.versions) {
-            if let Some(place) = versions.iter().position(|version| *version == counted.version) {
-                sum[place].merge(&Tally::from_totals(counted));
+        let mut add = |name: &str, tally: &Tally| {
+            if let Some(place) = versions.iter().position(|version| version == name) {
+                sum[place].merge(tally);
             }
+        };
+        for counted in self.newest.values().flat_map(|source| &source.totals.versions) {
+            add(&counted.version, &Tally::from_totals(counted));
         }
+        self.folded.sum.iter().for_each(|(version, tally)| add(version, tally));
         sum
     }
 
     /// What was compared of each version's answers, report by report, in a fixed order.
     pub(crate) fn shadows(&self) -> impl Iterator<Item = &ShadowTotals> {
-        let versions = self.newest.values().flat_map(|totals| &totals.versions);
-        versions.map(|counted| &counted.shadow)
+        let versions = self.newest.values().flat_map(|source| &source.totals.versions);
+        let folded = self.folded.sum.iter().map(|(_, tally)| &tally.shadow);
+        versions.map(|counted| &counted.shadow).chain(folded)
     }
 
     /// The same, to be put back.
     pub(crate) fn shadows_mut(&mut self) -> impl Iterator<Item = &mut ShadowTotals> {
-        let versions = self.newest.values_mut().flat_map(|totals| &mut totals.versions);
-        versions.map(|counted| &mut counted.shadow)
+        let versions = self.newest.values_mut().flat_map(|source| &mut source.totals.versions);
+        let folded = self.folded.sum.iter_mut().map(|(_, tally)| &mut tally.shadow);
+        versions.map(|counted| &mut counted.shadow).chain(folded)
     }
 
     /// How many nodes and epochs have reported.
@@ -299,7 +387,7 @@ mod tests {
     fn fleet(reports: &[Totals]) -> Fleet {
         let mut fleet = Fleet::default();
         for report in reports {
-            fleet.merge(report.clone()).unwrap();
+            fleet.merge(report.clone(), 0).unwrap();
         }
         fleet
     }
@@ -333,8 +421,8 @@ mod tests {
     #[test]
     fn a_late_report_changes_nothing_and_a_restarted_node_adds() {
         let mut fleet = fleet(&[counted(2, 20)]);
-        assert_eq!(fleet.merge(counted(1, 10)), Ok(false));
-        assert_eq!(fleet.merge(Totals { epoch: 2, ..counted(1, 5) }), Ok(true));
+        assert_eq!(fleet.merge(counted(1, 10), 0), Ok(false));
+        assert_eq!(fleet.merge(Totals { epoch: 2, ..counted(1, 5) }, 0), Ok(true));
         assert_eq!(fleet.sum(&["v1".to_owned()])[0].requests, 25);
     }
 
@@ -342,9 +430,21 @@ mod tests {
     fn sources_are_bounded() {
         let mut fleet = Fleet::default();
         for epoch in 0..TOTALS_SOURCES_MAX as u64 {
-            fleet.merge(Totals { epoch, ..counted(1, 1) }).unwrap();
+            fleet.merge(Totals { epoch, ..counted(1, 1) }, 0).unwrap();
         }
-        assert_eq!(fleet.merge(Totals { epoch: u64::MAX, ..counted(1, 1) }), Err(FleetFull));
-        assert_eq!(fleet.merge(counted(2, 2)), Ok(true), "known sources still report");
+        let newcomer = Totals { epoch: u64::MAX, ..counted(1, 1) };
+        let early = fleet.merge(newcomer.clone(), SOURCE_SILENT_MS - 1);
+        assert_eq!(early, Err(NotTaken::Full));
+        assert_eq!(fleet.merge(counted(2, 2), 1), Ok(true), "known sources still report");
+        let versions = ["v1".to_owned()];
+        let all = fleet.sum(&versions);
+        assert_eq!(all[0].requests, TOTALS_SOURCES_MAX as u64 + 1);
+        // A day later all but that one are silent: what they counted stays, as one sum.
+        assert_eq!(fleet.merge(newcomer, SOURCE_SILENT_MS), Ok(true));
+        assert_eq!((fleet.sources(), fleet.sum(&versions)[0].requests), (2, all[0].requests + 1));
+        let again = Totals { epoch: 7, ..counted(9, 5) };
+        assert_eq!(fleet.merge(again, SOURCE_SILENT_MS), Err(NotTaken::Folded), "counted twice");
+        assert_eq!(fleet.merge(counted(3, 4), SOURCE_SILENT_MS), Ok(true));
+        assert_eq!(fleet.sum(&versions)[0].requests, all[0].requests + 3);
     }
 }

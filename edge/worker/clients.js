@@ -8,8 +8,8 @@ const HEADER_CHARS_MAX = 1024;
 const AGENT_CHARS_MAX = 64;
 const REASON_CHARS_MAX = 64;
 
-// Clients between two hand-overs; the engine keeps a sample of more.
-const CLIENTS_MAX = 1000;
+// Clients between two hand-overs. Of more the engine hears how many requests there were.
+export const CLIENTS_MAX = 1000;
 
 const seconds = (ms) => Math.floor(ms / 1000);
 
@@ -102,6 +102,8 @@ function rung(source, addressHeader) {
 export class Clients {
   #rows = new Map();
   #left = 0;
+  // Of those since the last hand-over, the ones that the engine has not counted either.
+  #dropped = 0;
 
   /** Whether there is anything to hand over. */
   get size() {
@@ -125,6 +127,7 @@ export class Clients {
     if (row === undefined) {
       if (this.#rows.size >= CLIENTS_MAX) {
         this.#left += 1;
+        this.#dropped += Number(!counted);
         return;
       }
       this.#rows.set(name, (row = { key, identity, on: place, counts: [] }));
@@ -143,7 +146,9 @@ export class Clients {
   /** The `note_clients` message. Begins anew. */
   take() {
     const clients = [...this.#rows.values()];
+    const dropped = this.#dropped;
     this.#rows.clear();
-    return JSON.stringify({ type: 'note_clients', msg_id: 0, clients });
+    this.#dropped = 0;
+    return JSON.stringify({ type: 'note_clients', msg_id: 0, clients, dropped });
   }
 }

@@ -7,7 +7,7 @@ import { Crossfade, CrossfadeTrap } from './crossfade.js';
 import { attributesLookup, keyLookup } from './lookup.js';
 import { BATCH_MAX, Outcomes } from './outcomes.js';
 import { readSettings } from './settings.js';
-import { Shadow, shadowOf } from './shadow.js';
+import { MARK, Shadow, shadowOf } from './shadow.js';
 
 // At the latest so long after an outcome the engine knows of it, and its guard with it.
 const HAND_OVER_MS = 1000;
@@ -111,6 +111,8 @@ export class Edge {
       const forwarded = new Request(origin.url(request.url), request);
       if (routed === undefined) forwarded.headers.delete(versionHeader);
       else forwarded.headers.set(versionHeader, version);
+      // Nor does a client pass for a copy.
+      forwarded.headers.delete(MARK);
       response = await origin.fetch(forwarded);
     } catch (error) {
       // What is lost on the way to an origin is no TypeError; a request that cannot be is.
@@ -148,7 +150,7 @@ export class Edge {
     if (client && place >= 0) this.#clients.record(client, place, { counted: client.identity === 'key', failed, refused, atMs });
   }
 
-  // Asks the newest version as well, once the client has its answer.
+  // Asks the newest version as well, once the old one's answer is on its way to the client.
   #mirror(ctx, request, key, routed, response) {
     const shade = this.#policy?.shade;
     if (shade === undefined) return;
@@ -157,7 +159,9 @@ export class Edge {
     const isStill = () => this.#policy?.versions.at(-1) === shade.newest;
     try {
       const ask = this.#shadow.of(shade, { request, key, routed, response, origin, versionHeader, timeoutMs, isStill });
-      if (ask) ctx.waitUntil(ask().then(() => this.#afterwards(ctx, Date.now())));
+      // In a task of its own: this one hands the answer over first.
+      const later = ask && new Promise((resolve) => { setTimeout(resolve); });
+      if (later) ctx.waitUntil(later.then(ask).then(() => this.#afterwards(ctx, Date.now())));
     } catch (error) {
       console.error(`crossfade: shadow: ${error.message}`);
     }

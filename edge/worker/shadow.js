@@ -1,9 +1,9 @@
-// The shadow: what the old version has answered the newest is asked as well, after the
-// client has its answer, and the two are compared. docs/protocol.md, "The shadow".
+// The shadow: what the old version has answered the newest is asked as well, and the two
+// answers are compared. The client waits for neither. docs/protocol.md, "The shadow".
 
 import { Crossfade } from './crossfade.js';
 
-/** Marks a request that is mirrored: whoever gets it knows that nobody waits. */
+/** Marks a request that is mirrored: whoever gets it knows that nobody waits. Removed from what comes in. */
 export const MARK = 'x-crossfade-shadow';
 
 // Requests under way at once, of one isolate. What comes meanwhile is counted and left.

@@ -13,11 +13,13 @@ const policy = {
   canary_percentage: 10,
 };
 
-/** Serves until it is closed; `origins` has a URL for each version. */
+/** Serves until it is closed; `origins` has for each version a URL without a path. */
 export async function serve(origins, port, host = '127.0.0.1') {
   const wasm = readFileSync(new URL('../../edge/worker/crossfade.wasm', import.meta.url));
   const crossfade = await Crossfade.load(wasm, { policy });
   const server = createServer((incoming, outgoing) => {
+    // Not for a proxy's requests, which name another host.
+    if (!incoming.url.startsWith('/')) return outgoing.writeHead(400).end();
     const key = incoming.headers['x-user-id'] ?? '';
     const { version, headers } = crossfade.decide(key === '' ? {} : { key });
     const done = (status) => {
@@ -26,14 +28,16 @@ export async function serve(origins, port, host = '127.0.0.1') {
     };
     // What a client sends in this header chooses nothing.
     const told = { ...incoming.headers, 'x-api-version': version };
-    const asked = request(new URL(incoming.url, origins[version]), { method: incoming.method, headers: told });
+    // As it came: in `new URL(path, origin)` a path such as //other.example names a host.
+    const { method, url: path } = incoming;
+    const asked = request(origins[version], { method, path, headers: told });
     asked.on('response', (answer) => {
       done(answer.statusCode);
       outgoing.writeHead(answer.statusCode, { ...answer.headers, ...headers });
       answer.pipe(outgoing);
     });
     asked.on('error', () => { done(502); outgoing.writeHead(502).end(); });
-    incoming.pipe(asked);
+    return incoming.pipe(asked);
   });
   await new Promise((resolve) => { server.listen(port, host, resolve); });
   return { server, crossfade };

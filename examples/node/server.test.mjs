@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { connect } from 'node:net';
 import test from 'node:test';
 
 import { serve } from './server.mjs';
@@ -9,7 +10,7 @@ import { serve } from './server.mjs';
 async function origin(version) {
   const server = createServer((incoming, outgoing) => {
     outgoing.writeHead(incoming.url === '/broken' ? 500 : 200);
-    outgoing.end(`${version} told ${incoming.headers['x-api-version']}`);
+    outgoing.end(`${version} told ${incoming.headers['x-api-version']}${incoming.url === '/users' ? '' : ` of ${incoming.url}`}`);
   });
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   return server;
@@ -41,4 +42,32 @@ test('an origin that is gone is a 502', async (t) => {
   const { server } = await serve({ v1: address, v2: address }, 0);
   t.after(() => { server.closeAllConnections(); server.close(); });
   assert.equal((await fetch(url(server))).status, 502);
+});
+
+// The first line as it is, which `fetch` would not send; gives the status and the body.
+function askRaw(server, line) {
+  return new Promise((resolve, reject) => {
+    let got = '';
+    const socket = connect(server.address().port, '127.0.0.1', () => {
+      socket.write(`${line}\r\nHost: a\r\nConnection: close\r\n\r\n`);
+    });
+    socket.setEncoding('latin1').on('data', (text) => { got += text; }).on('error', reject);
+    socket.on('close', () => resolve([Number(got.slice(9, 12)), got.match(/v\d told.*$/m)?.[0]]));
+  });
+}
+
+test('a client reaches the versions and no other host', async (t) => {
+  const [v1, other] = [await origin('v1'), await origin('v9')];
+  let others = 0;
+  other.on('request', () => { others += 1; });
+  const { server } = await serve({ v1: url(v1), v2: url(v1) }, 0);
+  t.after(() => { for (const each of [v1, other, server]) { each.closeAllConnections(); each.close(); } });
+  const host = `127.0.0.1:${other.address().port}`;
+  for (const path of [`//${host}/x`, `/\\${host}/x`, '//:99999/', '/x?a=//b', '/%2e%2e/../y', '/#z']) {
+    assert.deepEqual(await askRaw(server, `GET ${path} HTTP/1.1`), [200, `v1 told v1 of ${path}`]);
+  }
+  for (const target of [`http://${host}/x`, `HTTP://${host}`, '*']) {
+    assert.equal((await askRaw(server, `OPTIONS ${target} HTTP/1.1`))[0], 400, target);
+  }
+  assert.equal(others, 0);
 });

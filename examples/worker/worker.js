@@ -1,5 +1,6 @@
 // A Worker that decides for every request which version of the API serves it, and goes
-// there. edge/worker is the whole thing: live policies, reports, brownouts.
+// there: to `env.v1` or `env.v2`, URLs without a slash at the end. edge/worker is the whole
+// thing: live policies, reports, brownouts.
 
 import module from './crossfade.wasm';
 import { Crossfade } from './crossfade.js';
@@ -21,7 +22,9 @@ export default {
     const told = new Request(request);
     // What a client sends in this header chooses nothing.
     told.headers.set('x-api-version', version);
-    const answer = await fetch(new URL(new URL(request.url).pathname, env[version]), told);
+    // Joined as text: in `new URL(path, origin)` a path such as //other.example names a host.
+    const { pathname, search } = new URL(request.url);
+    const answer = await fetch(env[version] + pathname + search, told);
     crossfade.handle(JSON.stringify({
       type: 'report_outcomes',
       outcomes: [{ version, ok: answer.status < 500, ...(key && { user_id: key }) }],

@@ -1,125 +1,13 @@
-//! Any bytes, to the built wasm module in the host and to the native engine: the module
-//! never traps, and every call gives the same bytes on both.
+//! Any bytes, to the built wasm module in the host and to the native engine.
 
 #![no_main]
 
 use std::sync::LazyLock;
 
-use crossfade::{Module, Plugin, PluginError, PluginOptions, Start};
-use crossfade_core::Engine;
-use crossfade_core::guest::Guest;
-use crossfade_fuzz::script::{Call, script};
+use crossfade::Module;
 use libfuzzer_sys::fuzz_target;
 
 static MODULE: LazyLock<Module> =
     LazyLock::new(|| Module::builtin().expect("the module that was built with the host loads"));
 
-fuzz_target!(|bytes: &[u8]| {
-    let (init, calls) = script(bytes);
-    let mut pair = Pair::start(init, 7);
-    calls.into_iter().for_each(|call| pair.play(call));
-});
-
-/// The same engine twice.
-struct Pair<'s> {
-    /// What every engine of the run is started with, as a host does.
-    init: &'s [u8],
-    native: Engine,
-    wasm: Plugin,
-    now_ms: u64,
-}
-
-impl Pair<'_> {
-    fn start(init: &[u8], seed: u64) -> Pair<'_> {
-        let mut said = Vec::new();
-        let native = Engine::init(init, 0, seed, &mut said);
-        let start = Start { document: init.to_vec(), seed, now_ms: 0 };
-        let (wasm, wasm_said) =
-            Plugin::start(MODULE.clone(), PluginOptions::default(), start).expect("it starts");
-        same(&said, &wasm_said);
-        Pair { init, native, wasm, now_ms: 0 }
-    }
-
-    fn play(&mut self, call: Call<'_>) {
-        let mut out = Vec::new();
-        match call {
-            Call::Handle(lines) => {
-                // The host gives whole lines only.
-                let mut lines = lines.to_vec();
-                if !lines.ends_with(b"\n") {
-                    lines.push(b'\n');
-                }
-                self.native.handle(&lines, self.now_ms, &mut out);
-                same(&out, whole(self.wasm.handle(&lines, self.now_ms)));
-            }
-            Call::At(now_ms) => self.now_ms = now_ms,
-            Call::Tick(now_ms) => {
-                self.now_ms = now_ms;
-                self.native.tick(now_ms, &mut out);
-                same(&out, whole(self.wasm.tick(now_ms)));
-            }
-            Call::Route(key) => {
-                let draw = self.now_ms as u32;
-                assert_eq!(self.native.route(key, draw), whole(self.wasm.route(key, draw)));
-            }
-            Call::Totals => {
-                self.native.totals(&mut out);
-                same(&out, whole(self.wasm.totals()));
-            }
-            Call::Merge(totals) => {
-                self.native.merge(totals, &mut out);
-                same(&out, whole(self.wasm.merge(totals)));
-            }
-            Call::Reload => {
-                let saved = self.saved();
-                self.restore(&saved);
-            }
-            Call::Restore(snapshot) => self.restore(snapshot),
-            Call::Damage { place, bits } => {
-                let mut saved = self.saved();
-                let place = place % saved.len();
-                match bits {
-                    0 => saved.truncate(place),
-                    bits => saved[place] ^= bits,
-                }
-                self.restore(&saved);
-            }
-        }
-        assert_eq!(self.wasm.restarts(), 0, "the module trapped");
-    }
-
-    fn saved(&mut self) -> Vec<u8> {
-        let mut saved = Vec::new();
-        self.native.snapshot(&mut saved);
-        same(&saved, whole(self.wasm.snapshot()));
-        saved
-    }
-
-    /// Goes on with fresh engines in this state, if both take it; neither may alone.
-    fn restore(&mut self, snapshot: &[u8]) {
-        let mut fresh = Pair::start(self.init, 8);
-        fresh.now_ms = self.now_ms;
-        let mut out = Vec::new();
-        fresh.native.restore(snapshot, &mut out);
-        match fresh.wasm.restore(snapshot) {
-            Ok(()) => assert!(out.is_empty(), "only native refuses: {}", out.escape_ascii()),
-            Err(PluginError::Refused { answer, .. }) => {
-                let out = String::from_utf8_lossy(&out);
-                assert!(out.contains(answer.trim()), "native: {out}\nwasm: {answer}");
-                return;
-            }
-            Err(error) => panic!("{error}"),
-        }
-        *self = fresh;
-    }
-}
-
-/// The host took the call; a trap would have been answered in the module's place.
-fn whole<T>(answer: Result<T, PluginError>) -> T {
-    answer.unwrap_or_else(|error| panic!("{error}"))
-}
-
-#[track_caller]
-fn same(native: &[u8], wasm: &[u8]) {
-    assert!(native == wasm, "native: {}\nwasm:   {}", native.escape_ascii(), wasm.escape_ascii());
-}
+fuzz_target!(|bytes: &[u8]| crossfade_fuzz::pair::run(&MODULE, bytes));

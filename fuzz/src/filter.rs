@@ -1,6 +1,7 @@
 //! Any headers, cookies, statuses, answers of the control server and times, to the native
-//! build of the Envoy filter: it never panics, routes see one version of the policy or
-//! none, counts fit together, revisions only rise, and host calls stay few.
+//! build of the Envoy filter: it never panics, routes see one version of the policy or none
+//! (what it refuses reaches no route), counts fit together, revisions only rise, and host
+//! calls stay few.
 //!
 //! The first byte chooses a configuration. Then a line is a step, by its first byte:
 //!
@@ -24,6 +25,8 @@ use std::collections::VecDeque;
 use crossfade_envoy::filter::Exchange;
 use crossfade_envoy::host::{Answer, Host, When};
 use crossfade_envoy::memory::{Instance, MemoryHost, Sent};
+
+use super::script::number;
 
 const CONFIGURATIONS: [&str; 7] = [
     r#"{"policy":{"api":"a","versions":["v1","v2"],"key":{"header":"k"},"canary_percentage":50,"guard":{"max_failure_ratio":0.5,"min_requests":3},"deprecation":{"deprecated_at":"2027-01-31","sunset_at":"2027-07-31","link":"https://example.com/"}},"reason_header":"why"}"#,
@@ -145,16 +148,20 @@ impl Run {
         let sent: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
         let exchange = self.instance.request(&sent);
         let calls = self.instance.host.host_calls.take().len();
-        // Clock, version; key and three attributes, each with a second look at a comma.
-        assert!(calls <= 2 + 2 * 4, "{calls} host calls");
+        // Clock, version, the shadow's header; key and three attributes, each with a second
+        // look at a comma; is it a copy, and its path.
+        assert!(calls <= 3 + 2 * 4 + 2, "{calls} host calls");
         let (node, names) = (self.instance.root.node(), self.instance.root.names());
         let name = &names.version;
         let host = &self.instance.host;
         let seen: Vec<_> = values(&host.request, name);
         let known: Vec<_> = node.borrow().totals().into_iter().map(|v| v.version).collect();
-        match node.borrow().revision() {
-            None => assert_eq!(seen, Vec::<Vec<u8>>::new()),
-            Some(_) => {
+        let refused = host.answered.borrow().as_ref().map(|(status, ..)| *status);
+        match (node.borrow().revision(), refused) {
+            (None, None) => assert_eq!(seen, Vec::<Vec<u8>>::new()),
+            // In the place of an upstream: no route sees it.
+            (_, Some(status)) => assert!((300..600).contains(&status), "refused with {status}"),
+            (Some(_), None) => {
                 assert_eq!(seen.len(), 1);
                 assert!(known.iter().any(|version| version.as_bytes() == seen[0]), "{seen:?}");
             }
@@ -222,10 +229,4 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
         Some(end) => (&text[..end], &text[end + 1..]),
         None => (text, &[]),
     }
-}
-
-/// The number that the text begins with; 0 without one.
-fn number(text: &[u8]) -> u64 {
-    let digits = text.trim_ascii_start().iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }

@@ -6,7 +6,7 @@ use crossfade_core::Engine;
 use crossfade_core::guest::Guest;
 use crossfade_protocol::request::{Clock, InitDocument};
 
-use super::script::{Call, lines_to_answer, script};
+use super::script::{Call, script, unescaped};
 
 /// Plays it.
 ///
@@ -74,16 +74,19 @@ impl Run<'_> {
                 assert!(again == saved, "a snapshot changed on its way\nfrom {was}\nto   {is}");
             }
             Call::Restore(snapshot) => {
-                self.own &= !self.restore(snapshot);
+                self.own &= !self.restore(&unescaped(snapshot));
             }
-            Call::Damage { place, bits } => {
+            Call::Damage(damage) => {
                 let mut saved = self.saved();
-                let place = place % saved.len();
-                match bits {
-                    0 => saved.truncate(place),
-                    bits => saved[place] ^= bits,
-                }
+                damage.to(&mut saved);
                 self.own &= !self.restore(&saved);
+            }
+            Call::Forge(damage) => {
+                let mut saved = self.saved();
+                damage.to_state(&mut saved);
+                let mut fresh = Engine::init(self.init, self.now_ms, 8, &mut Vec::new());
+                fresh.restore(&saved, &mut out);
+                json_lines(&out);
             }
         }
     }
@@ -126,4 +129,9 @@ fn json_lines(out: &[u8]) -> usize {
             assert!(line.ends_with(b"\n"), "no whole line: {}", line.escape_ascii());
         })
         .count()
+}
+
+/// Lines that must be answered: all that are not ASCII white space.
+fn lines_to_answer(lines: &[u8]) -> usize {
+    lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count()
 }

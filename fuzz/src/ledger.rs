@@ -1,10 +1,13 @@
 //! The ledger: reports of clients, and the bytes it is saved as.
 //!
 //! Lines that begin with `{` are reports. `!PLACE BITS` damages one byte of what is saved
-//! (0 cuts it off there), `<BYTES` loads these, and any other line is a search.
+//! (0 cuts it off there), `<BYTES` loads these (`\xHH` is one byte), and any other line is a
+//! search.
 
 use crossfade_ledger::protocol::clients::ClientsReport;
 use crossfade_ledger::{Filter, Ledger, Order};
+
+use super::script::{Damage, unescaped};
 
 /// When reports are taken in, in seconds since 1970.
 const NOW_S: u32 = 1_800_000_000;
@@ -28,15 +31,10 @@ pub fn run(bytes: &[u8]) {
             }
             Some((b'!', rest)) => {
                 let mut saved = saved(&ledger);
-                let mut numbers = rest.split(|byte| *byte == b' ').map(number);
-                let at = numbers.next().unwrap_or_default() as usize % saved.len();
-                match numbers.next().unwrap_or_default() as u8 {
-                    0 => saved.truncate(at),
-                    bits => saved[at] ^= bits,
-                }
+                Damage::read(rest).to(&mut saved);
                 used(Ledger::load(&saved));
             }
-            Some((b'<', snapshot)) => used(Ledger::load(snapshot)),
+            Some((b'<', snapshot)) => used(Ledger::load(&unescaped(snapshot))),
             _ => look(&ledger, line),
         }
         let bytes = saved(&ledger);
@@ -68,9 +66,4 @@ fn look(ledger: &Ledger, line: &[u8]) {
     for client in ledger.iter() {
         assert!(ledger.get(client.key, client.identity).is_some(), "a row that is not found");
     }
-}
-
-fn number(text: &[u8]) -> u64 {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }

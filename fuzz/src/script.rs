@@ -1,5 +1,7 @@
 //! A script: any bytes as calls on an engine, so that a mutation of one byte changes one.
 
+use xxhash_rust::xxh64::xxh64;
+
 /// One call on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call<'s> {
@@ -17,15 +19,51 @@ pub enum Call<'s> {
     Merge(&'s [u8]),
     /// `%reload`: the state moves to a fresh engine.
     Reload,
-    /// `%restore BYTES`: a snapshot from nowhere.
+    /// `%restore BYTES`: a snapshot from nowhere; see [`unescaped`].
     Restore(&'s [u8]),
     /// `%damage PLACE BITS`: the state moves to a fresh engine with one byte damaged.
-    Damage {
-        /// Which byte, counted modulo the snapshot's length.
-        place: usize,
-        /// What it is xored with; 0 cuts the snapshot off there instead.
-        bits: u8,
-    },
+    Damage(Damage),
+    /// `%forge PLACE BITS`: the same behind the checksum, which is made to fit: to an engine
+    /// that serves nothing.
+    Forge(Damage),
+}
+
+/// What happens to one byte of what was saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damage {
+    /// Which byte, counted modulo the length.
+    place: usize,
+    /// What it is xored with; 0 cuts off there instead.
+    bits: u8,
+}
+
+impl Damage {
+    /// Reads `PLACE BITS`.
+    pub fn read(text: &[u8]) -> Damage {
+        let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+        Damage { place: number(text) as usize, bits: number(&text[end..]) as u8 }
+    }
+
+    /// Lets it happen.
+    pub fn to(self, saved: &mut Vec<u8>) {
+        let place = self.place % saved.len().max(1);
+        match (self.bits, saved.get_mut(place)) {
+            (0, _) => saved.truncate(place),
+            (bits, Some(byte)) => *byte ^= bits,
+            (_, None) => {}
+        }
+    }
+
+    /// Lets it happen to the state in an engine's snapshot, behind the magic line and the
+    /// checksum of eight bytes.
+    pub fn to_state(self, snapshot: &mut Vec<u8>) {
+        let line = snapshot.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let mut state = snapshot.split_off(line + 8);
+        self.to(&mut state);
+        snapshot.truncate(line);
+        snapshot.extend_from_slice(&xxh64(&state, 0).to_le_bytes());
+        snapshot.append(&mut state);
+    }
 }
 
 /// The init document and the calls of a script.
@@ -84,22 +122,35 @@ fn call(line: &[u8]) -> Option<Call<'_>> {
         b"merge" => Call::Merge(rest),
         b"reload" => Call::Reload,
         b"restore" => Call::Restore(rest),
-        b"damage" => {
-            let bits =
-                rest.iter().rposition(|byte| *byte == b' ').map_or(&[][..], |at| &rest[at + 1..]);
-            Call::Damage { place: number(rest) as usize, bits: number(bits) as u8 }
-        }
+        b"damage" => Call::Damage(Damage::read(rest)),
+        b"forge" => Call::Forge(Damage::read(rest)),
         _ => return None,
     })
 }
 
-/// The number that the text begins with; 0 without one.
-fn number(text: &[u8]) -> u64 {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
+/// Bytes that a line of text cannot hold: `\xHH` is one byte, `\n` is a new line, everything
+/// else stands for itself.
+pub fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = rest.strip_prefix(b"\\x").and_then(|found| found.get(..2));
+        let digits = digits.and_then(|found| std::str::from_utf8(found).ok());
+        let (byte, after) = match digits.and_then(|found| u8::from_str_radix(found, 16).ok()) {
+            Some(byte) => (byte, &rest[4..]),
+            None => match rest.strip_prefix(b"\\n") {
+                Some(after) => (b'\n', after),
+                None => (*first, after),
+            },
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    bytes
 }
 
-/// Lines that must be answered: all that are not ASCII white space.
-pub fn lines_to_answer(lines: &[u8]) -> usize {
-    lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count()
+/// The number that the text begins with; 0 without one.
+pub fn number(text: &[u8]) -> u64 {
+    let digits = text.trim_ascii_start().iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }

@@ -1,6 +1,7 @@
 //! The command line: what all commands have in common. Each command is one file in
 //! `commands/` and one variant of [`Command`].
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::commands::Command;
 use crate::exit::{self, Exit};
+use crate::replay::text::shown_lines;
 
 /// Moves an API's clients from one version to the next.
 ///
@@ -99,8 +101,13 @@ fn command() -> clap::Command {
 
 /// Does what the process's arguments ask for.
 pub fn run() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+/// Does what these arguments ask for; the first is the program's name.
+pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut command = command();
-    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = command.try_get_matches_from_mut(arguments);
     let parsed = parsed.and_then(|found| {
         Cli::from_arg_matches(&found).map_err(|error| error.format(&mut command))
     });
@@ -119,7 +126,9 @@ pub fn run() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             // Not `eprintln!`: that panics when stderr is closed.
-            let _ = writeln!(io::stderr(), "crossfade: {failure}");
+            // What is in a file may be in the message, and moves no cursor.
+            let message = shown_lines(&failure.to_string());
+            let _ = writeln!(io::stderr(), "crossfade: {message}");
             failure.exit.into()
         }
     }

@@ -7,6 +7,7 @@
 //! *Does not:* decide or count anything; what it shows are the server's own words.
 
 mod address;
+mod again;
 pub(crate) mod diff;
 mod follow;
 pub(crate) mod page;
@@ -32,6 +33,7 @@ use ureq::{Agent, Body};
 use crate::exit::{Exit, Failure};
 
 pub(crate) use address::Address;
+pub(crate) use again::AgainArgs;
 pub(crate) use follow::{Follow, News};
 pub(crate) use trouble::Trouble;
 
@@ -144,6 +146,8 @@ struct Question {
     after: Option<u64>,
     /// The revision that a policy is meant to replace.
     replaces: Option<u64>,
+    /// By which a command is known again.
+    key: Option<String>,
     body: Option<String>,
 }
 
@@ -155,8 +159,19 @@ impl Question {
             accept: "application/json",
             after: None,
             replaces: None,
+            key: None,
             body: None,
         }
+    }
+
+    fn post(path: &str, body: &Value) -> Question {
+        let body = Some(body.to_string());
+        Question { method: Method::POST, body, ..Question::get(path) }
+    }
+
+    fn put(path: &str, replaces: u64, body: &Value) -> Question {
+        let (body, replaces) = (Some(body.to_string()), Some(replaces));
+        Question { method: Method::PUT, body, replaces, ..Question::get(path) }
     }
 
     /// The role that it takes.
@@ -196,8 +211,7 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
-        let body = Some(body.to_string());
-        self.ask(&Question { method: Method::POST, body, ..Question::get(path) })
+        self.ask(&Question::post(path, body))
     }
 
     /// Has the server erase something.
@@ -213,8 +227,7 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub(crate) fn put(&self, path: &str, replaces: u64, body: &Value) -> Result<Value, Trouble> {
-        let (body, replaces) = (Some(body.to_string()), Some(replaces));
-        self.ask(&Question { method: Method::PUT, body, replaces, ..Question::get(path) })
+        self.ask(&Question::put(path, replaces, body))
     }
 
     /// An answer as a type.
@@ -262,7 +275,7 @@ impl Client {
             return Err(Trouble::of_answer(status, &body, &server, &self.token, question.role()));
         }
         let detail = "the servers send each other's callers to and fro: nobody leads".to_owned();
-        Err(Trouble::Failing { address: self.server.to_string(), detail })
+        Err(Trouble::Failing { address: self.server.to_string(), detail, unclear: false })
     }
 
     /// The server to go on to. With a token, never over a channel that is less protected
@@ -296,6 +309,9 @@ impl Client {
         }
         if let Some(revision) = question.replaces {
             request = request.header(IF_MATCH, format!("\"{revision}\""));
+        }
+        if let Some(key) = &question.key {
+            request = request.header("idempotency-key", format!("\"{key}\""));
         }
         let answer = match &question.body {
             Some(body) => request

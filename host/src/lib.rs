@@ -25,6 +25,8 @@ pub mod cli;
 mod client;
 mod clients;
 mod commands;
+#[cfg(test)]
+mod corpus;
 mod demo;
 pub mod exit;
 mod export;

@@ -12,6 +12,7 @@ use crossfade_protocol::abi;
 use wasmtime::{InstancePre, Linker, Store};
 
 use crate::cache::Cache;
+use crate::exit::{Exit, Failure};
 use crate::runtime::{self, Limiter};
 
 /// The engine that this build carries.
@@ -134,6 +135,18 @@ pub enum ModuleError {
 
 fn plural<T>(items: &[T]) -> &'static str {
     if items.len() == 1 { "" } else { "s" }
+}
+
+impl From<ModuleError> for Failure {
+    /// How a command ends that cannot do without the module.
+    fn from(error: ModuleError) -> Failure {
+        let exit = match error {
+            ModuleError::Read { .. } => Exit::Io,
+            ModuleError::Runtime(_) => Exit::Internal,
+            _ => Exit::Data,
+        };
+        Failure::new(exit, error)
+    }
 }
 
 impl Module {

@@ -125,11 +125,7 @@ pub fn run(options: NodeOptions) -> Result<Exit, Failure> {
     signals::watch(hang_up).map_err(|error| internal("cannot wait for signals", &error))?;
 
     let source = Source { path: options.module.clone(), watch: options.watch };
-    let module = source.load().map_err(|error| match &error {
-        ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
-        ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
-        _ => Failure::new(Exit::Data, &error),
-    })?;
+    let module = source.load()?;
     let plugin = start(&options, module)?;
 
     let (events, inbox) = mpsc::sync_channel(BLOCKS_AHEAD);

@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::counted;
 use crate::plugin::Plugin;
 use crate::question::{AskError, ask_for};
+use crate::replay::text::shown_lines;
 use crate::yaml::{Document, DocumentError, parse_document, read_document};
 
 /// A plan document, not yet judged.
@@ -201,9 +202,9 @@ impl fmt::Display for Checked {
             }
             write!(f, ": {kind}")?;
             if !finding.path.is_empty() {
-                write!(f, "{}: ", finding.path)?;
+                write!(f, "{}: ", shown_lines(&finding.path))?;
             }
-            writeln!(f, "{}", finding.message)
+            writeln!(f, "{}", shown_lines(&finding.message))
         };
         self.problems.iter().try_for_each(|problem| line("", problem))?;
         self.warnings.iter().try_for_each(|warning| line("warning: ", warning))?;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure};
-use crate::module::{Module, ModuleError};
+use crate::module::Module;
 use crate::plugin::{Plugin, PluginError, PluginOptions, Start};
 
 /// A person waits for one answer here, not a stream of requests: rather a late one than
@@ -32,11 +32,7 @@ impl EngineArgs {
             Some(path) => Module::from_file(path),
             None => Module::builtin(),
         };
-        module.map_err(|error| match &error {
-            ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
-            ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
-            _ => Failure::new(Exit::Data, &error),
-        })
+        Ok(module?)
     }
 
     /// Starts the engine, on a clock that stands still.

@@ -12,6 +12,9 @@ mod clf;
 mod clients;
 mod driver;
 mod entry;
+#[cfg(test)]
+#[path = "../../fuzz/src/logs.rs"]
+pub(crate) mod hostile;
 mod json;
 mod key;
 mod lines;

@@ -25,8 +25,9 @@ mod listen;
 mod machine;
 mod metrics;
 mod module;
-mod openapi;
+pub(crate) mod openapi;
 pub(crate) mod privacy;
+mod receipts;
 mod shared;
 mod store;
 
@@ -44,7 +45,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::exit::{Exit, Failure};
-use crate::module::ModuleError;
 use crate::plugin::{Plugin, PluginOptions, Start};
 use crate::policy::Policy;
 
@@ -106,14 +106,9 @@ pub(crate) struct FleetOptions {
 /// a file or the address cannot be used.
 pub(crate) fn run(options: ServeOptions) -> Result<Exit, Failure> {
     let candidate = match &options.module {
-        Some(path) => module::from_file(path),
-        None => module::builtin(),
+        Some(path) => module::from_file(path)?,
+        None => module::builtin()?,
     };
-    let candidate = candidate.map_err(|error| match &error {
-        ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
-        ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
-        _ => Failure::new(Exit::Data, &error),
-    })?;
     let plan = match &options.plan {
         Some(path) => Some(read_plan(path, &candidate)?),
         None => None,
@@ -329,7 +324,7 @@ fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
 pub(crate) fn store_failure(error: &StoreError) -> Failure {
     let exit = match error {
         StoreError::Foreign { .. } | StoreError::InUse { .. } => Exit::Data,
-        StoreError::Failed { .. } | StoreError::Superseded => Exit::Io,
+        StoreError::Failed { .. } | StoreError::Unclear { .. } | StoreError::Superseded => Exit::Io,
     };
     Failure::new(exit, error)
 }

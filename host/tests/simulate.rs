@@ -2,18 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
 
+#[path = "../../web/src/linked.rs"]
+mod linked;
 mod support;
 
-use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Output;
 
 use crossfade_core::guest::Guest;
-use crossfade_protocol::abi::RouteWord;
-use crossfade_sim::{
-    Asking, Demand, Engine, Phase, Play, Router, START_MS, Script, init_document, scenarios,
-};
+use crossfade_sim::{Asking, Demand, Phase, Play, START_MS, Script, init_document, scenarios};
+use linked::Linked;
 use serde_json::{Value, json};
 use support::process::{Running, crossfade, run, stderr};
 
@@ -41,29 +40,6 @@ fn document(options: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The engine, linked in.
-struct Native(crossfade_core::Engine);
-
-impl Engine for Native {
-    type Error = Infallible;
-
-    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.handle(lines, now_ms, out);
-        Ok(())
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.tick(now_ms, out);
-        Ok(())
-    }
-}
-
-impl Router for Native {
-    fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, Infallible> {
-        Ok(self.0.route(key, draw))
-    }
-}
-
 /// The module in wasmtime and the engine linked in say the same, to the byte.
 #[test]
 fn a_run_has_the_digest_of_the_native_one() {
@@ -74,7 +50,7 @@ fn a_run_has_the_digest_of_the_native_one() {
         let script =
             Script { plan: plan(), seed: 11, traffic, faults: named.faults, commands: Vec::new() };
         let document = init_document(&script);
-        let mut engine = Native(Guest::init(document.as_bytes(), START_MS, 11, &mut Vec::new()));
+        let mut engine = Linked(Guest::init(document.as_bytes(), START_MS, 11, &mut Vec::new()));
         let mut play = Play::new(&script, Asking::Always);
         while play.phase() == Phase::Running {
             play.step(&script, &mut engine, false).unwrap();

@@ -14,6 +14,7 @@
 mod border;
 #[cfg(feature = "engine")]
 mod engine;
+mod linked;
 pub mod simulation;
 
 #[cfg(feature = "engine")]

@@ -1,17 +1,15 @@
 //! A script played with the linked engine, for the page's worker.
 
-use std::convert::Infallible;
-
 use crossfade_core::Engine as Core;
 use crossfade_core::guest::Guest;
-use crossfade_core::protocol::abi::RouteWord;
 use crossfade_sim::{
-    Asking, COLUMNS, Engine, Play, ROW_MS, RehearsalError, Router, START_MS, Script, ScriptError,
-    init_document, scenarios,
+    Asking, COLUMNS, Play, ROW_MS, RehearsalError, START_MS, Script, ScriptError, init_document,
+    scenarios,
 };
 use wasm_bindgen::prelude::*;
 
 use crate::border;
+use crate::linked::Linked;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
@@ -57,30 +55,6 @@ export interface NamedScenario {
 /** Something wrong with a script. */
 export interface Problem { path: string; message: string }
 "#;
-
-/// The linked engine, as the simulated world speaks to it.
-#[derive(Debug)]
-struct Linked(Core);
-
-impl Engine for Linked {
-    type Error = Infallible;
-
-    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.handle(lines, now_ms, out);
-        Ok(())
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.tick(now_ms, out);
-        Ok(())
-    }
-}
-
-impl Router for Linked {
-    fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, Infallible> {
-        Ok(self.0.route(key, draw))
-    }
-}
 
 /// A moment to come back to.
 #[derive(Debug)]

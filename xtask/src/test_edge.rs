@@ -24,7 +24,9 @@ pub(crate) fn run(_: &Args) -> Result<(), TaskError> {
     // The commands of the documentation that need an edge.
     Run::cargo(&["test", "--test=docs", "--", "--ignored"]).show()?;
     let mut files = test_web::test_files("edge/worker/test")?;
-    files.extend(test_web::test_files("examples/node")?);
+    for folder in ["examples/node", "examples/worker"] {
+        files.extend(test_web::test_files(folder)?);
+    }
     let files: Vec<&str> = files.iter().map(String::as_str).collect();
     Run::program("node", test_web::NODE_HINT, &[&["--test"], files.as_slice()].concat()).show()
 }

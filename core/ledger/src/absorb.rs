@@ -22,7 +22,7 @@ impl Ledger {
         places: &[u8],
         now_s: u32,
     ) -> Result<bool, SourcesFull> {
-        if !self.sources.take(&report.node, report.epoch, report.sequence)? {
+        if !self.sources.take(&report.node, report.epoch, report.sequence, now_s)? {
             return Ok(false);
         }
         self.latest_s = self.latest_s.max(now_s);

@@ -121,9 +121,9 @@ impl Callers {
         }
     }
 
-    pub(crate) fn forget(&mut self, key: &[u8]) {
+    pub(crate) fn forget(&mut self, key: &[u8], identity: Identity) {
         self.counters.retain_mut(|counter| {
-            let keep = *counter.key != *key;
+            let keep = *counter.key != *key || counter.identity != identity as u8;
             if !keep {
                 crate::table::overwrite(&mut counter.key);
             }

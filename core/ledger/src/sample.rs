@@ -9,6 +9,8 @@
 //!
 //! [`client_hash`]: crossfade_protocol::clients::client_hash
 
+use crossfade_protocol::limits::VERSIONS_MAX;
+
 use crate::heaviest::Callers;
 use crate::select::{Filter, Order};
 use crate::table::{At, Client, Flags, Ledger, Row, sample_hash};
@@ -37,6 +39,15 @@ pub struct Counted {
     pub low: u64,
     /// At most so many, with 95 % confidence.
     pub high: u64,
+}
+
+impl Counted {
+    /// The same beside calls of which nobody knows whose they were: each may have been
+    /// somebody's who is not counted.
+    fn beside(self, untold: u64) -> Counted {
+        let high = self.high.saturating_add(untold);
+        Counted { exact: self.exact && untold == 0, high, ..self }
+    }
 }
 
 /// Who is kept on one side.
@@ -145,7 +156,23 @@ impl Ledger {
     /// When a client, or one of its calls, was last left out; `None` while none was.
     pub fn sampled_until_s(&self) -> Option<u32> {
         let sampled = self.thresholds.iter().filter(|threshold| threshold.floor < u64::MAX);
-        sampled.map(|threshold| threshold.until_s).max()
+        let untold = (self.untold > 0).then_some(self.untold_until_s);
+        sampled.map(|threshold| threshold.until_s).chain(untold).max()
+    }
+
+    /// Calls of which nobody knows whose they were, and that belong to no sample: 0 when the
+    /// last of them came before `since_s`.
+    pub fn untold(&self, since_s: Option<u32>) -> u64 {
+        let over = since_s.is_some_and(|since_s| since_s > self.untold_until_s);
+        if over { 0 } else { self.untold }
+    }
+
+    /// So many more of them.
+    pub(crate) fn leave_untold(&mut self, calls: u64, at_s: u32) {
+        if calls > 0 {
+            self.untold = self.untold.saturating_add(calls);
+            self.untold_until_s = self.untold_until_s.max(at_s);
+        }
     }
 
     /// The share of the clients on this side that are sure to be here; 1 for all.
@@ -158,9 +185,21 @@ impl Ledger {
         self.count_of(&Filter { side: Some(side), since_s, ..Filter::default() })
     }
 
-    /// Clients whose last call went to this version.
-    pub fn clients_on(&self, version: u8) -> Counted {
-        self.count_of(&Filter { version: Some(version), ..Filter::default() })
+    /// Clients by the version that their last call went to, all in one look.
+    pub fn by_version(&self) -> [Counted; VERSIONS_MAX] {
+        let mut rows = [Rows::default(); VERSIONS_MAX];
+        let sampled = self.has_floor();
+        for client in self.iter().filter(|_| sampled) {
+            rows[usize::from(client.version)].add(self, &client);
+        }
+        std::array::from_fn(|version| {
+            if !sampled {
+                return self.sure(self.per_version[version]);
+            }
+            let side = self.side_of(version as u8);
+            let asked = [Side::Old, Side::New].map(|asked| asked == side);
+            self.counted(&rows[version], &asked, None)
+        })
     }
 
     /// All clients.
@@ -170,7 +209,7 @@ impl Ledger {
 
     /// What `filter` says of versions and times; quick when nothing was left out.
     fn count_of(&self, filter: &Filter<'_>) -> Counted {
-        if filter.since_s.is_some() || self.sampled_until_s().is_some() {
+        if filter.since_s.is_some() || self.has_floor() {
             return self.select(filter, Order::Key, false, 0, 0).total;
         }
         let mut value = 0;
@@ -179,7 +218,17 @@ impl Ledger {
                 && filter.side.is_none_or(|side| side == self.side_of(version));
             value += if asked { *rows } else { 0 };
         }
-        Counted { value, exact: true, low: value, high: value }
+        self.sure(value)
+    }
+
+    fn has_floor(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.floor < u64::MAX)
+    }
+
+    /// So many, and who made calls of which nobody knows whose they were.
+    fn sure(&self, value: u64) -> Counted {
+        let counted = Counted { value, exact: true, low: value, high: value };
+        counted.beside(self.untold(None))
     }
 
     /// What rows stand for. A side that was not asked for has no rows, and no say in how
@@ -191,7 +240,7 @@ impl Ledger {
                 *threshold = Threshold::default();
             }
         }
-        rows.counted(&thresholds, since_s)
+        rows.counted(&thresholds, since_s).beside(self.untold(since_s))
     }
 
     /// An edge left out clients above `theta`, and did not say what `dropped` requests did.
@@ -202,6 +251,8 @@ impl Ledger {
                 threshold.floor = threshold.floor.min(theta);
                 threshold.left_out(now_s);
             }
+        } else {
+            self.leave_untold(dropped, now_s);
         }
     }
 

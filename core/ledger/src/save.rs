@@ -12,10 +12,10 @@ use crate::sources::Sources;
 use crate::table::{Ledger, read, write};
 
 /// What this writes; another version is not read.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// How many numbers come first.
-const NUMBERS: usize = 16;
+const NUMBERS: usize = 18;
 
 impl Ledger {
     /// Writes everything.
@@ -31,6 +31,8 @@ impl Ledger {
             self.left_out,
             self.dropped_before,
             self.sent_back_s.into(),
+            self.untold,
+            self.untold_until_s.into(),
             old.now,
             old.floor,
             old.until_s.into(),
@@ -76,6 +78,8 @@ impl Ledger {
             left_out,
             dropped_before,
             sent_back_s,
+            untold,
+            untold_until_s,
             sides @ ..,
         ] = numbers;
         let mut ledger = Ledger::new(usize::try_from(limit).ok()?, seed);
@@ -84,6 +88,7 @@ impl Ledger {
         ledger.left_out = left_out;
         ledger.dropped_before = dropped_before;
         ledger.sent_back_s = u32::try_from(sent_back_s).ok()?;
+        (ledger.untold, ledger.untold_until_s) = (untold, u32::try_from(untold_until_s).ok()?);
         let (sides, _) = sides.as_chunks();
         for (threshold, [now, floor, until_s, heard]) in ledger.thresholds.iter_mut().zip(sides) {
             let until_s = u32::try_from(*until_s).ok()?;

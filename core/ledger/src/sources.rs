@@ -1,18 +1,27 @@
 //! Whose reports have been taken in, and up to which.
 
-use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
+use crossfade_protocol::clients::Identity;
+use crossfade_protocol::limits::{SOURCE_SILENT_MS, TOTALS_SOURCES_MAX};
 
 use crate::save;
 
 /// What was heard of each run of each node, in their order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sources(Vec<Source>);
+pub(crate) struct Sources {
+    known: Vec<Source>,
+    /// Of those that made room for others, by their hashes, the highest: one that comes back
+    /// goes on behind it. The last that went, and those before them.
+    folded: [Vec<(u64, u64)>; 2],
+}
+
+const SILENT_S: u32 = (SOURCE_SILENT_MS / 1000) as u32;
 
 #[derive(Debug, Clone)]
 struct Source {
     node: String,
     epoch: u64,
     highest: u64,
+    heard_s: u32,
     /// Those right below the highest that were not heard, the nearest in the lowest bit. One
     /// may still be under way: a report that a standby handed on arrives later than the next
     /// one, which went to the leader.
@@ -29,10 +38,8 @@ fn ones(count: u64) -> u64 {
 }
 
 impl Source {
-    /// Nothing before this one was heard.
-    fn new(node: &str, epoch: u64, sequence: u64) -> Source {
-        let missing = ones(sequence.saturating_sub(1));
-        Source { node: node.to_owned(), epoch, highest: sequence, missing }
+    fn hash(node: &str, epoch: u64) -> u64 {
+        crossfade_protocol::clients::client_hash(node.as_bytes(), Identity::Key) ^ epoch
     }
 
     fn take(&mut self, sequence: u64) -> bool {
@@ -57,7 +64,7 @@ impl Source {
 
 impl Sources {
     pub(crate) fn get(&self, node: &str, epoch: u64) -> u64 {
-        let source = self.place(node, epoch).ok().and_then(|at| self.0.get(at));
+        let source = self.place(node, epoch).ok().and_then(|at| self.known.get(at));
         source.map_or(0, |source| source.highest)
     }
 
@@ -68,22 +75,68 @@ impl Sources {
         node: &str,
         epoch: u64,
         sequence: u64,
+        now_s: u32,
     ) -> Result<bool, SourcesFull> {
-        match self.place(node, epoch) {
-            Ok(at) => Ok(self.0.get_mut(at).is_some_and(|source| source.take(sequence))),
-            Err(_) if self.0.len() >= TOTALS_SOURCES_MAX => Err(SourcesFull),
-            Err(at) => {
-                self.0.insert(at, Source::new(node, epoch, sequence));
-                Ok(true)
+        let at = match self.place(node, epoch) {
+            Ok(at) => at,
+            // The number of no report.
+            Err(_) if sequence == 0 => return Ok(false),
+            Err(_) => self.add(node, epoch, now_s)?,
+        };
+        let Some(source) = self.known.get_mut(at) else { return Ok(false) };
+        source.heard_s = source.heard_s.max(now_s);
+        Ok(source.take(sequence))
+    }
+
+    /// A newcomer, or one that comes back: nothing was heard of it, or all up to the highest.
+    fn add(&mut self, node: &str, epoch: u64, now_s: u32) -> Result<usize, SourcesFull> {
+        if self.known.len() >= TOTALS_SOURCES_MAX {
+            self.fold(now_s);
+        }
+        let at = self.place(node, epoch).err().filter(|_| self.known.len() < TOTALS_SOURCES_MAX);
+        let at = at.ok_or(SourcesFull)?;
+        let (hash, mut highest) = (Source::hash(node, epoch), 0);
+        for folded in &mut self.folded {
+            if let Ok(at) = folded.binary_search_by_key(&hash, |entry| entry.0) {
+                highest = folded.remove(at).1;
             }
         }
+        let node = node.to_owned();
+        self.known.insert(at, Source { node, epoch, highest, heard_s: now_s, missing: 0 });
+        Ok(at)
+    }
+
+    /// Makes room: of those who were silent for a day only the highest is kept.
+    fn fold(&mut self, now_s: u32) {
+        let mut folded = Vec::new();
+        self.known.retain(|source| {
+            let silent = now_s.saturating_sub(source.heard_s) >= SILENT_S;
+            if silent {
+                folded.push((Source::hash(&source.node, source.epoch), source.highest));
+            }
+            !silent
+        });
+        let [last, before] = &mut self.folded;
+        if last.len() + folded.len() > TOTALS_SOURCES_MAX {
+            *before = std::mem::take(last);
+        }
+        last.extend(folded);
+        crossfade_protocol::order::sort(last);
     }
 
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        save::number(out, self.0.len() as u64);
-        for Source { node, epoch, highest, missing } in &self.0 {
+        save::number(out, self.known.len() as u64);
+        for Source { node, epoch, highest, heard_s, missing } in &self.known {
             save::entry(out, node.as_bytes(), *epoch, *highest);
             save::number(out, *missing);
+            save::number(out, (*heard_s).into());
+        }
+        for folded in &self.folded {
+            save::number(out, folded.len() as u64);
+            for (hash, highest) in folded {
+                save::number(out, *hash);
+                save::number(out, *highest);
+            }
         }
     }
 
@@ -93,18 +146,28 @@ impl Sources {
         for _ in 0..save::read_number(from)? {
             let (node, epoch, highest) = save::read_entry(from)?;
             let missing = save::read_number(from)?;
+            let heard_s = u32::try_from(save::read_number(from)?).ok()?;
             let node = std::str::from_utf8(node).ok()?;
             let at = sources.place(node, epoch).err()?;
-            if at < sources.0.len() || at >= TOTALS_SOURCES_MAX {
+            if at < sources.known.len() || at >= TOTALS_SOURCES_MAX {
                 return None;
             }
-            sources.0.push(Source { node: node.to_owned(), epoch, highest, missing });
+            let node = node.to_owned();
+            sources.known.push(Source { node, epoch, highest, heard_s, missing });
+        }
+        for folded in &mut sources.folded {
+            for _ in 0..save::read_number(from)? {
+                folded.push((save::read_number(from)?, save::read_number(from)?));
+            }
+            if folded.len() > TOTALS_SOURCES_MAX || !folded.is_sorted() {
+                return None;
+            }
         }
         Some(sources)
     }
 
     fn place(&self, node: &str, epoch: u64) -> Result<usize, usize> {
-        self.0.binary_search_by(|it| (it.node.as_str(), it.epoch).cmp(&(node, epoch)))
+        self.known.binary_search_by(|it| (it.node.as_str(), it.epoch).cmp(&(node, epoch)))
     }
 }
 
@@ -116,8 +179,9 @@ mod tests {
     fn each_report_counts_once_in_whatever_order_they_come() {
         // 7 is not a divisor of 65: every one of them comes once, up to 64 late.
         let mut sources = Sources::default();
-        let mut take = |n| sources.take("edge", 1, n).unwrap();
+        let mut take = |n| sources.take("edge", 1, n, 9).unwrap();
         let order: Vec<u64> = (0..65).map(|n| n * 7 % 65 + 1).collect();
+        assert!(!take(0), "the number of no report, also of a newcomer");
         assert!(order.iter().all(|n| take(*n)));
         assert!(!order.iter().any(|n| take(*n)));
         // 0 is the number of no report, and what is too late is an old one.
@@ -129,13 +193,36 @@ mod tests {
     fn what_was_missing_is_missing_after_a_restart() {
         let mut sources = Sources::default();
         for (node, sequence) in [("b", 9), ("a", 3), ("b", 7)] {
-            assert!(sources.take(node, 1, sequence).unwrap());
+            assert!(sources.take(node, 1, sequence, 9).unwrap());
         }
         let mut saved = Vec::new();
         sources.save(&mut saved);
         let mut loaded = Sources::load(&mut saved.as_slice()).unwrap();
         let again = [("b", 7), ("b", 8), ("b", 9), ("a", 2), ("a", 2)];
-        let new = again.map(|(node, sequence)| loaded.take(node, 1, sequence).unwrap());
+        let new = again.map(|(node, sequence)| loaded.take(node, 1, sequence, 9).unwrap());
         assert_eq!(new, [false, true, false, true, false]);
+    }
+
+    #[test]
+    fn runs_that_were_silent_for_a_day_make_room_and_count_once_when_they_come_back() {
+        const DAY_S: u32 = 86_400;
+        let mut sources = Sources::default();
+        for epoch in 0..TOTALS_SOURCES_MAX as u64 {
+            // Half of them are still there a day later.
+            let heard_s = DAY_S * (epoch % 2) as u32;
+            assert_eq!(sources.take("isolate", epoch, 3, heard_s), Ok(true));
+        }
+        assert_eq!(sources.take("new", 1, 1, DAY_S - 1), Err(SourcesFull));
+        assert_eq!(sources.take("new", 1, 1, DAY_S), Ok(true), "the silent ones make room");
+        assert_eq!(sources.known.len(), TOTALS_SOURCES_MAX / 2 + 1);
+        let mut saved = Vec::new();
+        sources.save(&mut saved);
+        let mut loaded = Sources::load(&mut saved.as_slice()).unwrap();
+        for sources in [&mut sources, &mut loaded] {
+            let mut take = |epoch, sequence| sources.take("isolate", epoch, sequence, DAY_S);
+            assert_eq!([take(4, 3), take(4, 2), take(4, 4)], [Ok(false), Ok(false), Ok(true)]);
+            assert_eq!([take(5, 3), take(5, 2), take(5, 4)], [Ok(false), Ok(true), Ok(true)]);
+            assert_eq!(sources.get("isolate", 4), 4);
+        }
     }
 }

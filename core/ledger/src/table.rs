@@ -9,7 +9,7 @@ use std::hash::Hasher as _;
 
 use crossfade_protocol::agent::product;
 use crossfade_protocol::clients::{ClientCount, Declared, Identity, client_hash};
-use crossfade_protocol::limits::{AGENTS_MAX, KEY_BYTES_MAX, VERSIONS_MAX};
+use crossfade_protocol::limits::{AGENTS_MAX, KEY_BYTES_MAX, LEDGER_BYTES_MAX, VERSIONS_MAX};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
@@ -125,7 +125,7 @@ pub const PARTS: usize = SHARDS;
 const _: () = assert!(SHARD_BITS + PLACE_BITS < u32::BITS);
 
 /// Keys may take so many bytes for each client that the limit allows: attackers choose
-/// long ones.
+/// long ones. And never more than [`LEDGER_BYTES_MAX`].
 const ROW_BYTES_MEAN_MAX: usize = 256;
 
 /// So long after the policy has changed an edge may still go by the one before.
@@ -148,6 +148,9 @@ pub struct Ledger {
     pub(crate) left_out: u64,
     /// Requests of which an edge did not say whose they were.
     pub(crate) dropped_before: u64,
+    /// Those of them, and of ours, that belong to no sample, and when the last came.
+    pub(crate) untold: u64,
+    pub(crate) untold_until_s: u32,
     /// What records take, or took before some went.
     pub(crate) bytes: usize,
     pub(crate) software: Names,
@@ -178,6 +181,8 @@ impl Ledger {
             latest_s: 0,
             left_out: 0,
             dropped_before: 0,
+            untold: 0,
+            untold_until_s: 0,
             bytes: 0,
             software: Names::default(),
             reasons: Names::default(),
@@ -257,7 +262,11 @@ impl Ledger {
         let heard = right && self.try_hear(news, last_s).unwrap_or_default();
         if !heard {
             let requests = news.counts.iter().map(|count| count.requests);
-            self.left_out = requests.fold(self.left_out, u64::saturating_add);
+            let requests = requests.fold(0, u64::saturating_add);
+            self.left_out = self.left_out.saturating_add(requests);
+            if !right {
+                self.leave_untold(requests, self.latest_s);
+            }
         }
         heard
     }
@@ -372,28 +381,35 @@ impl Ledger {
     }
 
     /// Gives every client the place its version has in a new list: `places[before]`. When
-    /// another version is the newest now, all calls so far went to old ones.
-    pub fn renumber(&mut self, places: &[u8], newest: u8) {
+    /// another version is the newest now, all calls so far went to old ones, and nobody is
+    /// pinned back: `Some` with how many were.
+    pub fn renumber(&mut self, places: &[u8], newest: u8) -> Option<u64> {
         let place_of = |place: u8| {
             let place = places.get(usize::from(place)).copied().unwrap_or_default();
             place.min(VERSIONS_MAX as u8 - 1)
         };
         let fold = place_of(self.newest) != newest;
         let mut per_version = [0; VERSIONS_MAX];
+        let (mut lifted, mut marks) = (0, 0);
         for shard in &mut self.shards {
             shard.change(&mut |row| {
                 row.place = place_of(row.place);
                 per_version[usize::from(row.place)] += 1;
                 if fold {
                     row.fold();
+                    lifted += u64::from(row.flags.has(Flags::PINNED_BACK));
+                    row.flags = row.flags.without(Flags::PINNED_BACK);
                 }
+                marks += usize::from(row.flags.has_any(Flags::MARKS));
             });
         }
         self.per_version = per_version;
+        self.marks = marks;
         self.newest = newest;
-        if fold {
+        fold.then(|| {
             self.fold_thresholds();
-        }
+            lifted
+        })
     }
 
     pub(crate) fn side_of(&self, version: u8) -> Side {
@@ -414,7 +430,7 @@ impl Ledger {
     }
 
     pub(crate) fn record_bytes_max(&self) -> usize {
-        self.limit.saturating_mul(ROW_BYTES_MEAN_MAX)
+        self.limit.saturating_mul(ROW_BYTES_MEAN_MAX).min(LEDGER_BYTES_MAX)
     }
 }
 

@@ -118,7 +118,7 @@ fn software_beyond_its_number_of_names_is_other_until_one_is_free() {
         let expected = if n < AGENTS_MAX - 2 { format!("app-{n}/1") } else { "other".to_owned() };
         assert_eq!(told(&mut ledger, n), expected);
     }
-    ledger.forget(b"client-5");
+    ledger.forget(b"client-5", Identity::Key);
     assert_eq!(told(&mut ledger, 6_000), "app-6000/1");
     assert_eq!(told(&mut ledger, 6_001), "other");
     let mut loaded = Ledger::load(&saved(&ledger)).unwrap();
@@ -218,7 +218,7 @@ proptest! {
             for n in 0..100 {
                 let key = format!("more-{n}");
                 ledger.record(key.as_bytes(), Identity::Key, call((n % 3) as u8, n));
-                ledger.forget(format!("client-{n}").as_bytes());
+                ledger.forget(format!("client-{n}").as_bytes(), Identity::Key);
             }
             ledger.renumber(&[2, 0, 1], 2);
             ledger.forget_before(50);

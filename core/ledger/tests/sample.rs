@@ -53,6 +53,7 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
         let new = (0..clients).filter(|n| moved(*n)).count() as u64;
         let said =
             [ledger.clients(None), ledger.count(Side::Old, None), ledger.count(Side::New, None)];
+        assert_eq!(ledger.by_version()[..2], said[1..], "seed {seed}");
         let truths = [clients, clients - new, new];
         for ((held, said), truth) in held.iter_mut().zip(said).zip(truths) {
             *held += u64::from(covers(said, truth));
@@ -119,6 +120,29 @@ fn when_few_are_left_on_the_old_version_they_become_exact_again() {
     assert!(!ledger.count(Side::Old, None).exact, "of the time before, nobody can say");
     ledger.forget_before(now_s);
     assert!(ledger.count(Side::Old, None).exact, "nobody is left of the time before");
+}
+
+/// An edge whose report was refused for good tells their number in the next one, without a
+/// threshold: whose they were nobody knows.
+#[test]
+fn dropped_calls_end_what_is_exact_until_they_are_long_ago() {
+    let mut ledger = Ledger::new(100, 1);
+    ledger.record(b"ann", Identity::Key, call(0, 400));
+    ledger.take(&report(u64::MAX, 0, Vec::new()), &[0, 1], 450).expect("room for a node");
+    assert!(ledger.clients(None).exact && ledger.sampled_until_s().is_none());
+    let dropped = ClientsReport { sequence: 2, ..report(u64::MAX, 77, Vec::new()) };
+    ledger.take(&dropped, &[0, 1], 500).expect("a node that is known");
+    ledger.record(b"bob", Identity::Key, call(1, 600));
+    let mut saved = Vec::new();
+    ledger.save(&mut saved);
+    for ledger in [&ledger, &Ledger::load(&saved).unwrap()] {
+        assert_eq!((ledger.untold(None), ledger.sampled_until_s()), (77, Some(500)));
+        let all = Counted { value: 2, exact: false, low: 2, high: 79 };
+        assert_eq!((ledger.clients(None), ledger.clients(Some(300))), (all, all));
+        assert!(!ledger.by_version()[0].exact && !ledger.count(Side::Old, Some(500)).exact);
+        let since = Counted { value: 1, exact: true, low: 1, high: 1 };
+        assert_eq!((ledger.clients(Some(501)), ledger.untold(Some(501))), (since, 0));
+    }
 }
 
 #[test]

@@ -227,6 +227,13 @@ impl ClientsReport {
                     "clients[{place}] names a version by a place that `versions` does not have"
                 ));
             }
+            if row.counts.len() > self.versions.len() {
+                return wrong(format!(
+                    "clients[{place}].counts has {} entries, of {} versions",
+                    row.counts.len(),
+                    self.versions.len()
+                ));
+            }
         }
         Ok(())
     }
@@ -287,6 +294,12 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<ClientsReport>(&text).unwrap(), report);
         assert!(report.check().is_ok());
+        let mut twice = report.clone();
+        twice.clients[0].counts = vec![report.clients[0].counts[0]; 3];
+        assert_eq!(
+            twice.check().unwrap_err().text,
+            "not a report of clients: clients[0].counts has 3 entries, of 2 versions"
+        );
         let lost = ClientsReport { versions: vec!["v1".to_owned()], ..report };
         assert_eq!(
             lost.check().unwrap_err().text,

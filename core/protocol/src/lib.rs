@@ -2,7 +2,7 @@
 //!
 //! *Does:* name the messages and read them from JSON, define the plan document
 //! and find every problem in it, define [`Totals`](totals::Totals), the ABI's
-//! names and version, and every limit.
+//! names and version, and every limit, take names out of sentences.
 //!
 //! *Does not:* decide, count, keep state, read a clock, or do I/O.
 
@@ -14,6 +14,7 @@ pub mod json;
 pub mod layout;
 pub mod limits;
 pub mod memory;
+pub mod names;
 pub mod order;
 pub mod plan;
 pub mod read;

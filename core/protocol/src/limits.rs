@@ -48,6 +48,10 @@ pub const MINUTES_MAX: u32 = 10 * 366 * 24 * 60;
 /// Freeze windows, and brownouts, of one plan. More: a problem of the plan.
 pub const WINDOWS_MAX: usize = 1000;
 
+/// Clients of one brownout that are told apart. More: they are not counted, and
+/// `stop_when.clients` stops it here at the latest.
+pub const BROWNOUT_CLIENTS_MAX: usize = 65_536;
+
 /// Clients that a plan lists as ready, as blocked or as pinned back: of each so many. More:
 /// a problem of the plan.
 pub const LISTED_CLIENTS_MAX: usize = 10_000;
@@ -66,8 +70,14 @@ pub const ANNOUNCED_MAX: usize = 8;
 /// Days in any horizon or notice: ten years. More: a problem of the plan.
 pub const DAYS_MAX: u32 = 3660;
 
-/// Clients that a controller natively keeps at most. More: a problem of the plan.
-pub const CLIENTS_NATIVE_MAX: u64 = 10_000_000;
+/// Clients that a plan may have the controller keep. More: a problem of the plan. They, and
+/// twice their snapshot while it is written, fit into the 1 GiB of an instance.
+pub const CLIENTS_NATIVE_MAX: u64 = 2_000_000;
+
+/// Bytes of the rows of all those clients, their keys among them. More: the controller keeps
+/// a sample, as of more clients than the plan says. To go through all has to be over within
+/// the second that a call may take.
+pub const LEDGER_BYTES_MAX: usize = 128 << 20;
 
 /// The weight of one version in a split (Gateway API's bound). More: error 12.
 pub const WEIGHT_MAX: u32 = 1_000_000;
@@ -111,8 +121,14 @@ pub const AGENT_BYTES_MAX: usize = 64;
 /// Names of software that are told apart. More: counted as `other`.
 pub const AGENTS_MAX: usize = 4096;
 
-/// Nodes times epochs whose totals a controller keeps. More: error 11 to the newcomer.
+/// Nodes times epochs whose totals, or reports of clients, a controller keeps apart. More:
+/// those that were silent for [`SOURCE_SILENT_MS`] are folded together, and where there are
+/// none, error 11 to the newcomer.
 pub const TOTALS_SOURCES_MAX: usize = 65_536;
+
+/// A day: no report is sent again after so long. Runs of nodes that were silent for it make
+/// room for newcomers.
+pub const SOURCE_SILENT_MS: u64 = 86_400_000;
 
 /// Events kept until the next tick takes them. More: the oldest are dropped and counted.
 pub const EVENTS_MAX: usize = 1024;

@@ -310,8 +310,9 @@ replies! {
         /// When clients were looked at, where that was a while ago.
         #[serde(skip_serializing_if = "Option::is_none")]
         as_of_ms: Option<u64>,
-        /// Clients that still depend on the old version.
-        depend: Depend,
+        /// Clients that still depend on the old version, where nodes report clients.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        depend: Option<Depend>,
         /// When the last of them is expected.
         #[serde(skip_serializing_if = "Option::is_none")]
         last_expected_ms: Option<u64>,

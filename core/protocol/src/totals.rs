@@ -148,7 +148,13 @@ pub(crate) mod hex {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = String::deserialize(deserializer)?;
-        u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom("not 16 hexadecimal digits"))
+        read(&text).ok_or_else(|| D::Error::custom("not 16 hexadecimal digits"))
+    }
+
+    /// Rust reads a plus sign as well.
+    pub(crate) fn read(text: &str) -> Option<u64> {
+        let digits = Some(text).filter(|text| !text.starts_with('+'))?;
+        u64::from_str_radix(digits, 16).ok()
     }
 }
 

@@ -89,7 +89,7 @@ fn full() -> Value {
                         "stop_when": { "clients": 50, "calls": 10000 },
                         "stopped_at": "2027-06-01T10:20+02:00" }],
         "clients": {
-            "limit": 10_000_000,
+            "limit": 2_000_000,
             "identity": [{ "header": "x-api-key" }, "mtls", { "jwt": "sub" }, "address"],
             "declare": { "header": "x-api-migration" },
             "pin_back": { "fdr": 0.01, "min_requests": 50, "mode": "auto" },

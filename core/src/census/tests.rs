@@ -27,6 +27,26 @@ fn a_sender_is_not_the_user_of_the_same_name() {
 }
 
 #[test]
+fn who_is_forgotten_is_in_no_byte_and_the_others_are_as_before() {
+    let mut census = census(&[("ann", 0), ("bob", 1), ("ann", 1), ("cal", 0)]);
+    census.record(b"ann", Identity::Sender, 0, 9_000);
+    let terms = Terms { revision: 1, ..Terms::default() };
+    let word = RouteWord::new(1, true, Reason::Canary);
+    census.record_decided(b"bob", word, terms, 2_000);
+    let before: Vec<_> = census.iter().map(|client| format!("{client:?}")).collect();
+    assert!(census.forget(b"ann", Identity::Key) && !census.forget(b"ann", Identity::Key));
+    let others: Vec<_> = census.iter().map(|client| format!("{client:?}")).collect();
+    assert_eq!(others, before[1..]);
+    assert_eq!((census.len(), census.on_version(0), census.on_version(1)), (3, 2, 1));
+    assert_eq!(census.again(b"bob", terms, 3_000), Some(word), "what was decided still is");
+    assert!(census.forget(b"ann", Identity::Sender));
+    let mut saved = Vec::new();
+    census.save(&mut saved);
+    assert!(!saved.windows(3).any(|part| part == b"ann"));
+    assert!(Census::load(&census.head(), &saved).unwrap().iter().eq(census.iter()));
+}
+
+#[test]
 fn time_that_goes_back_changes_nothing() {
     let mut census = census(&[]);
     census.record(b"a", Identity::Key, 0, 9_000);

@@ -90,6 +90,20 @@ fn what_was_refused_counts_as_dropped() {
 }
 
 #[test]
+fn what_was_saved_is_read_with_everything_in_it() {
+    let mut changes = buffer();
+    for n in 0..3_000 {
+        changes.record(&call(format!("client with a long name {n}").as_bytes(), 1), 9);
+    }
+    changes.record(&call(b"nobody knows this version", 9), 9);
+    changes.next("n", 1, 3);
+    assert!(changes.more() && changes.dropped_ever() == 1 && changes.clients() > 0);
+    let loaded = Changes::load(&changes.save(), &names(&["v1", "v2"])).unwrap();
+    assert_eq!((loaded.more(), loaded.dropped_ever()), (true, 1));
+    assert_eq!((loaded.clients(), loaded.save()), (changes.clients(), changes.save()));
+}
+
+#[test]
 fn failures_of_calls_that_were_told_before_come_alone() {
     let mut changes = buffer();
     changes.record(&Call { requests: 0, failures: 1, ..call(b"ann", 1) }, 9);

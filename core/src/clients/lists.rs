@@ -133,7 +133,7 @@ impl Clients {
 const MARKS: [Flags; 3] = [Flags::READY, Flags::BLOCKED, Flags::PINNED_BACK];
 
 /// Whom a plan lists, as what [`MARKS`] says.
-fn lists(plan: &ClientPlan) -> [&Vec<String>; 3] {
+pub(crate) fn lists(plan: &ClientPlan) -> [&Vec<String>; 3] {
     [&plan.ready, &plan.blocked, &plan.pinned_back]
 }
 

@@ -207,6 +207,10 @@ impl Engine {
             if let Some(tally) = self.tallies.get_mut(outcome.version) {
                 tally.record(outcome);
             }
+            // Who has an outcome was served, whoever decided it.
+            if let Some(last) = self.last_served_ms.get_mut(outcome.version) {
+                *last = Some(self.now_ms);
+            }
             if let Some(user_id) = outcome.user_id.as_deref().filter(|_| outcome.failed) {
                 let version = u16::try_from(outcome.version).unwrap_or(u16::MAX);
                 let failures = outcome.requests();
@@ -230,9 +234,9 @@ impl Engine {
                 }
             }
         }
-        let rule = self.policy.plan().guard;
-        let tripped =
-            self.tallies.get(newest).and_then(|tally| self.guard.look(rule.as_ref(), tally));
+        let (rule, gone) = (self.policy.plan().guard, self.policy.is_gone());
+        let tally = self.tallies.get(newest);
+        let tripped = tally.and_then(|tally| self.guard.look(rule.as_ref(), tally, gone));
         if let Some(change) = tripped {
             self.happened(What::Node(change), None);
         }
@@ -244,7 +248,7 @@ impl Engine {
     }
 
     /// Puts a plan into force; its revision.
-    fn configure(&mut self, plan: Plan) -> Result<u64, Fault> {
+    fn configure(&mut self, mut plan: Plan) -> Result<u64, Fault> {
         if self.controller.is_active() {
             return Err(Fault::precondition(
                 "a rollout is running on the present policy: abort it or wait for its end",
@@ -264,7 +268,7 @@ impl Engine {
         self.tallies = tallies;
         self.last_served_ms = last_served_ms;
         self.census.renumber(&places);
-        self.renumber_clients(&places, plan.versions.0.len());
+        self.renumber_clients(&places, &mut plan);
         self.policy = Policy::new(plan, self.policy.revision() + 1, Some(&self.policy));
         self.name_versions();
         self.turn();

@@ -64,7 +64,7 @@ impl Engine {
         let brownout = known.ok_or_else(|| {
             Fault::unknown(format!("there is no brownout `{}`", json::shown(name)))
         })?;
-        if brownout.end_ms() <= self.now_ms {
+        if brownout.is_over(self.now_ms) {
             let text = format!("brownout `{}` is over", json::shown(name));
             return Err(Fault::precondition(text));
         }
@@ -91,7 +91,7 @@ impl Engine {
             let entry = book.and_then(|book| book.get(&brownout.name));
             // One that was over before this engine heard of it is no news.
             match entry {
-                None => brownout.end_ms() <= now_ms,
+                None => brownout.is_over(now_ms),
                 Some(entry) => entry.over && brownout.end_ms() == entry.end_ms,
             }
         };
@@ -114,7 +114,7 @@ impl Engine {
         let (start_ms, end_ms) = (brownout.start_ms(), brownout.end_ms());
         let entry = self.keep_clients().kept.book.open(&brownout.name, start_ms, end_ms);
         let name = brownout.name.clone();
-        let (clients, refused) = (entry.clients(), entry.refused);
+        let (clients, refused, overflow) = (entry.clients(), entry.refused, entry.overflow);
         let mut changes = Vec::new();
         if !entry.told {
             entry.told = true;
@@ -134,7 +134,7 @@ impl Engine {
         }
         if end_ms > now_ms
             && let Some(reason) =
-                brownout.stop_when.and_then(|bound| harm(&bound, clients, refused))
+                brownout.stop_when.and_then(|bound| harm(&bound, (clients, overflow), refused))
         {
             // It is known and has not ended, so it can be stopped.
             let stopped = self.stop_brownout(&name, &reason);
@@ -172,7 +172,7 @@ impl Engine {
         let now_ms = self.now_ms;
         match () {
             () if brownout.stopped_at.is_some_and(|at| at.unix_ms() <= now_ms) => "stopped",
-            () if brownout.end_ms() <= now_ms => "over",
+            () if brownout.is_over(now_ms) => "over",
             () if brownout.start_ms() <= now_ms => "running",
             () if brownout.announce_ms() <= now_ms => "announced",
             () => "planned",
@@ -180,8 +180,14 @@ impl Engine {
     }
 }
 
-/// Why a brownout has done enough, if it has.
-fn harm(bound: &StopWhen, clients: u64, refused: u64) -> Option<String> {
+/// Why a brownout has done enough, if it has. Of clients beyond those who are told apart
+/// nobody knows how many they are.
+fn harm(bound: &StopWhen, (clients, more): (u64, bool), refused: u64) -> Option<String> {
+    if let (Some(most), true) = (bound.clients, more) {
+        return Some(format!(
+            "more than {clients} clients were refused, who are all that can be told apart; stop_when allows {most}"
+        ));
+    }
     if let Some(most) = bound.clients.filter(|most| clients >= *most) {
         return Some(format!("{clients} clients were refused, stop_when allows {most}"));
     }

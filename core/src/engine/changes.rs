@@ -63,8 +63,9 @@ impl Engine {
                 };
                 write::reply(out, to, &ReportText(text));
             }
-            Asked::Note(rows) => {
-                rows.iter().for_each(|row| changes.add(row));
+            Asked::Note { clients, dropped } => {
+                clients.iter().for_each(|row| changes.add(row));
+                changes.leave_out(dropped);
                 write::reply(out, to, &NoteClientsOk {});
             }
         }

@@ -3,7 +3,7 @@
 use crossfade_ledger::{Filter, Flags};
 use crossfade_protocol::clients::{ClientsReport, Declared, Identity, client_hash};
 use crossfade_protocol::limits::CLIENTS_LISTED_MAX;
-use crossfade_protocol::plan::{ClientPlan, PinBackMode, Privacy};
+use crossfade_protocol::plan::{ClientPlan, PinBackMode, Plan, Privacy};
 use crossfade_protocol::reply::{
     ClientKnown, ClientOk, ClientOn, ClientSeen, Clients as ClientsReply, OneClient,
     ReportClientsOk,
@@ -12,7 +12,8 @@ use crossfade_protocol::request::{Ledger as Asked, Selection, Who};
 use crossfade_protocol::{Fault, Share, json};
 
 use super::{Engine, write};
-use crate::clients::{Clients, Known, Unlisted};
+use crate::census;
+use crate::clients::{Clients, Known, Unlisted, lists};
 use crate::event::{ClientChange, NodeChange, What};
 use crate::survey::Look;
 
@@ -30,11 +31,9 @@ impl Engine {
                 self.list_clients();
             }
             Asked::List(selection) => {
-                let reply = match &self.clients {
-                    Some(clients) if !clients.table.is_empty() => {
-                        self.select(clients, &selection)?
-                    }
-                    _ => self.counted_clients(&selection)?,
+                let reply = match self.reported_clients() {
+                    Some(clients) => self.select(clients, &selection)?,
+                    None => self.counted_clients(&selection)?,
                 };
                 write::reply(out, to, &reply);
             }
@@ -66,6 +65,9 @@ impl Engine {
                 if back && self.is_hashed() {
                     return Err(Fault::precondition(HASHED));
                 }
+                if back && self.policy.is_gone() {
+                    return Err(Fault::precondition(GONE));
+                }
                 let (key, identity) = self.find(&who)?;
                 if back && identity != Identity::Key {
                     return Err(Fault::precondition(UNROUTED));
@@ -89,19 +91,44 @@ impl Engine {
                 self.client_ok(key, changed, to, out);
             }
             Asked::Forget(who) => {
-                let key = who.client.as_bytes();
-                let known = self.clients.as_mut().map(|clients| clients.forget(key));
-                let revision = self.policy.revision();
-                self.unlist(&who.client);
-                let changed = known == Some(true) || revision != self.policy.revision();
-                if known.is_none() && !changed {
+                let changed = self.forget(&who);
+                if self.clients.is_none() && !changed {
                     return Err(no_ledger());
                 }
-                self.controller.forget_client(&who.client);
                 self.client_ok(who.client, changed, to, out);
             }
         }
         Ok(())
+    }
+
+    /// Takes out every trace of a client, or of all of its name when its identity is not
+    /// said; whether there was one.
+    fn forget(&mut self, who: &Who) -> bool {
+        let (key, mut changed) = (who.client.as_bytes(), false);
+        let asked = |identity| who.identity.is_none_or(|asked| asked == identity);
+        for identity in Identity::ALL.into_iter().filter(|identity| asked(*identity)) {
+            changed |= self.clients.as_mut().is_some_and(|clients| clients.forget(key, identity));
+        }
+        for (identity, counted) in COUNTED {
+            changed |= asked(identity) && self.census.forget(key, counted);
+        }
+        let revision = self.policy.revision();
+        if asked(Identity::Key) {
+            self.unlist(&who.client);
+        }
+        let others = |clients: &Clients| {
+            Identity::ALL.into_iter().any(|other| clients.table.get(key, other).is_some())
+        };
+        let is_listed =
+            lists(&self.policy.plan().clients).into_iter().any(|keys| keys.contains(&who.client));
+        let is_counted = COUNTED.into_iter().any(|(_, it)| self.census.get(key, it).is_some());
+        if !is_listed && !is_counted && !self.clients.as_deref().is_some_and(others) {
+            self.controller.forget_name(&who.client);
+            if let Some(clients) = &mut self.clients {
+                clients.forget_name(&who.client);
+            }
+        }
+        changed || revision != self.policy.revision()
     }
 
     /// Whether clients are kept as hashes, by which no edge knows them.
@@ -142,11 +169,12 @@ impl Engine {
         let place = |name: &String| self.versions().index(name).unwrap_or_default() as u8;
         let places: Vec<u8> = report.versions.iter().map(place).collect();
         let (now_ms, share) = (self.now_ms, self.share_in_force());
+        let gone_ms = self.policy.sunset_ms().unwrap_or(u64::MAX);
         let clients = self.keep_clients();
         clients.share(share, now_ms);
-        let new = clients.take(report, &places, now_ms).map_err(|_| {
-            Fault::unavailable("the limit of 65536 nodes and epochs that report clients is reached")
-        })?;
+        let new = clients
+            .take(report, &places, (now_ms, gone_ms))
+            .map_err(|_| Fault::unavailable(super::SOURCES_FULL))?;
         let sequence = clients.table.sequence(&report.node, report.epoch);
         Ok(ReportClientsOk { node: report.node.clone(), new, sequence })
     }
@@ -167,6 +195,7 @@ impl Engine {
     /// The newest version's share, of which the kill switch and the guard leave nothing.
     fn share_in_force(&self) -> Share {
         let stopped = self.policy.plan().kill_switch || self.guard.tripped();
+        let stopped = stopped && !self.policy.is_gone();
         let share = self.policy.traffic().share_of(self.policy.newest());
         if stopped { Share::ZERO } else { share }
     }
@@ -190,7 +219,8 @@ impl Engine {
     fn judge_clients(&mut self) {
         let (mut plan, look, now_ms) =
             (self.policy.plan().clients.pin_back, self.look(), self.now_ms);
-        if plan.mode == PinBackMode::Auto && self.is_hashed() {
+        let nowhere = self.is_hashed() || self.policy.is_gone();
+        if plan.mode == PinBackMode::Auto && nowhere {
             plan.mode = PinBackMode::Suggest;
         }
         let Some(clients) = &mut self.clients else { return };
@@ -255,23 +285,35 @@ impl Engine {
         }
     }
 
+    /// The ledger, once something was reported to it: it is there before, where a phase or a
+    /// brownout is noted.
+    pub(super) fn reported_clients(&self) -> Option<&Clients> {
+        let known = |clients: &&Clients| !clients.table.is_empty() || clients.table.dropped() > 0;
+        self.clients.as_deref().filter(known)
+    }
+
     /// Clients by the version that served them last, and whether all of them were counted;
     /// `None` when nobody has reported any.
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
-        let table = &self.clients.as_ref()?.table;
-        if table.is_empty() {
-            return None;
-        }
-        let counted = (0..self.policy.versions().len()).map(|v| table.clients_on(v as u8));
+        let table = &self.reported_clients()?.table;
+        let counted = table.by_version().into_iter().take(self.policy.versions().len());
         let exact = table.sampled_until_s().is_none();
         Some((counted.map(|counted| counted.value).collect(), exact))
     }
 
-    /// Gives clients the places their versions have in a new list.
-    pub(super) fn renumber_clients(&mut self, places: &[u16], versions: usize) {
-        if let Some(clients) = &mut self.clients {
-            let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
-            clients.renumber(&places, versions.saturating_sub(1) as u8);
+    /// Gives clients the places their versions have in a new plan. Where another version is
+    /// the newest in it, those who were pinned back from the one before are not listed any
+    /// more; whom the plan lists beside them is.
+    pub(super) fn renumber_clients(&mut self, places: &[u16], plan: &mut Plan) {
+        let Some(clients) = &mut self.clients else { return };
+        let places: Vec<u8> = places.iter().map(|place| *place as u8).collect();
+        let newest = plan.versions.0.len().saturating_sub(1) as u8;
+        let Some(lifted) = clients.renumber(&places, newest) else { return };
+        let before = &self.policy.plan().clients.pinned_back;
+        plan.clients.pinned_back.retain(|key| !before.contains(key));
+        if self.reported_clients().is_some() {
+            let version = plan.versions.new_version().to_owned();
+            self.about_client(ClientChange::JudgedAnew { version, lifted });
         }
     }
 
@@ -399,12 +441,18 @@ impl Engine {
     }
 }
 
+/// Identities of those whom this engine counts itself, as the census has them.
+const COUNTED: [(Identity, census::Identity); 2] =
+    [(Identity::Key, census::Identity::Key), (Identity::Sender, census::Identity::Sender)];
+
 /// Edges would need the key of the hashes, and get all they know from the policy: it would lie
 /// beside the hashes in every copy of the store.
 const HASHED: &str = "the policy says `privacy: hashed`: what is kept of a client is a hash, and no edge has the key to tell whose; write the name into the plan's `clients.pinned_back`, by which edges go";
 
 /// Decisions go by the routing key, and this client sends none.
 const UNROUTED: &str = "this client sends no routing key, by which alone edges could send it back: the plan's `key.on_missing` says where such requests go";
+
+const GONE: &str = "the sunset has passed, so nobody is sent back to the old version: if it still runs, move `sunset_at` first";
 
 fn nobody(who: &Who) -> Fault {
     Fault::unknown(format!("no client `{}` has been seen", json::shown(&who.client)))

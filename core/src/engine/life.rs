@@ -190,13 +190,13 @@ impl Engine {
             shadow: None,
             shadow_stopped: plan.shadow.as_ref().is_some_and(|shadow| shadow.stopped),
             deprecated_ms: dates.map(|dates| dates.deprecated_at.unix_ms()),
-            sunset_ms: dates.and_then(|dates| dates.sunset_at).map(|at| at.unix_ms()),
+            sunset_ms: self.policy.sunset_ms(),
             notice_days: plan.sunset.notice_days,
             brownout_runs: self.policy.running_brownouts().next().is_some(),
             brownouts_left: plan
                 .brownouts
                 .iter()
-                .filter(|brownout| brownout.end_ms() > self.now_ms)
+                .filter(|brownout| !brownout.is_over(self.now_ms))
                 .count(),
             ready,
         }

@@ -23,7 +23,7 @@ use crate::draws::Draws;
 use crate::guard::Guard;
 use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
-use crate::tally::{Fleet, Tally};
+use crate::tally::{Fleet, Folded, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
@@ -48,6 +48,10 @@ struct Added {
     single: bool,
     /// Of the policy: the first revision whose counts are evidence.
     counts_since: u64,
+    /// When each node was heard last.
+    heard_ms: Vec<u64>,
+    /// What was counted by runs of nodes that made room for others.
+    folded: Folded,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -140,8 +144,9 @@ pub(super) fn save(engine: &Engine, out: &mut Vec<u8>) {
     let shadows = ours.chain(engine.fleet.shadows()).copied().collect();
     let single = engine.controller.health.as_ref().is_some_and(|health| health.failures.single);
     let counts_since = engine.policy.counts_since();
-    let (reported, added) =
-        (Reported { clients, changes }, Added { shadows, single, counts_since });
+    let (heard_ms, folded) = (engine.fleet.heard_ms(), engine.fleet.folded.clone());
+    let added = Added { shadows, single, counts_since, heard_ms, folded };
+    let reported = Reported { clients, changes };
     let state = State { node, reported, rollout, added };
     out.extend_from_slice(MAGIC);
     let checked_from = out.len() + 8;
@@ -179,6 +184,8 @@ pub(super) fn load(engine: &mut Engine, snapshot: &[u8]) -> Result<(), String> {
     };
     let State { node: mut state, reported, mut rollout, added } =
         State::read(&mut rest, before).map_err(|e| format!("damaged snapshot: {e}"))?;
+    state.fleet.folded = added.folded;
+    state.fleet.set_heard_ms(added.heard_ms, state.now_ms);
     let ours = state.tallies.iter_mut().map(|tally| &mut tally.shadow);
     for (shadow, saved) in ours.chain(state.fleet.shadows_mut()).zip(added.shadows) {
         *shadow = saved;

@@ -4,12 +4,13 @@
 mod clients;
 
 use crossfade_protocol::Share;
-use crossfade_protocol::plan::Then;
-use crossfade_protocol::reply::{Check, Depend, Sunset};
+use crossfade_protocol::plan::{KeyFrom, Then};
+use crossfade_protocol::reply::{Check, Sunset};
 use crossfade_protocol::request::Clock;
 use crossfade_protocol::share::Minutes;
 
 use super::Engine;
+use crate::request::Request;
 use crate::rollout::Phase;
 
 const DAY_MS: u64 = 86_400_000;
@@ -20,18 +21,21 @@ impl Engine {
     pub(super) fn sunset(&self, window_ms: Option<u64>) -> Sunset {
         let plan = self.policy.plan().sunset;
         // What is asked of a node that has no more than its own counts is a day.
-        let days = if self.clients.is_some() { plan.quiet_days } else { 1 };
+        let days = if self.reported_clients().is_some() { plan.quiet_days } else { 1 };
         let window_ms = window_ms.unwrap_or(u64::from(days) * DAY_MS);
-        let checks = self.checks(window_ms);
+        let mut checks = self.checks(window_ms);
+        if self.reported_clients().is_none() {
+            checks.extend(self.dates_checked());
+        }
         let left = self.census.len() as u64 - self.census.on_version(self.policy.newest());
         let known = Sunset {
             ready: checks.iter().all(|check| check.ok),
             statement: format!(
-                "Clients last served by an older version here: {left}. Whether they come again is known once nodes report clients."
+                "Clients last served by an older version here: {left}. Who calls again is known once nodes report clients."
             ),
             confidence: plan.confidence,
             horizon_ms: u64::from(plan.horizon_days) * DAY_MS,
-            depend: Depend { at_most: left, expected: left as f64, exact: false },
+            depend: None,
             as_of_ms: None,
             last_expected_ms: None,
             forecast: None,
@@ -39,7 +43,7 @@ impl Engine {
             candidates: Vec::new(),
         };
         #[cfg(feature = "ledger")]
-        if let Some(clients) = self.clients.as_ref().filter(|clients| !clients.table.is_empty()) {
+        if let Some(clients) = self.reported_clients() {
             return self.sunset_of(clients, known);
         }
         known
@@ -60,13 +64,18 @@ impl Engine {
             ),
             check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
         ];
-        if self.clients.is_none() {
+        if self.reported_clients().is_none() {
             let left = self.census.len() as u64 - self.census.on_version(newest);
             let uncounted = self.census.uncounted();
+            // Who is counted elsewhere has no name here.
+            let elsewhere = self.fleet.sources() > 0 || self.census.is_empty();
             checks.push(check(
                 "clients",
-                left == 0,
-                format!("clients last served by an older version: {left}"),
+                left == 0 && !elsewhere,
+                match elsewhere {
+                    true => "no node has reported clients: who still calls an older version is not known".to_owned(),
+                    false => format!("clients last served by an older version: {left}"),
+                },
             ));
             checks.push(check(
                 "counted",
@@ -84,15 +93,45 @@ impl Engine {
         checks
     }
 
+    /// What the plan's dates say.
+    fn dates_checked(&self) -> impl Iterator<Item = Check> {
+        let plan = self.policy.plan();
+        let brownouts = &plan.brownouts;
+        let to_come = brownouts.iter().filter(|it| !it.is_over(self.now_ms)).count();
+        let stopped = brownouts.iter().filter(|it| it.stopped_at.is_some()).count();
+        let passed = (!brownouts.is_empty()).then(|| {
+            let planned = brownouts.len();
+            check(
+                "brownouts",
+                to_come == 0 && stopped == 0,
+                format!(
+                    "{planned} planned, {to_come} still to come or running, {stopped} stopped early"
+                ),
+            )
+        });
+        let notice = plan.deprecation.as_ref().map(|dates| {
+            let given_ms = self.now_ms.saturating_sub(dates.deprecated_at.unix_ms());
+            let days = plan.sunset.notice_days;
+            check(
+                "notice",
+                given_ms >= u64::from(days) * DAY_MS
+                    && self.now_ms >= dates.deprecated_at.unix_ms(),
+                format!("deprecated for {} days, {days} are asked for", given_ms / DAY_MS),
+            )
+        });
+        passed.into_iter().chain(notice)
+    }
+
     /// What still leads to an older version, or `None` when nothing does.
     fn elsewhere(&self) -> Option<String> {
         let plan = self.policy.plan();
         let newest = plan.versions.new_version();
         let stable = plan.versions.stable();
-        if plan.kill_switch {
+        let gone = self.policy.is_gone();
+        if plan.kill_switch && !gone {
             return Some(format!("the kill switch sends everything to {stable}"));
         }
-        if self.guard.tripped() {
+        if self.guard.tripped() && !gone {
             return Some(format!("the guard has tripped and sends everything to {stable}"));
         }
         let pins = plan.pins.values().filter(|version| *version != newest).count();
@@ -107,7 +146,15 @@ impl Engine {
             return Some(format!("rule `{}` leads to an older version", rule.name));
         }
         let share = self.policy.traffic().share_of(self.policy.newest());
-        (share != Share::FULL).then(|| format!("the policy sends {share} to {newest}"))
+        if share != Share::FULL {
+            return Some(format!("the policy sends {share} to {newest}"));
+        }
+        // Where it is an address, every request has one.
+        let keyless = plan.key.from != KeyFrom::Address
+            && self.policy.decide(&Request::of_key(b""), 0).version != self.policy.newest();
+        keyless.then(|| {
+            format!("requests without a key go to {stable}: with `on_missing_key: random` in the plan's `key` they go to {newest}")
+        })
     }
 
     fn quietness(&self, window_ms: u64) -> String {

@@ -374,6 +374,7 @@ fn the_old_version_cannot_go_while_anything_leads_to_it() {
         let configured = one(&mut engine, &plan);
         assert!(configured.contains("configure_ok"), "{configured}");
         engine.last_served_ms[1] = Some(0);
+        engine.census.record(b"u", Identity::Key, 1, 0);
         let reply = one(&mut engine, r#"{"type":"get_sunset"}"#);
         assert!(reply.contains(&format!("\"ready\":{ready}")) && reply.contains(detail), "{reply}");
     };

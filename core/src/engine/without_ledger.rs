@@ -1,6 +1,7 @@
 //! What an engine says that is built without a ledger of clients: that of the page, where
 //! every byte is waited for.
 
+use crossfade_protocol::plan::Plan;
 use crossfade_protocol::request::{Brownouts, Ledger as Asked, Lives};
 use crossfade_protocol::{ErrorCode, Fault};
 
@@ -54,6 +55,10 @@ impl Engine {
 
     pub(super) fn collect(&mut self) {}
 
+    pub(super) fn reported_clients(&self) -> Option<&Clients> {
+        self.clients.as_deref()
+    }
+
     pub(super) fn clients_reported(&self) -> Option<(Vec<u64>, bool)> {
         None
     }
@@ -64,7 +69,7 @@ impl Engine {
 
     pub(super) fn wait_for_listed(&mut self) {}
 
-    pub(super) fn renumber_clients(&mut self, _: &[u16], _: usize) {}
+    pub(super) fn renumber_clients(&mut self, _: &[u16], _: &mut Plan) {}
 }
 
 pub(super) fn no_ledger() -> Fault {

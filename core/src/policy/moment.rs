@@ -116,6 +116,11 @@ impl Policy {
         self.moment.turn
     }
 
+    /// When the sunset is, if the plan has one.
+    pub fn sunset_ms(&self) -> Option<u64> {
+        sunset_ms(&self.plan)
+    }
+
     /// Whether the sunset has passed.
     pub fn is_gone(&self) -> bool {
         self.moment.gone

@@ -67,10 +67,29 @@ fn nobody_is_refused_into_a_version_that_is_known_to_be_broken() {
     let guarded = Request { guard_tripped: true, ..Request::of_key(b"u") };
     let reason = |now_ms| at(policy(full()), now_ms).decide(&guarded, 0).reason;
     assert_eq!(reason(START_MS), Reason::Guard);
-    // After the sunset there is nothing else to get.
-    let sunset_ms = START_MS + 60 * 24 * HOUR_MS;
-    assert_eq!(reason(sunset_ms), Reason::Gone);
-    assert_eq!(decide(&at(policy(extra), sunset_ms), "u"), (0, Reason::Gone));
+}
+
+#[test]
+fn after_the_sunset_no_emergency_sends_anybody_to_what_is_gone() {
+    // 2027-07-31
+    let sunset_ms = 1_816_992_000_000;
+    let mut extra = full();
+    (extra["canary_percentage"], extra["kill_switch"]) = (json!(100), json!(true));
+    extra["pins"].as_object_mut().unwrap().remove("sick");
+    let killed = |now_ms| at(policy(extra.clone()), now_ms);
+    assert_eq!(decide(&killed(sunset_ms - 1), "u"), (0, Reason::KillSwitch));
+    assert_eq!(decide(&killed(sunset_ms), "u"), (1, Reason::Canary));
+    assert_eq!(decide(&killed(sunset_ms), "sick"), (1, Reason::Canary), "pinned back");
+    assert_eq!(decide(&killed(sunset_ms), "old"), (0, Reason::Gone), "a pin is no emergency");
+    assert_eq!(decide(&killed(sunset_ms), ""), (0, Reason::Gone), "nor is a missing key");
+    let guarded = Request { guard_tripped: true, ..Request::of_key(b"u") };
+    let mut trace = Vec::new();
+    let decision = killed(sunset_ms).decide_traced(&guarded, 0, &mut trace);
+    assert_eq!((decision.version, decision.reason), (1, Reason::Canary));
+    assert_eq!(trace[0], ("kill_switch", "on, but v1 is gone: nobody is sent there".to_owned()));
+    // Whoever moves the sunset, since the old version still runs, has the brake again.
+    extra["deprecation"]["sunset_at"] = json!("2027-09-30");
+    assert_eq!(decide(&at(policy(extra), sunset_ms), "u"), (0, Reason::KillSwitch));
 }
 
 #[test]
@@ -160,6 +179,52 @@ fn a_brownouts_answer_says_until_when() {
 }
 
 #[test]
+fn a_refusals_title_is_its_statuss_phrase() {
+    let title = |status: u16| {
+        let mut extra = full();
+        extra["brownouts"][0]["status"] = json!(status);
+        let policy = at(policy(extra), START_MS);
+        let decision = policy.decide(&Request::of_key(b"u"), 0);
+        let refusal = policy.refusal(&decision, START_MS).unwrap();
+        let body: Value = serde_json::from_str(&refusal.body).unwrap();
+        assert_eq!((refusal.status, body["status"].as_u64()), (status, Some(status.into())));
+        body["title"].as_str().unwrap().to_owned()
+    };
+    for (status, phrase) in [
+        (400, "Bad Request"),
+        (409, "Conflict"),
+        (423, "Locked"),
+        (451, "Unavailable For Legal Reasons"),
+        (418, "Client Error"),
+        (499, "Client Error"),
+        (503, "Service Unavailable"),
+        (511, "Network Authentication Required"),
+        (555, "Server Error"),
+    ] {
+        assert_eq!(title(status), phrase, "{status}");
+    }
+}
+
+#[test]
+fn a_brownout_has_no_status_that_must_come_with_a_header_of_its_own() {
+    for (status, header) in
+        [(401, "www-authenticate"), (405, "allow"), (407, "proxy-authenticate"), (426, "upgrade")]
+    {
+        let plan = json!({"api": "users", "versions": ["v1", "v2"], "key": {"address": true},
+            "brownouts": [{"start": "2027-06-01T10:00Z", "minutes": 60, "percentage": 5,
+                "status": status}]});
+        let problems = Plan::read(&plan).unwrap_err();
+        let [problem] = problems.list.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(problem.path, "brownouts[0].status");
+        let message = format!(
+            "{status} is a status that must come with the header `{header}`, for which a refusal \
+             has no value; 403, 404, 410, 429 and 503 need none"
+        );
+        assert_eq!(problem.message, message);
+    }
+}
+
+#[test]
 fn after_the_sunset_there_is_a_problem_or_a_redirect() {
     let gone = |deprecation: Value| {
         let policy = at(policy(json!({"deprecation": deprecation})), u64::MAX);
@@ -171,6 +236,7 @@ fn after_the_sunset_there_is_a_problem_or_a_redirect() {
         "link": "https://example.com/migrate"});
     let refusal = gone(dates.clone());
     assert_eq!((refusal.status, refusal.location("/users")), (410, None));
+    assert_eq!(refusal.header("cache-control"), Some("no-store"), "a sunset may be put off");
     let body: Value = serde_json::from_str(&refusal.body).unwrap();
     assert_eq!(
         body,
@@ -187,6 +253,7 @@ fn after_the_sunset_there_is_a_problem_or_a_redirect() {
     };
     let origin = redirect("https://api.example.com:8443/");
     assert_eq!((origin.status, origin.body.as_str()), (308, ""));
+    assert_eq!(origin.header("cache-control"), Some("no-store"));
     let location = |refusal: &plan::Refusal, path: &str| refusal.location(path).unwrap();
     assert_eq!(location(&origin, "/u/7?a=1"), "https://api.example.com:8443/u/7?a=1");
     assert_eq!(location(&origin, "*"), "https://api.example.com:8443");

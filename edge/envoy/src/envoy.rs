@@ -230,8 +230,11 @@ impl Stream {
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        match self.with(|exchange, node, names| exchange.request(&Envoy, node, names)) {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let request = |exchange: &mut Exchange, node: &mut Node, names: &HeaderNames| {
+            exchange.request(&Envoy, node, names, end_of_stream)
+        };
+        match self.with(request) {
             Some(Then::Answered) => Action::Pause,
             Some(Then::Forward) | None => Action::Continue,
         }

@@ -4,19 +4,20 @@
 //!
 //! | when | what | calls |
 //! |---|---|---|
-//! | request headers | clock, key header (cookie, address), version header set | 3 |
+//! | request headers | clock, key header (cookie, address), version header set, the shadow's removed | 4 |
 //! | | each attribute that a rule asks for and no earlier one did | + 1 |
 //! | | … with a comma in it: is it one value? | + 1 |
 //! | | a plan with `clients`: the user agent; the header to declare in, where there is one | + 1; + 1 |
 //! | | … and no key: each source of an identity, until one has it (the certificate's subject: 2) | + 1 |
-//! | | refused: the answer instead of the version header; a redirect: the path | 0; + 1 |
+//! | | without a body and to be mirrored: the shadow's header, the path | + 2 |
+//! | | refused: the answer instead of the two headers; a redirect: the path | − 1; + 1 |
 //! | response headers | `:status`, clock | 2 |
 //! | | each of `deprecation`, `sunset`, `link` and `api-brownout` that the version has | + 1 |
 //! | | the reason's header, where one is configured | + 1 |
 //! | end | nothing; without a response: what Envoy answered | 0; 1 |
 //! | | mirrored: all headers; the answer's media type and size | + 1; + 2 |
 //!
-//! Without a policy: the version header removed, 1 call, and none for the response.
+//! Without a policy: the two headers removed, 2 calls, and none for the response.
 //!
 //! # A request without a response
 //!
@@ -41,7 +42,7 @@ use crate::host::Host;
 use crate::metrics::Class;
 use crate::node::{InForce, Node};
 use crate::request::{Client, Found};
-use crate::shadow::Shade;
+use crate::shadow::{Asked, MARK};
 
 /// The key that traps in a build with the feature `test-trap`.
 #[cfg(feature = "test-trap")]
@@ -70,8 +71,8 @@ pub enum Then {
 pub struct Exchange {
     /// From the decision until it is counted how the request ended.
     open: Option<Open>,
-    /// Where the request is to be mirrored, until the exchange is over.
-    mirrored: Option<Rc<Shade>>,
+    /// What is to be mirrored, until the exchange is over.
+    mirrored: Option<Asked>,
     /// What it was answered with.
     status: Option<u16>,
 }
@@ -86,10 +87,18 @@ struct Open {
 }
 
 impl Exchange {
-    /// The request's headers are here: decides, and says so to the routes, or refuses.
-    pub fn request(&mut self, host: &impl Host, node: &mut Node, names: &HeaderNames) -> Then {
+    /// The request's headers are here, and with `is_whole` there is no more of it: decides,
+    /// and says so to the routes, or refuses.
+    pub fn request(
+        &mut self,
+        host: &impl Host,
+        node: &mut Node,
+        names: &HeaderNames,
+        is_whole: bool,
+    ) -> Then {
         if node.in_force().is_none() {
             host.remove_request_header(&names.version);
+            host.remove_request_header(MARK);
             node.metrics.without_policy();
             return Then::Forward;
         }
@@ -118,11 +127,13 @@ impl Exchange {
             Open { in_force, version, reason, started_ns, client }.remember(node, false, 1);
             return Then::Answered;
         }
+        self.mirrored = mirrored.filter(|_| is_whole).and_then(|shade| Asked::of(host, shade));
+        // What a client sends in these two chooses nothing, and passes for nothing.
         host.set_request_header(&names.version, in_force.policy.version_name(version));
+        host.remove_request_header(MARK);
         if let Some(slot) = in_force.slot(version) {
             node.routed(slot, reason);
         }
-        self.mirrored = mirrored;
         self.open = Some(Open { in_force, version, reason, started_ns, client });
         Then::Forward
     }
@@ -154,10 +165,10 @@ impl Exchange {
 
     /// The exchange is over.
     pub fn end(&mut self, host: &impl Host, node: &mut Node) {
-        if let (Some(shade), Some(status)) = (self.mirrored.take(), self.status)
+        if let (Some(asked), Some(status)) = (self.mirrored.take(), self.status)
             && !is_failure(status)
         {
-            node.mirror_request(host, &shade, status);
+            node.mirror_request(host, &asked, status);
         }
         let Some(open) = self.open.take() else { return };
         let answered = host.property(&["response", "code"]).and_then(|code| number(&code));

@@ -284,14 +284,19 @@ impl Instance {
         self.root.answer(&self.host, token, answer);
     }
 
-    /// A request comes in, with these headers.
+    /// A request comes in, with these headers and nothing more.
     pub fn request(&self, headers: &[(&str, &[u8])]) -> Exchange {
+        self.request_of(headers, true)
+    }
+
+    /// A request comes in, with these headers, and unless it `is_whole` a body.
+    pub fn request_of(&self, headers: &[(&str, &[u8])], is_whole: bool) -> Exchange {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         self.host.request.replace(headers.collect());
         self.host.answered.take();
         let mut exchange = Exchange::default();
         let (node, names) = (self.root.node(), self.root.names());
-        exchange.request(&self.host, &mut node.borrow_mut(), &names);
+        exchange.request(&self.host, &mut node.borrow_mut(), &names, is_whole);
         exchange
     }
 

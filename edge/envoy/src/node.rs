@@ -16,7 +16,7 @@ use crossfade_core::{Decision, Policy};
 use crate::host::{Answer, Host, Level};
 use crate::metrics::{Class, Metrics};
 use crate::request::Places;
-use crate::shadow::{Came, Mirrors, Shade, Shadow};
+use crate::shadow::{Asked, Came, Mirrors, Shade, Shadow};
 
 /// Names of versions that one instance has counted under. Versions beyond it are decided
 /// and not counted; a policy has at most 16, so this is many migrations.
@@ -134,11 +134,11 @@ impl Node {
     }
 
     /// A request is over that may be mirrored.
-    pub(crate) fn mirror_request(&mut self, host: &impl Host, shade: &Rc<Shade>, status: u16) {
+    pub(crate) fn mirror_request(&mut self, host: &impl Host, asked: &Asked, status: u16) {
         // A policy that came meanwhile may want no more of them.
         let current = self.in_force.as_ref().and_then(|in_force| in_force.shade.as_ref());
-        if current.is_some_and(|current| Rc::ptr_eq(current, shade)) {
-            let came = self.shadow.take(host, shade, status);
+        if current.is_some_and(|current| asked.is_for(current)) {
+            let came = self.shadow.take(host, asked, status);
             self.came(vec![came]);
         }
     }
@@ -272,7 +272,9 @@ impl Node {
             return;
         }
         let rule = in_force.policy.plan().guard;
-        if let Some(change) = self.guard.look(rule.as_ref(), &counted.tally) {
+        if let Some(change) =
+            self.guard.look(rule.as_ref(), &counted.tally, in_force.policy.is_gone())
+        {
             host.log(Level::Warn, &tripped(&in_force.policy, &change));
             self.metrics.guard(host, true);
         }
@@ -305,15 +307,22 @@ impl Node {
 }
 
 fn tripped(policy: &Policy, change: &NodeChange) -> String {
-    let NodeChange::GuardTripped { failures, requests, max_failure_ratio } = change else {
+    let NodeChange::GuardTripped { failures, requests, max_failure_ratio, gone } = change else {
         return format!("crossfade: {change:?}");
+    };
+    let old = policy.version_name(crossfade_core::policy::STABLE);
+    let then = match gone {
+        false => format!(
+            "everything goes to {old} until a policy newer than revision {} comes",
+            policy.revision()
+        ),
+        true => format!(
+            "{old} is gone since the sunset, so everything stays: if it still runs, move `sunset_at`"
+        ),
     };
     format!(
         "crossfade: guard tripped: {failures} of {requests} requests of {} failed, over the \
-         policy's max_failure_ratio of {max_failure_ratio}; everything goes to {} until a policy \
-         newer than revision {} comes",
+         policy's max_failure_ratio of {max_failure_ratio}; {then}",
         policy.version_name(policy.newest()),
-        policy.version_name(crossfade_core::policy::STABLE),
-        policy.revision(),
     )
 }

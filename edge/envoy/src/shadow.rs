@@ -1,8 +1,9 @@
 //! The shadow: what the old version has answered the newest is asked as well, and the two
 //! answers are compared.
 //!
-//! Nothing of it is in the way of a request. Whether a key is mirrored is a hash of it;
-//! headers are looked at when the exchange is over, and a tick sends what waits then. What
+//! Nothing of it is in the way of a request. Whether a key is mirrored is a hash of it. Of
+//! those that are, the path is kept as it came; the other headers are looked at when the
+//! exchange is over, and a tick sends what waits then. What
 //! waits and what is under way has a bound each; a request that finds no room is counted
 //! and left. The answer that nobody gets is compared by its status and its media type, and
 //! its body is not read.
@@ -19,6 +20,7 @@ use crossfade_core::protocol::{Share, json};
 
 use crate::filter::is_failure;
 use crate::host::{Answer, Call, Host, Level};
+pub(crate) use request::{Asked, MARK};
 use request::{Mirrored, Taken};
 
 /// Requests under way at once, of one instance.
@@ -137,9 +139,9 @@ impl Shadow {
     }
 
     /// An exchange is over that the old version answered with this status.
-    pub(crate) fn take(&mut self, host: &impl Host, shade: &Rc<Shade>, status: u16) -> Came {
+    pub(crate) fn take(&mut self, host: &impl Host, asked: &Asked, status: u16) -> Came {
         let mut came = ShadowTotals::default();
-        match Mirrored::of(host, shade, &self.version_header, status) {
+        match Mirrored::of(host, asked, &self.version_header, status) {
             Taken::Not => {}
             Taken::Request(request) if self.has_room(&request) => {
                 self.queue_bytes = self.queue_bytes.saturating_add(request.bytes);
@@ -147,7 +149,7 @@ impl Shadow {
             }
             Taken::Request(_) | Taken::Unfit => came.dropped = 1,
         }
-        (shade.slot, came)
+        (asked.shade.slot, came)
     }
 
     fn has_room(&self, request: &Mirrored) -> bool {

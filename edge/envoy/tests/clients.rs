@@ -272,14 +272,14 @@ fn clients_cost_the_host_calls_that_the_documentation_says() {
         instance.host.host_calls.take()
     };
     let key: (&str, &[u8]) = ("x-user-id", b"ann");
-    let three = ["now", "request_header", "set_request_header"];
-    assert_eq!(calls("", &[key]), three);
-    assert_eq!(calls(CLIENTS, &[key]).len(), 5, "user agent and declaration");
+    let four = ["now", "request_header", "set_request_header", "remove_request_header"];
+    assert_eq!(calls("", &[key]), four);
+    assert_eq!(calls(CLIENTS, &[key]).len(), 6, "user agent and declaration");
     let without_declare = r#","clients":{"identity":["address"]}"#;
-    assert_eq!(calls(without_declare, &[key]).len(), 4);
-    assert_eq!(calls(without_declare, &[]).len(), 5);
+    assert_eq!(calls(without_declare, &[key]).len(), 5);
+    assert_eq!(calls(without_declare, &[]).len(), 6);
     // API key, subject, URI, claim and address, none of which is there: nobody declares.
-    assert_eq!(calls(CLIENTS, &[]).len(), 9);
+    assert_eq!(calls(CLIENTS, &[]).len(), 10);
 }
 
 /// What a client may send in a header that is looked at.

@@ -29,11 +29,16 @@ fn host_calls(instance: &Instance) -> Vec<(&'static str, usize)> {
 }
 
 #[test]
-fn a_request_takes_three_host_calls_and_its_response_two() {
+fn a_request_takes_four_host_calls_and_its_response_two() {
     let instance = start(CANARY);
     host_calls(&instance);
     let mut exchange = instance.request(&[(":path", b"/"), ("x-user-id", b"user3")]);
-    let request = [("now", 1), ("request_header", 1), ("set_request_header", 1)];
+    let request = [
+        ("now", 1),
+        ("request_header", 1),
+        ("set_request_header", 1),
+        ("remove_request_header", 1),
+    ];
     assert_eq!(host_calls(&instance), request);
     assert_eq!(instance.version().as_deref(), Some("v2"));
     instance.response(&mut exchange, &[(":status", b"200")]);
@@ -43,12 +48,14 @@ fn a_request_takes_three_host_calls_and_its_response_two() {
 }
 
 #[test]
-fn without_a_policy_the_header_is_removed_and_nothing_else_is_done() {
+fn without_a_policy_both_headers_are_removed_and_nothing_else_is_done() {
     let instance = start(r#"{"control":{"cluster":"control"}}"#);
     host_calls(&instance);
-    let mut exchange = instance.request(&[("x-user-id", b"user3"), ("x-api-version", b"v2")]);
-    assert_eq!(host_calls(&instance), [("remove_request_header", 1)]);
-    assert_eq!(instance.version(), None);
+    let forged: [(&str, &[u8]); 3] =
+        [("x-user-id", b"user3"), ("x-api-version", b"v2"), ("x-crossfade-shadow", b"1")];
+    let mut exchange = instance.request(&forged);
+    assert_eq!(host_calls(&instance), [("remove_request_header", 2)]);
+    assert_eq!(*instance.host.request.borrow(), [("x-user-id".to_owned(), b"user3".to_vec())]);
     instance.response(&mut exchange, &[(":status", b"200")]);
     instance.end(&mut exchange);
     assert_eq!(host_calls(&instance), []);

@@ -42,6 +42,7 @@ fn after_the_sunset_old_calls_get_410_with_the_dates_and_new_ones_go_on() {
             "sunset: Fri, 15 Jan 2027 00:00:00 GMT",
             "link: <https://example.com/migrate>; rel=\"deprecation\", <https://api.example.com/v2>; rel=\"successor-version\"",
             "content-type: application/problem+json",
+            "cache-control: no-store",
             "x-why: gone",
         ]
     );
@@ -65,6 +66,7 @@ fn a_redirect_keeps_path_and_query_as_they_were_sent() {
         instance.request(&[(":path", path), ("x-user-id", b"ann")]);
         let (status, headers, body) = answered(&instance).unwrap();
         assert_eq!((status, body.as_str()), (308, ""));
+        assert!(headers.contains(&"cache-control: no-store".to_owned()), "{headers:?}");
         let found = headers.iter().find_map(|header| header.strip_prefix("location: "));
         found.unwrap().to_owned()
     };

@@ -4,7 +4,9 @@
 import assert from 'node:assert/strict';
 import test, { after, afterEach, before, beforeEach } from 'node:test';
 
-import { declared, product } from '../clients.js';
+import { Clients, CLIENTS_MAX, declared, product } from '../clients.js';
+import { Crossfade } from '../crossfade.js';
+import { module } from './engine.mjs';
 import { control, eventually, get, getAll, origin } from './servers.mjs';
 import { serveWorker } from './workerd.mjs';
 
@@ -171,6 +173,29 @@ test('a report has 64 KB at most, and 30,000 clients take no more memory than th
   }, (sum) => sum > 30_000);
   assert.ok(server.clients.longest <= 65_536, `${server.clients.longest}`);
   assert.ok(server.clients.dropped > 15_000, `${server.clients.dropped}`);
+});
+
+test('requests of clients beyond those that are remembered are told as dropped', () => {
+  const engine = new Crossfade(module, { policy: base, clients: 'report' });
+  const clients = new Clients();
+  const more = 200;
+  for (let n = 0; n < CLIENTS_MAX + more; n++) {
+    const client = { key: `${n}`, identity: 'address', agent: 'curl/8.5' };
+    clients.record(client, 0, { counted: false, failed: false, refused: true, atMs: 1e12 });
+  }
+  // What the engine knows of is told by it.
+  engine.route('ann');
+  clients.record({ key: 'ann', identity: 'key' }, 0, { counted: true, failed: true, atMs: 1e12 });
+  assert.equal(clients.left, more + 1);
+  assert.match(engine.handle(clients.take()), /note_clients_ok/);
+  let told = { clients: 0, dropped: 0 };
+  for (let acknowledged = 0; ; acknowledged++) {
+    const report = JSON.parse(engine.handle(JSON.stringify({ type: 'take_clients', acknowledged })));
+    if (report.clients.length === 0) break;
+    told = { clients: told.clients + report.clients.length, dropped: told.dropped + (report.dropped ?? 0) };
+  }
+  assert.deepEqual(told, { clients: CLIENTS_MAX + 1, dropped: more });
+  assert.equal(JSON.parse(clients.take()).dropped, 0, 'once');
 });
 
 test('software and declarations are read as the engine reads them', () => {

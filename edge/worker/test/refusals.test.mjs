@@ -47,12 +47,13 @@ test('after the sunset old calls get 410 with the dates, and new ones are served
   } });
   for (const answer of [await ask('old'), await ask('old', '/', { method: 'POST' }, 'hello')]) {
     assert.equal(answer.status, 410);
-    const { deprecation, sunset, link, 'content-type': type, 'x-why': why } = answer.headers;
-    assert.deepEqual({ deprecation, sunset, link, type, why }, {
+    const { deprecation, sunset, link, 'content-type': type, 'cache-control': kept, 'x-why': why } = answer.headers;
+    assert.deepEqual({ deprecation, sunset, link, type, kept, why }, {
       deprecation: '@1719791999',
       sunset: 'Tue, 31 Dec 2024 23:59:59 GMT',
       link: '<https://example.com/migrate>; rel="deprecation", <https://api.example.com/v2>; rel="successor-version"',
       type: 'application/problem+json',
+      kept: 'no-store',
       why: 'gone',
     });
     const { status, title, reason } = answer.json;
@@ -73,6 +74,7 @@ test('or 308 to the successor, with path and query as they were sent', async () 
   for (const path of ['/', '/users/7?a=b%20c&d=%0d%0a', '//evil.example/x', `/${'x'.repeat(8000)}`]) {
     const { status, headers, body } = await ask('old', path);
     assert.deepEqual([status, headers.location, body], [308, `https://api.example.com${path}`, '']);
+    assert.equal(headers['cache-control'], 'no-store');
   }
 });
 

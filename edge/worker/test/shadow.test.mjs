@@ -21,11 +21,14 @@ let edge;
 // What v2 does with a request, and what it got.
 let newest;
 let mirrored;
+// Requests at v1 that pass for copies.
+let marked;
 
 const media = (response, status, type = 'application/json') => response.writeHead(status, { 'content-type': type });
 
 before(async () => {
   v1 = await origin('v1', (request, response) => {
+    marked += Number('x-crossfade-shadow' in request.headers);
     const status = Number(request.headers['x-old-status'] ?? 200);
     media(response, status, request.headers['x-old-type']).end(status === 304 ? undefined : 'old');
   });
@@ -38,6 +41,7 @@ before(async () => {
 after(() => Promise.all([v1.stop(), v2.stop()]));
 beforeEach(async () => {
   mirrored = [];
+  marked = 0;
   newest = (_, response) => media(response, 200, 'application/json; charset=utf-8').end('new');
   server = await control();
 });
@@ -81,7 +85,10 @@ test('clients are answered by v1 alone; v2 gets what changes nothing, marked, an
   assert.deepEqual([headers['x-api-version'], headers.te], ['v2', undefined]);
   await ask('/', {}, { method: 'POST' }, '{}');
   await ask('/', {}, { method: 'DELETE' });
+  await ask('/', { 'content-length': 4 }, {}, 'body');
+  await ask('/', { 'transfer-encoding': 'chunked' }, {}, 'body');
   await ask('/', { 'x-crossfade-shadow': '1' });
+  assert.equal(marked, 0);
   await ask('/', { 'x-old-status': '503' });
   await ask('/', { 'x-old-type': 'text/event-stream' });
   await ask('/', {}, { method: 'HEAD' });
@@ -90,8 +97,9 @@ test('clients are answered by v1 alone; v2 gets what changes nothing, marked, an
   await eventually('a report', () => server.reports, (reports) => reports.some(({ versions: [old, young] }) => (
     old.shadow === undefined && young.shadow?.compared === 2 && young.routed === 0)));
   // Who gets v2 anyway is not compared with it.
-  assert.equal((await ask('/', { 'x-user-id': 'qa' })).body, 'new');
+  assert.equal((await ask('/', { 'x-user-id': 'qa', 'x-crossfade-shadow': '1' })).body, 'new');
   assert.equal(mirrored.length, 3);
+  assert.equal(mirrored[2].headers['x-crossfade-shadow'], undefined, 'no client passes for a copy');
   assert.equal((await counted()).compared, 2);
 });
 

@@ -1,20 +1,9 @@
 //! What a shadow has compared, in a sentence.
 
-use serde::Deserialize;
-
 use super::page::{Tone, percent};
 use crate::replay::grouped;
-
 /// Of `GET /v1/life` and of the status, while the plan has a shadow.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct Shadow {
-    compared: u64,
-    differed: u64,
-    failures: u64,
-    dropped: u64,
-    min_requests: u64,
-    max_mismatch: f64,
-}
+pub(crate) use crate::serve::openapi::documents::Shadow;
 
 impl Shadow {
     /// `812 of 1,000 compared, 3 differed`, with what else there is to say.

@@ -23,6 +23,8 @@ pub(crate) enum Trouble {
         why: String,
         /// What to do.
         advice: String,
+        /// Whether it may have got the request for all that.
+        unclear: bool,
     },
     /// It may not be done with this token, or without one.
     #[error("{0}")]
@@ -44,6 +46,19 @@ pub(crate) enum Trouble {
         address: String,
         /// Its sentence.
         detail: String,
+        /// Whether it may have done what was asked.
+        unclear: bool,
+    },
+    /// A command was sent, and nothing certain was heard of it.
+    #[error(
+        "{why}. Whether it was done is not known: look with `crossfade status`, or repeat it with \
+         --idempotency-key {key}, with which it is not done twice"
+    )]
+    Unknown {
+        /// What was heard.
+        why: String,
+        /// The key that it was sent with.
+        key: String,
     },
     /// It is not known how to ask.
     #[error("{0}")]
@@ -105,7 +120,11 @@ impl Trouble {
             }
             other => other.to_string(),
         };
-        Trouble::Unreachable { address: address.to_string(), why: clean(&why), advice }
+        if matches!(error, ureq::Error::Io(_)) && may_have_arrived(error) {
+            advice = "the connection broke off before its answer was here".to_owned();
+        }
+        let (address, why) = (address.to_string(), clean(&why));
+        Trouble::Unreachable { address, why, advice, unclear: may_have_arrived(error) }
     }
 
     /// An answer came, and it says no.
@@ -150,7 +169,9 @@ impl Trouble {
             (429 | 500..=599, _) => {
                 let detail =
                     if detail.is_empty() { format!("HTTP status {status}") } else { detail };
-                Trouble::Failing { address: address.to_string(), detail }
+                // What was turned away at the door, or says itself that it was not done.
+                let undone = status == 429 || (status == 503 && ours);
+                Trouble::Failing { address: address.to_string(), detail, unclear: !undone }
             }
             _ => Trouble::Foreign {
                 address: address.to_string(),
@@ -163,14 +184,37 @@ impl Trouble {
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Trouble::Unreachable { .. } | Trouble::Failing { .. })
     }
+
+    /// Whether nobody answers.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Trouble::Unreachable { .. })
+    }
+
+    /// Whether what was asked may have been done.
+    pub(super) fn is_unclear(&self) -> bool {
+        match self {
+            Trouble::Unreachable { unclear, .. } | Trouble::Failing { unclear, .. } => *unclear,
+            Trouble::Unknown { .. } => true,
+            Trouble::Foreign { .. }
+            | Trouble::Forbidden(_)
+            | Trouble::Refused { .. }
+            | Trouble::Setup(_) => false,
+        }
+    }
+
+    /// The same after a command that was sent with this key.
+    pub(super) fn unknown(self, key: String) -> Trouble {
+        Trouble::Unknown { why: self.to_string().trim_end_matches('.').to_owned(), key }
+    }
 }
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Failure {
         let exit = match &trouble {
-            Trouble::Unreachable { .. } | Trouble::Failing { .. } | Trouble::Foreign { .. } => {
-                Exit::Unavailable
-            }
+            Trouble::Unreachable { .. }
+            | Trouble::Failing { .. }
+            | Trouble::Unknown { .. }
+            | Trouble::Foreign { .. } => Exit::Unavailable,
             Trouble::Forbidden(_) => Exit::NoPermission,
             Trouble::Refused { .. } => Exit::Data,
             Trouble::Setup(_) => Exit::Usage,
@@ -184,6 +228,23 @@ impl From<Trouble> for Failure {
             }
         }
         Failure::new(exit, message)
+    }
+}
+
+/// Whether a request may have been read before this went wrong.
+fn may_have_arrived(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    use ureq::Timeout::{Connect, Resolve};
+    match error {
+        ureq::Error::Io(error) => {
+            let never = [ConnectionRefused, HostUnreachable, NetworkUnreachable];
+            !never.contains(&error.kind()) && error.get_ref().and_then(rustls_text).is_none()
+        }
+        ureq::Error::Timeout(Connect | Resolve)
+        | ureq::Error::Rustls(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed => false,
+        _ => true,
     }
 }
 
@@ -264,6 +325,26 @@ mod tests {
             assert_eq!(failure.exit, exit, "{status}");
             assert!(status == 302 || failure.message.contains("Says why."), "{failure}");
         }
+    }
+
+    #[test]
+    fn only_what_may_have_been_done_is_not_known() {
+        let ours = r#"{"title":"t","detail":"Says why."}"#;
+        for (status, body, unclear) in [
+            (503, ours, false),
+            (503, "<html>upstream connect error</html>", true),
+            (504, ours, true),
+            (502, "", true),
+            (500, ours, true),
+            (429, ours, false),
+            (409, ours, false),
+            (404, "<html>", false),
+            (403, ours, false),
+        ] {
+            assert_eq!(trouble(status, body).is_unclear(), unclear, "{status} {body}");
+        }
+        let text = trouble(504, ours).unknown("k".to_owned()).to_string();
+        assert!(text.starts_with("http://127.0.0.1:7400 cannot answer now: Says why. Whether it"));
     }
 
     #[test]

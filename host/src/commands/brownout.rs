@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::page::{self, Line, Page, Tone, percent};
-use crate::client::{Client, ServerArgs, segment};
+use crate::client::{AgainArgs, Client, ServerArgs, segment};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, print, print_json_safely};
 use crate::replay::{grouped, read_share as share};
@@ -85,6 +85,9 @@ struct ActArgs {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+
+    #[command(flatten)]
+    again: AgainArgs,
 
     #[command(flatten)]
     common: Common,
@@ -195,7 +198,7 @@ impl ActArgs {
     fn post(&self, path: &str, mut body: Value) -> Result<Exit, Failure> {
         let client = self.common.server.client()?;
         body["reason"] = self.reason.as_str().into();
-        let answer = client.post(path, &body)?;
+        let answer = client.command(path, &body, &self.again)?;
         self.common.print(&client, answer)
     }
 }

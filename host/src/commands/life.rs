@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::client::ServerArgs;
 use crate::client::page::{self, Line, Page, Tone};
 use crate::client::shadow::Shadow;
+use crate::client::{AgainArgs, ServerArgs};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, print, print_json_safely};
 use crate::replay::time;
@@ -49,6 +49,9 @@ enum What {
         /// Although something stands in the way that may be overruled.
         #[arg(long)]
         force: bool,
+
+        #[command(flatten)]
+        again: AgainArgs,
 
         #[command(flatten)]
         common: Common,
@@ -110,13 +113,13 @@ impl Args {
                 let client = self.common.server.client()?;
                 (self.common, client.get("/v1/life")?)
             }
-            Some(What::Advance { to, reason, force, common }) => {
+            Some(What::Advance { to, reason, force, again, common }) => {
                 let client = common.server.client()?;
                 let mut body = json!({ "to": to, "reason": reason });
                 if force {
                     body["force"] = true.into();
                 }
-                let answer = client.post("/v1/life", &body)?;
+                let answer = client.command("/v1/life", &body, &again)?;
                 (common, answer)
             }
         };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::diff::{unified, written_out};
 use crate::client::page::{self, Line, Page, Tone};
-use crate::client::{Client, ServerArgs, Trouble, with_query};
+use crate::client::{AgainArgs, Client, ServerArgs, Trouble, with_query};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, print, print_json_safely};
 use crate::policy::{Policy, read};
@@ -78,6 +78,9 @@ struct SetArgs {
     /// For whom the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+
+    #[command(flatten)]
+    again: AgainArgs,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -169,8 +172,9 @@ impl SetArgs {
             None => client.get_as::<InForce>(POLICY)?.revision,
         };
         let body = json!({ "document": policy.value(), "reason": self.reason });
-        let answer =
-            client.put(POLICY, revision, &body).map_err(|trouble| refused(trouble, &policy))?;
+        let answer = client
+            .replace(POLICY, revision, &body, &self.again)
+            .map_err(|trouble| refused(trouble, &policy))?;
         match self.output {
             Output::Json => print_json_safely(&answer)?,
             Output::Human => {

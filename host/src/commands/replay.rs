@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args as _, Command};
 
 use crate::demo;
 use crate::exit::{self, Exit, Failure};
-use crate::module::{Module, ModuleError};
+use crate::module::Module;
 use crate::output::Output;
 use crate::plugin::{Plugin, PluginOptions};
 use crate::replay::{self, ReplayArgs, ReplayError};
@@ -93,16 +93,9 @@ impl Args {
         // There is nothing to hang up: a lost terminal ends the program.
         signals::watch(|| std::process::exit(Exit::Terminated as i32))
             .map_err(|error| Failure::new(Exit::Internal, error))?;
-        let module = || {
-            let module = match &self.module {
-                Some(path) => Module::from_file(path),
-                None => Module::builtin(),
-            };
-            module.map_err(|error| match &error {
-                ModuleError::Read { .. } => Failure::new(Exit::Io, &error),
-                ModuleError::Runtime(_) => Failure::new(Exit::Internal, &error),
-                _ => Failure::new(Exit::Data, &error),
-            })
+        let module = || match &self.module {
+            Some(path) => Ok(Module::from_file(path)?),
+            None => Ok(Module::builtin()?),
         };
         let output = match self.replay.output {
             replay::Output::Human => Some(Output::Human),

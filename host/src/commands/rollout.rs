@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::page::{self, percent};
 use crate::client::status::{Rollout, Status};
 use crate::client::watch::{STATUS, say};
-use crate::client::{Client, ServerArgs};
+use crate::client::{AgainArgs, Client, ServerArgs};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, print, print_json_safely};
 
@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// For whom the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+
+    #[command(flatten)]
+    again: AgainArgs,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -101,7 +104,7 @@ impl Args {
         if verb == Verb::PromoteFull {
             body["full"] = Value::Bool(true);
         }
-        let answer = client.post(&format!("/v1/rollout/{}", verb.name()), &body)?;
+        let answer = client.command(&format!("/v1/rollout/{}", verb.name()), &body, &self.again)?;
         match self.output {
             Output::Json => print_json_safely(&answer)?,
             Output::Human => {

@@ -130,9 +130,9 @@ async fn forward(State(edge): State<Arc<Edge>>, mut request: Request) -> Respons
         return response;
     }
     let place = VERSIONS.iter().position(|version| *version == route.version).unwrap_or(0);
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let to = format!("http://{}{path}", edge.upstreams[place]);
-    let Ok(to) = to.parse::<Uri>() else { return StatusCode::BAD_REQUEST.into_response() };
+    let Some(to) = at(edge.upstreams[place], request.uri()) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     *request.uri_mut() = to;
     let headers = request.headers_mut();
     headers.remove("host");
@@ -154,6 +154,15 @@ async fn forward(State(edge): State<Arc<Edge>>, mut request: Request) -> Respons
         }
         Err(_) => (StatusCode::BAD_GATEWAY, "bad gateway\n").into_response(),
     }
+}
+
+/// The same path and query there, whatever host the client named.
+fn at(upstream: SocketAddr, asked: &Uri) -> Option<Uri> {
+    // The `*` of OPTIONS behind a port would make it none, and no port is 80.
+    let path = asked.path_and_query().filter(|path| path.as_str() != "*");
+    let path = path.map_or("/", |path| path.as_str());
+    let to = Uri::builder().scheme("http").authority(upstream.to_string()).path_and_query(path);
+    to.build().ok()
 }
 
 fn mark<'a>(
@@ -194,6 +203,24 @@ fn caller(headers: &HeaderMap) -> Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_goes_to_the_version_and_to_no_host_that_it_names() {
+        let upstream = SocketAddr::from(([127, 0, 0, 1], 8081));
+        for (asked, path) in [
+            ("/users/7?a=b", "/users/7?a=b"),
+            ("//other.example/x", "//other.example/x"),
+            ("http://other.example:1/x?y", "/x?y"),
+            ("http://other.example?y", "/?y"),
+            ("other.example:443", "/"),
+            ("*", "/"),
+        ] {
+            let to = at(upstream, &asked.parse().unwrap()).unwrap();
+            assert_eq!(to.authority().unwrap().as_str(), "127.0.0.1:8081", "{asked}");
+            assert_eq!(to.port_u16(), Some(8081), "{asked}");
+            assert_eq!(to.to_string(), format!("http://127.0.0.1:8081{path}"), "{asked}");
+        }
+    }
 
     #[test]
     fn who_calls_is_read_from_headers() {

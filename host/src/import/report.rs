@@ -9,6 +9,7 @@ use super::Imported;
 use super::ledger::{Carried, Kind, Leaf, Note};
 use crate::output::counted;
 use crate::policy::Finding;
+use crate::replay::text::shown_lines;
 
 /// Characters of a value that are shown beside its path; JSON has all of them.
 const VALUE_CHARS_MAX: usize = 60;
@@ -93,7 +94,8 @@ impl Imported {
             }
             text.push('\n');
         }
-        text + &self.summary()
+        // Names and values of the file are in it.
+        shown_lines(&(text + &self.summary()))
     }
 
     /// The source's place of what an engine's problem with the plan is about.

@@ -37,6 +37,18 @@ pub(crate) fn shown(bytes: &[u8], chars_max: usize) -> String {
     out
 }
 
+/// A text of several lines, as [`shown`] shows one: lines stay lines.
+pub(crate) fn shown_lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => out.push('\n'),
+            _ => push_shown(&mut out, character),
+        }
+    }
+    out
+}
+
 /// Bytes as UTF-8, for use as a key: what is not UTF-8 becomes `\xHH`, as Apache itself
 /// writes it. Borrows when nothing is to be done.
 pub(super) fn utf8(bytes: &[u8]) -> std::borrow::Cow<'_, str> {

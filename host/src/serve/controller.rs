@@ -8,6 +8,9 @@
 mod batch;
 mod forget;
 pub(crate) mod nodes;
+mod standby;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use std::sync::Arc;
@@ -21,8 +24,9 @@ use tracing::{error, info, warn};
 
 use super::clock::{Clock, Reading};
 use super::engine::{Engine, EngineError};
-use super::job::{Answer, Candidate, Job, Of, Refusal, Report, Work};
+use super::job::{Answer, Candidate, Job, Refusal, Work};
 use super::machine::Instant;
+use super::receipts::Receipts;
 use super::shared::{Shared, State};
 use super::store::{Lead, PolicyRow, Saved, Store, StoreError};
 use crate::plugin::PluginOptions;
@@ -90,6 +94,8 @@ struct Running {
     last_event: u64,
     last_audit: u64,
     nodes: Nodes,
+    /// What commands with keys were answered.
+    receipts: Receipts,
     started_ms: u64,
     kept_at: Instant,
     kept_ms: u64,
@@ -220,6 +226,7 @@ impl Controller {
         self.running = None;
         if let Trouble::Store(StoreError::Superseded) = trouble {
             warn!("{trouble}: standing by");
+            self.shared.set_state(State::Standby { address: None });
             return;
         }
         if self.shared.state() != (State::Failing { why: trouble.to_string() }) {
@@ -253,6 +260,7 @@ impl Controller {
             last_event: saved.last_event,
             last_audit: saved.last_audit,
             nodes: Nodes::default(),
+            receipts: saved.receipts.iter().cloned().collect(),
             started_ms: now_ms,
             kept_at: Instant::now(),
             kept_ms: saved.at_ms,
@@ -321,6 +329,7 @@ impl Controller {
 
     /// Serves what is waiting, in one commit.
     fn serve(&mut self, first: Option<Job>, jobs: &Receiver<Job>, due: bool) {
+        self.step_down_if_late();
         let Some(running) = &mut self.running else {
             let waiting = first.into_iter().chain(std::iter::from_fn(|| jobs.try_recv().ok()));
             let waiting: Vec<Job> = waiting.take(batch::JOBS_MAX).collect();
@@ -375,6 +384,10 @@ impl Controller {
         }
         let idle = running.kept_at.elapsed() < KEEP_EVERY;
         if !batch.is_worth_keeping() && idle && !owed {
+            // The batch may have taken a while, and no commit tells whether it still counts.
+            if !self.setup.store.leads() {
+                return batch.fail(StoreError::Superseded.into());
+            }
             batch.answer();
             return Ok(());
         }
@@ -405,42 +418,11 @@ impl Controller {
     fn checkpoint(&mut self) -> Result<(), Trouble> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let now_ms = running.now_ms();
-        let checkpoint = running.engine.checkpoint(now_ms)?;
+        let mut checkpoint = running.engine.checkpoint(now_ms)?;
+        checkpoint.receipts = running.receipts.all(now_ms);
         self.setup.store.checkpoint(&checkpoint)?;
         self.shared.counters.checkpoints.fetch_add(1, Relaxed);
         Ok(())
-    }
-
-    /// Sends everybody to who leads, but for totals: those are handed on, all that wait in
-    /// one go.
-    fn serve_without_lead(&mut self, waiting: Vec<Job>) {
-        let state = self.shared.state();
-        let mut totals = Vec::new();
-        let mut handed_on = Vec::new();
-        for Job { work, reply } in waiting {
-            let answer = match (work, &state) {
-                (Work::Stop, _) => Ok(Answer::Done),
-                (Work::Totals { reports }, State::Standby { .. }) => {
-                    handed_on.push((reply, hand_on(reports, &mut totals)));
-                    continue;
-                }
-                (_, State::Standby { address }) => {
-                    Err(Refusal::Elsewhere { address: address.clone() })
-                }
-                (_, State::Failing { why }) => Err(Refusal::Unavailable(why.clone())),
-                _ => Err(Refusal::Unavailable("the server is starting".to_owned())),
-            };
-            // Whoever asked may have gone.
-            let _ = reply.send(answer);
-        }
-        if handed_on.is_empty() {
-            return;
-        }
-        let forwarded = self.setup.store.forward(&totals);
-        let forwarded = forwarded.map_err(|error| Refusal::Unavailable(error.to_string()));
-        for (reply, lines) in handed_on {
-            let _ = reply.send(forwarded.clone().map(|()| Answer::Lines(lines)));
-        }
     }
 
     /// Keeps the state, so that the next start has nothing to replay.
@@ -475,23 +457,4 @@ fn told_of_the_clock(was_off: bool, offset_ms: i64) -> bool {
         _ => {}
     }
     off
-}
-
-/// Adds what can be handed on of a body to `totals`; the answers to its lines.
-fn hand_on(reports: Vec<Result<Report, String>>, totals: &mut Vec<u8>) -> Vec<String> {
-    let mut taken = |report: Report| {
-        totals.extend_from_slice(&report.line);
-        totals.push(b'\n');
-        match report.of {
-            Of::Totals => json!({ "type": "merge_ok", "new": true }),
-            Of::Clients => json!({
-                "type": "report_clients_ok",
-                "node": report.node,
-                "new": true,
-                "sequence": report.sequence,
-            }),
-        }
-        .to_string()
-    };
-    reports.into_iter().map(|report| report.map_or_else(|why| why, &mut taken)).collect()
 }

@@ -14,7 +14,9 @@ use super::calls::Calls;
 use super::controller;
 use super::engine::Engine;
 use super::store::sqlite::{FILE, Sqlite};
-use super::store::{AuditRow, Checkpoint, Commit, EventRow, PolicyRow, Saved, Store, StoreError};
+use super::store::{
+    AuditRow, Checkpoint, Commit, EventRow, PolicyRow, Receipt, Saved, Store, StoreError,
+};
 use super::{module, store_failure};
 use crate::exit::{Exit, Failure};
 use crate::output::counted;
@@ -30,13 +32,27 @@ const ROWS: usize = 1_000;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
-    CrossfadeData { format: u32 },
+    CrossfadeData {
+        format: u32,
+    },
     Policy(PolicyRow),
     Event(EventRow),
     Audit(AuditRow),
-    Checkpoint { at_ms: u64, engine: String, module: Option<String>, snapshot: String },
-    Calls { at_ms: u64, calls: String },
-    End { rows: u64 },
+    /// Of a checkpoint that follows.
+    Receipt(Receipt),
+    Checkpoint {
+        at_ms: u64,
+        engine: String,
+        module: Option<String>,
+        snapshot: String,
+    },
+    Calls {
+        at_ms: u64,
+        calls: String,
+    },
+    End {
+        rows: u64,
+    },
 }
 
 /// What a store holds, counted.
@@ -163,7 +179,8 @@ fn every_line(store: &mut dyn Store) -> Result<Vec<Line>, StoreError> {
     })? {
         after = last;
     }
-    if let Some(Checkpoint { snapshot, engine, module, at_ms }) = saved.checkpoint {
+    if let Some(Checkpoint { snapshot, engine, module, at_ms, .. }) = saved.checkpoint {
+        lines.extend(saved.receipts.into_iter().map(Line::Receipt));
         let module = module.map(|bytes| BASE64_STANDARD.encode(bytes));
         let snapshot = BASE64_STANDARD.encode(snapshot);
         lines.push(Line::Checkpoint { at_ms, engine, module, snapshot });
@@ -230,7 +247,7 @@ fn put_back(lines: Vec<Line>, store: &mut dyn Store) -> Result<(), StoreError> {
     };
     let bytes = |text: &str, what: &str| BASE64_STANDARD.decode(text).map_err(|_| unreadable(what));
     store.load()?;
-    let mut rows = Commit::default();
+    let (mut rows, mut receipts) = (Commit::default(), Vec::new());
     for line in lines {
         match line {
             Line::CrossfadeData { .. } | Line::End { .. } => {}
@@ -239,11 +256,13 @@ fn put_back(lines: Vec<Line>, store: &mut dyn Store) -> Result<(), StoreError> {
             }
             Line::Event(event) => rows.events.push(event),
             Line::Audit(row) => rows.audit.push(row),
+            Line::Receipt(receipt) => receipts.push(receipt),
             Line::Checkpoint { at_ms, engine, module, snapshot } => {
                 store.commit(&std::mem::take(&mut rows))?;
                 let module = module.map(|text| bytes(&text, "the module")).transpose()?;
                 let snapshot = bytes(&snapshot, "the checkpoint")?;
-                store.checkpoint(&Checkpoint { snapshot, engine, module, at_ms })?;
+                let receipts = std::mem::take(&mut receipts);
+                store.checkpoint(&Checkpoint { snapshot, engine, module, at_ms, receipts })?;
             }
             Line::Calls { at_ms, calls } => {
                 let calls = Calls::from_bytes(bytes(&calls, "a commit")?);

@@ -291,7 +291,8 @@ impl Engine {
         let snapshot = self.plugin.snapshot()?.to_vec();
         (self.kept_bytes, self.snapshot_bytes) = (0, snapshot.len());
         let Candidate { bytes, digest, .. } = &self.candidate;
-        Ok(Checkpoint { snapshot, engine: digest.clone(), module: bytes.clone(), at_ms: now_ms })
+        let (engine, module, receipts) = (digest.clone(), bytes.clone(), Vec::new());
+        Ok(Checkpoint { snapshot, engine, module, at_ms: now_ms, receipts })
     }
 
     /// Whether so much was kept since the last checkpoint that another is worth its while.

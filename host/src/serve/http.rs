@@ -11,6 +11,7 @@ mod life;
 pub(crate) mod limits;
 mod module;
 mod ofrep;
+mod once;
 mod policy;
 mod problem;
 mod reports;

@@ -20,6 +20,17 @@ pub(crate) struct Note {
     pub(crate) what: &'static str,
     /// The reason given; may be empty.
     pub(crate) why: String,
+    /// By which it is known again when it comes twice.
+    pub(crate) once: Option<Once>,
+}
+
+/// A key that whoever acts has given to one act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Once {
+    /// The key.
+    pub(crate) key: String,
+    /// A digest of the act: another one does not get its answer.
+    pub(crate) request: String,
 }
 
 /// A module to go on with, already compiled and tested.
@@ -166,6 +177,13 @@ pub(crate) enum Rows {
 pub(crate) enum Answer {
     /// A reply, as the engine wrote it. For an act without one: the rollout.
     Reply(String),
+    /// What was answered when the same act came first; it was not done again.
+    Again {
+        /// The reply.
+        reply: String,
+        /// The revision of the policy then.
+        revision: u64,
+    },
     /// A line for each report.
     Lines(Vec<String>),
     /// From the store.
@@ -201,9 +219,24 @@ pub(crate) enum Refusal {
         /// The address of its API, if known.
         address: Option<String>,
     },
-    /// It could not be kept, so it was not done; or there is no state to do it on.
+    /// It was not done: it could not be kept, or there is no state to do it on.
     #[error("{0}")]
     Unavailable(String),
+    /// Nobody knows yet whether it was done.
+    #[error(
+        "whether it was done is not known: {0}. Look before you repeat it; repeated with the \
+         same idempotency-key it is not done twice"
+    )]
+    Unclear(String),
+    /// The key is that of another act.
+    #[error(
+        "the idempotency-key `{key}` was used for something else: nothing was done; give each \
+         command a key of its own"
+    )]
+    KeyUsed {
+        /// The key.
+        key: String,
+    },
     /// Too much waits already.
     #[error("too many requests are waiting: come again in a second")]
     Busy,
@@ -233,14 +266,16 @@ impl Desk {
     /// See [`Refusal`].
     pub(crate) async fn ask(&self, work: Work) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
+        let changes = matches!(work, Work::Act { .. } | Work::Forget { .. } | Work::Swap(..));
+        let ending = || "the server is ending".to_owned();
         self.0.try_send(Job { work, reply }).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Busy,
-            TrySendError::Disconnected(_) => ending(),
+            TrySendError::Disconnected(_) => Refusal::Unavailable(ending()),
         })?;
-        answer.await.unwrap_or_else(|_| Err(ending()))
+        // It was dropped unread, or the thread has died over it.
+        answer.await.unwrap_or_else(|_| match changes {
+            true => Err(Refusal::Unclear(ending())),
+            false => Err(Refusal::Unavailable(ending())),
+        })
     }
-}
-
-fn ending() -> Refusal {
-    Refusal::Unavailable("the server is ending".to_owned())
 }

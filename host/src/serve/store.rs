@@ -17,6 +17,6 @@ pub(crate) mod sqlite;
 pub(crate) mod suite;
 
 pub(crate) use contract::{
-    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Saved, Scrubbed, Store, StoreError,
-    View,
+    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Receipt, Saved, Scrubbed, Store,
+    StoreError, View,
 };

@@ -13,7 +13,7 @@
 pub mod crowd;
 pub mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longer than anything takes on a busy machine; reached only by a test that fails.
 pub const PATIENCE: Duration = Duration::from_secs(150);
@@ -23,13 +23,6 @@ pub const PATIENCE: Duration = Duration::from_secs(150);
 /// # Panics
 /// When it is not there within [`PATIENCE`]; `what` says what was waited for.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    crossfade_edge_tests::wait_at_most(PATIENCE, what, ask)
 }

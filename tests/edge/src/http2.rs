@@ -1,10 +1,14 @@
 //! A client that speaks HTTP/2: as it should, or in frames written by hand.
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Frame};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
@@ -29,15 +33,38 @@ pub fn request(
     builder.body(Full::new(Bytes::copy_from_slice(body))).expect("a request")
 }
 
+/// A body of which no header says that it comes, or how long it is.
+#[derive(Debug)]
+pub struct Unannounced(pub Option<Bytes>);
+
+impl Body for Unannounced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 /// Sends all requests at once over one connection, and gives the responses in the order
 /// of the requests, trailers after headers.
 ///
 /// # Errors
 /// The first that occurs.
-pub fn ask_all(
+pub fn ask_all<B>(
     address: SocketAddr,
-    requests: Vec<hyper::Request<Full<Bytes>>>,
-) -> Result<Vec<Response>, Box<dyn std::error::Error + Send + Sync>> {
+    requests: Vec<hyper::Request<B>>,
+) -> Result<Vec<Response>, Box<dyn Error + Send + Sync>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     runtime().block_on(async {
         let stream = TokioIo::new(tokio::net::TcpStream::connect(address).await?);
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;

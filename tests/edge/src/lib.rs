@@ -88,13 +88,22 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// # Panics
 /// When it is not there within [`SOON`]; `what` says what was waited for.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(SOON, what, ask)
+}
+
+/// Asks until the answer is there.
+///
+/// # Panics
+/// When it is not there after so long; `what` says what was waited for.
+#[track_caller]
+pub fn wait_at_most<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(start.elapsed() < SOON, "waited {SOON:?} in vain: {what}");
+        assert!(start.elapsed() < patience, "waited {patience:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

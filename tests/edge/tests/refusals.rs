@@ -68,8 +68,16 @@ fn headers(response: &Response, names: &[&str]) -> Vec<(String, String)> {
     found.map(|(name, value)| (name.clone(), String::from_utf8(value.clone()).unwrap())).collect()
 }
 
-const TOLD: [&str; 7] =
-    ["deprecation", "sunset", "link", "location", "content-type", "retry-after", "x-why"];
+const TOLD: [&str; 8] = [
+    "deprecation",
+    "sunset",
+    "link",
+    "location",
+    "content-type",
+    "cache-control",
+    "retry-after",
+    "x-why",
+];
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -95,6 +103,7 @@ fn after_the_sunset_old_calls_get_410_on_the_wire_and_new_ones_are_served() {
             "<https://example.com/migrate>; rel=\"deprecation\", <https://api.example.com/v2>; rel=\"successor-version\"",
         ),
         ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
         ("x-why", "gone"),
     ];
     assert_eq!(headers(&response, &TOLD), pairs(&expected));
@@ -145,6 +154,7 @@ fn or_308_to_the_successor_with_path_and_query() {
         let request = format!("GET {target} HTTP/1.1\r\nhost: api\r\nx-user-id: old\r\n\r\n");
         let response = edge.connection().ask(request.as_bytes()).unwrap();
         assert_eq!((response.status, response.body.len()), (308, 0));
+        assert_eq!(response.header("cache-control"), "no-store");
         response.header("location").to_owned()
     };
     assert_eq!(

@@ -14,7 +14,7 @@ use crossfade_edge_tests::control::Control;
 use crossfade_edge_tests::envoy::Envoy;
 use crossfade_edge_tests::serve::Serve;
 use crossfade_edge_tests::upstream::Upstream;
-use crossfade_edge_tests::{folder, wait_for};
+use crossfade_edge_tests::{folder, http2, wait_for};
 use serde_json::{Value, json};
 
 const VERSIONS: [&str; 2] = ["v1", "v2"];
@@ -212,5 +212,62 @@ fn a_version_that_hangs_or_is_down_slows_nobody_and_what_is_too_much_is_counted(
         (told == counted).then_some(())
     });
     assert_eq!(control.wrong(), Vec::<String>::new());
+    drop(watched);
+}
+
+/// On loopback Envoy holds every client for an internal one, and leaves it its
+/// `x-envoy-original-path`.
+#[test]
+fn what_a_client_says_makes_no_copy_another_and_nobody_a_copy() {
+    let upstream = Upstream::start(&VERSIONS);
+    let plugin = json!({
+        "policy": {
+            "api": "users", "versions": VERSIONS, "key": { "header": "x-user-id" },
+            "pins": { "qa": "v2" }, "shadow": { "percentage": 100 },
+        },
+        "shadow": { "clusters": { "v2": "v2" } },
+    });
+    let mut listener = config::filtered("edge", Module::Shipped, &VERSIONS, &plugin);
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    // Without it, what is removed was removed by the filter.
+    manager.as_object_mut().unwrap().remove("early_header_mutation_extensions").unwrap();
+    let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().unwrap();
+    let rewritten = json!({ "cluster": "v1", "prefix_rewrite": "/internal" });
+    routes.insert(0, json!({ "match": { "prefix": "/moved" }, "route": rewritten }));
+    let bootstrap = config::bootstrap(vec![listener], config::clusters(&upstream));
+    let envoy = Envoy::start("shadow_said", 1, &bootstrap);
+    let watched = envoy.watched();
+    let address = envoy.address("edge");
+
+    // Both forms of a header that a client repeats.
+    let forged = "x-crossfade-shadow: 1\r\nX-Crossfade-Shadow: 2\r\nx-api-version: v9\r\nX-Api-Version: v8\r\n";
+    let mut connection = Connection::open(address).unwrap();
+    for (key, version) in [("ann", "v1"), ("qa", "v2")] {
+        let answer = connection.ask(&request("GET", key, forged)).unwrap();
+        assert_eq!((answer.status, answer.version()), (200, version));
+        assert_eq!(answer.received("x-crossfade-shadow"), [""; 0], "{key}");
+        assert_eq!(answer.received("x-api-version"), [version], "{key}");
+    }
+    // Two of HTTP/2, of which the first has a body.
+    let h2 = |path: &str, body: Option<&'static [u8]>| {
+        let request = hyper::Request::get(format!("http://api{path}")).header("x-user-id", "h2");
+        request.body(http2::Unannounced(body.map(Into::into))).unwrap()
+    };
+    let requests = vec![h2("/with", Some(b"body")), h2("/without", None)];
+    for answer in http2::ask_all(address, requests).unwrap() {
+        assert_eq!((answer.status, answer.version()), (200, "v1"));
+    }
+    // One whose path a client would like to be another, and one whose path a route rewrites.
+    let other = "x-envoy-original-path: /admin\r\n";
+    assert_eq!(connection.ask(&request("GET", "original", other)).unwrap().version(), "v1");
+    let moved = b"GET /moved HTTP/1.1\r\nhost: api\r\nx-user-id: moved\r\n\r\n";
+    assert_eq!(connection.ask(moved).unwrap().version(), "v1");
+
+    wait_for("each copy", || (envoy.metric("crossfade_shadow_compared", &[]) >= 3).then_some(()));
+    let mirrored: BTreeSet<_> = upstream.mirrored("v2").into_iter().collect();
+    let expected = ["GET /moved moved", "GET /users original", "GET /without h2"];
+    assert_eq!(mirrored, expected.map(str::to_owned).into());
+    assert_eq!(upstream.mirrored("v1"), Vec::<String>::new());
+    assert_eq!(envoy.metric("crossfade_shadow_dropped", &[]), 0);
     drop(watched);
 }

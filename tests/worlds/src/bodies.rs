@@ -152,6 +152,7 @@ impl Run {
             path: path.to_owned(),
             if_none_match: String::new(),
             if_match,
+            key: None,
             body,
         };
         self.turn(vec![request], false);

@@ -13,7 +13,8 @@
 //! | `edge counts` | an edge counted what was sent through it |
 //! | `clients` | the same as `counts`, of each client |
 //! | `proof` | no share grows by itself where proof is asked for and none was given, and none grows again after it was taken back |
-//! | `commands` | what was acknowledged is in the audit log once, what was refused is not |
+//! | `commands` | what was acknowledged is in the audit log once, what was refused is not; with a key it is there once however often it was sent, and always answered alike |
+//! | `reads` | nobody answers for the whole while another may act |
 //! | `converges` | when faults have ended: everybody has the newest policy, counts are equal, the rollout has ended |
 
 use std::collections::BTreeMap;
@@ -203,6 +204,16 @@ pub(crate) fn told(books: &Books, worker: &Worker, setup: &Setup) -> Held {
         }
     }
     Ok(())
+}
+
+/// A server answered a question about the whole.
+pub(crate) fn reads(disk: &Disk, server: usize) -> Held {
+    match disk.holder().filter(|holder| disk.fleet && *holder != server) {
+        None => Ok(()),
+        Some(holder) => {
+            wrong("reads", format!("server {server} answers, and server {holder} has the lease"))
+        }
+    }
 }
 
 /// What the store says of itself, and whether its bytes are the state.

@@ -84,6 +84,7 @@ impl World {
             }
             Fault::Stall { server, for_ms } => {
                 self.servers[server].stalled_until_ms = now_ms + for_ms;
+                self.asked_at(server, for_ms);
             }
             Fault::SetClock { server, off_ms } => self.servers[server].wall_off_ms = off_ms,
             Fault::CutStore { server, for_ms } => {
@@ -183,8 +184,15 @@ impl Setup {
     /// What a mutant needs to be seen at all.
     pub(crate) fn adapt(&mut self, mutant: Option<Mutant>) {
         match mutant {
-            Some(Mutant::KeepsOneLine | Mutant::Unfenced) => self.servers = 2,
-            Some(Mutant::ActsTwice) => self.operated = true,
+            Some(Mutant::KeepsOneLine | Mutant::Unfenced | Mutant::AnswersWithoutLease) => {
+                self.servers = 2;
+            }
+            Some(
+                Mutant::ActsTwice
+                | Mutant::IgnoresKeys
+                | Mutant::ForgetsReceipts
+                | Mutant::ClaimsNotDone,
+            ) => self.operated = true,
             Some(Mutant::PromotesByItself) => (self.hold, self.operated) = (true, false),
             Some(Mutant::KeepsShareAfterRollback) => self.failures = [0, 700],
             _ => {}

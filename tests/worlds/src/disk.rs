@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::mutant::Mutant;
 use crate::serve::calls::Calls;
 use crate::serve::store::{
-    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Saved, Store, StoreError,
+    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Receipt, Saved, Store, StoreError,
 };
 
 /// How long a lease is good for, and how long its holder trusts in it.
@@ -69,6 +69,7 @@ pub(crate) struct Disk {
     pub(crate) policies: Vec<PolicyRow>,
     pub(crate) events: Vec<EventRow>,
     pub(crate) audit: Vec<AuditRow>,
+    receipts: Vec<Receipt>,
     last_at_ms: u64,
     /// By server.
     pub(crate) unreachable: Vec<bool>,
@@ -130,6 +131,12 @@ impl Disk {
         self.writer.map(|(server, _)| server)
     }
 
+    /// Who holds the lease, if there is one.
+    pub(crate) fn holder(&self) -> Option<usize> {
+        let held = self.lease.filter(|(_, until_ms)| *until_ms > self.now_ms);
+        held.map(|(server, _)| server)
+    }
+
     /// Everything that can be read.
     pub(crate) fn saved(&self) -> Saved {
         let mut saved = Saved::default();
@@ -157,6 +164,9 @@ impl Disk {
         saved.policy = self.policies.last().cloned();
         saved.last_event = self.events.last().map_or(0, |row| row.id);
         saved.last_audit = self.audit.last().map_or(0, |row| row.id);
+        if self.mutant != Some(Mutant::ForgetsReceipts) {
+            saved.receipts.clone_from(&self.receipts);
+        }
         saved
     }
 
@@ -197,6 +207,7 @@ impl Disk {
         }
         self.events.extend(commit.events.iter().cloned());
         self.audit.extend(commit.audit.iter().cloned());
+        self.receipts.extend(commit.receipts.iter().cloned());
         if self.mutant != Some(Mutant::ForgetsCommits) {
             let calls = commit.calls.as_bytes().to_vec();
             self.entries.push(Entry::Commit { at_ms: commit.at_ms, calls, position });
@@ -276,6 +287,16 @@ impl Store1 {
             Err(StoreError::Superseded)
         }
     }
+
+    /// Begins to write; until the answer is there, nothing is known of the log's end.
+    fn begin(&mut self, disk: &Disk) -> Result<(), StoreError> {
+        let fenced = match disk.unreachable[self.me] {
+            true => Err(self.failed("it cannot be reached")),
+            false => self.fenced(disk),
+        };
+        self.end = None;
+        fenced.map(drop)
+    }
 }
 
 impl Store for Store1 {
@@ -307,6 +328,14 @@ impl Store for Store1 {
         Ok(Lead::Others { address: other.map(|(who, _)| format!("server-{who}")) })
     }
 
+    fn leads(&self) -> bool {
+        let disk = lock(&self.disk);
+        let trusts = |at_ms| disk.now_ms.saturating_sub(at_ms) < TRUST_MS;
+        !disk.fleet
+            || disk.mutant == Some(Mutant::AnswersWithoutLease)
+            || self.renewed_ms.is_some_and(trusts)
+    }
+
     fn load(&mut self) -> Result<Saved, StoreError> {
         self.end = None;
         self.led()?;
@@ -323,14 +352,9 @@ impl Store for Store1 {
 
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         self.led()?;
-        let mut disk = lock(&self.disk);
-        let fenced = if disk.unreachable[self.me] {
-            Err(self.failed("it cannot be reached"))
-        } else {
-            self.fenced(&disk)
-        };
-        self.end = None;
-        fenced?;
+        let disk = Arc::clone(&self.disk);
+        let mut disk = lock(&disk);
+        self.begin(&disk)?;
         let fate = disk.fates[self.me].take();
         let (kept, said) = match fate {
             None => (true, true),
@@ -342,7 +366,11 @@ impl Store for Store1 {
             disk.keep(commit, self.given);
         }
         if !said {
-            return Err(self.failed("no answer"));
+            let why = "no answer".to_owned();
+            return Err(match disk.mutant {
+                Some(Mutant::ClaimsNotDone) => self.failed(&why),
+                _ => StoreError::Unclear { store: self.name(), why },
+            });
         }
         self.end = Some(disk.end());
         Ok(())
@@ -350,20 +378,16 @@ impl Store for Store1 {
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.led()?;
-        let mut disk = lock(&self.disk);
-        let fenced = if disk.unreachable[self.me] {
-            Err(self.failed("it cannot be reached"))
-        } else {
-            self.fenced(&disk)
-        };
-        self.end = None;
-        fenced?;
+        let disk = Arc::clone(&self.disk);
+        let mut disk = lock(&disk);
+        self.begin(&disk)?;
         let position = disk.position();
         if disk.fates[self.me].take().is_some() {
             disk.entries.push(Entry::Torn);
             return Err(self.failed("no answer"));
         }
         disk.entries.push(Entry::Checkpoint(Box::new(checkpoint.clone()), position));
+        disk.receipts.clone_from(&checkpoint.receipts);
         // What stands before it is not needed.
         let before = disk.entries.len() - 1;
         disk.entries.drain(..before);

@@ -168,6 +168,7 @@ fn requests(sent: Vec<Sent>, edge: usize, uid: u64) -> Vec<Request> {
         path: sent.header(":path").trim_start_matches("/v1/").to_owned(),
         if_none_match: sent.header("if-none-match").to_owned(),
         if_match: 0,
+        key: None,
         body: sent.body,
     };
     sent.into_iter().map(request).collect()

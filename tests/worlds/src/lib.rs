@@ -54,6 +54,7 @@ mod serve {
     pub(crate) mod machine;
     #[path = "../../../tests/worlds/src/no_module.rs"]
     pub(crate) mod module;
+    pub(crate) mod receipts;
     pub(crate) mod shared;
 
     pub(crate) mod store {
@@ -61,8 +62,8 @@ mod serve {
         pub(crate) mod scrub;
 
         pub(crate) use contract::{
-            AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Saved, Scrubbed, Store,
-            StoreError, View,
+            AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Receipt, Saved, Scrubbed,
+            Store, StoreError, View,
         };
     }
 }

@@ -34,6 +34,14 @@ pub enum Mutant {
     ForgetsTheTime,
     /// A command that was answered late is done again.
     ActsTwice,
+    /// Whoever serves commands does not look at their keys.
+    IgnoresKeys,
+    /// The store keeps no receipts.
+    ForgetsReceipts,
+    /// A commit of which nobody knows whether it was kept is said not to be.
+    ClaimsNotDone,
+    /// A leader answers questions whatever its lease says.
+    AnswersWithoutLease,
     /// The controller promotes by itself.
     PromotesByItself,
     /// One edge is never reached again.
@@ -44,7 +52,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Mutant; 18] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::TakesOlderPolicies,
         Mutant::AnotherSalt,
         Mutant::DecidesByChance,
@@ -60,6 +68,10 @@ impl Mutant {
         Mutant::Unfenced,
         Mutant::ForgetsTheTime,
         Mutant::ActsTwice,
+        Mutant::IgnoresKeys,
+        Mutant::ForgetsReceipts,
+        Mutant::ClaimsNotDone,
+        Mutant::AnswersWithoutLease,
         Mutant::PromotesByItself,
         Mutant::EdgeStaysAway,
         Mutant::TimeStops,

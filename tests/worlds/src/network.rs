@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) if_none_match: String,
     pub(crate) if_match: u64,
+    /// An operator's, by which a command is known again.
+    pub(crate) key: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 

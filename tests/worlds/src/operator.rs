@@ -7,24 +7,35 @@ use serde_json::{Value, json};
 use crate::chance::Chance;
 use crate::check::Held;
 use crate::disk::Disk;
-use crate::network::{Asker, Request};
+use crate::network::{Asker, Request, Response};
 use crate::plan::Setup;
+
+/// How often a command is repeated at most.
+const REPEATS_MAX: u64 = 8;
 
 /// A command that was given.
 #[derive(Debug)]
 struct Command {
+    request: Request,
     /// How often a server did it, by what it answered: 200.
     done: u64,
-    /// How often it refused: nothing was changed.
+    /// How often one said that it was not done.
     refused: u64,
     /// How often a server was asked.
     asked: u64,
+    repeats: u64,
+    /// Whether something certain was heard of it.
+    heard: bool,
+    /// What was answered first, when it was done.
+    answer: Option<Vec<u8>>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Operator {
     given: BTreeMap<u64, Command>,
+    /// An answer that must not have been given.
+    wrong: Option<String>,
     /// The newest policy that was seen: its revision and document.
     pub(crate) policy: Option<(u64, Value)>,
 }
@@ -34,7 +45,6 @@ impl Operator {
     pub(crate) fn command(&mut self, setup: &Setup, chance: &mut Chance) -> (Request, String) {
         let id = self.given.len() as u64 + 1;
         let reason = format!("#{id}");
-        self.given.insert(id, Command { done: 0, refused: 0, asked: 0 });
         let known = self.policy.clone().unwrap_or((1, setup.document.clone()));
         let (path, message, if_match) = match chance.below(12) {
             0 | 1 => ("rollout/pause", json!({ "type": "pause_rollout" }), 0),
@@ -70,8 +80,19 @@ impl Operator {
             path: path.to_owned(),
             if_none_match: String::new(),
             if_match,
+            key: chance.permille(700).then(|| format!("key-{id}")),
             body: body.into_bytes(),
         };
+        let command = Command {
+            request: request.clone(),
+            done: 0,
+            refused: 0,
+            asked: 0,
+            repeats: 0,
+            heard: false,
+            answer: None,
+        };
+        self.given.insert(id, command);
         (request, format!("{path} {reason}"))
     }
 
@@ -90,23 +111,62 @@ impl Operator {
     }
 
     /// A server answers, whether or not that arrives.
-    pub(crate) fn answered(&mut self, id: u64, status: u16) {
-        if let Some(command) = self.given.get_mut(&id) {
-            command.done += u64::from(status == 200);
-            command.refused += u64::from(matches!(status, 409 | 412));
+    pub(crate) fn answered(&mut self, id: u64, response: &Response) {
+        let Some(command) = self.given.get_mut(&id) else { return };
+        let Response { status, body, .. } = response;
+        // 504 says that nobody knows.
+        command.refused += u64::from(matches!(status, 307 | 409 | 412 | 422 | 503));
+        let keyed = command.request.key.is_some();
+        if keyed && command.done > 0 && matches!(status, 409 | 412 | 422) {
+            self.wrong.get_or_insert(format!("#{id} was done, and is refused with {status}"));
         }
+        if *status != 200 {
+            return;
+        }
+        command.done += 1;
+        // That of a policy is made by the route, from what is in force.
+        if keyed && command.request.path != "policy" {
+            let first = command.answer.get_or_insert_with(|| body.clone());
+            if first != body {
+                let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+                let (first, now) = (text(first), text(body));
+                self.wrong.get_or_insert(format!("#{id} was answered {first}, and then {now}"));
+            }
+        }
+    }
+
+    /// An answer arrives.
+    pub(crate) fn heard(&mut self, id: u64, status: u16) {
+        if let Some(command) = self.given.get_mut(&id) {
+            command.heard |= !matches!(status, 307 | 503 | 504);
+        }
+    }
+
+    /// A command of which nothing certain was heard, if it can be repeated.
+    pub(crate) fn unheard(&mut self, id: u64) -> Option<Request> {
+        let command = self.given.get_mut(&id)?;
+        command.repeats += 1;
+        let can = command.request.key.is_some() && command.repeats <= REPEATS_MAX;
+        (can && !command.heard).then(|| command.request.clone())
     }
 
     /// What was acknowledged is in the audit log once, what was refused is not.
     pub(crate) fn check(&self, disk: &Disk) -> Held {
+        if let Some(wrong) = &self.wrong {
+            return Err(format!("commands: {wrong}"));
+        }
         let mut rows: BTreeMap<&str, u64> = BTreeMap::new();
         for row in disk.audit.iter().filter(|row| row.who == "op") {
             *rows.entry(row.why.as_str()).or_default() += 1;
         }
         for (id, command) in &self.given {
             let kept = rows.get(format!("#{id}").as_str()).copied().unwrap_or_default();
-            let Command { done, refused, asked } = command;
-            if kept < *done {
+            let Command { done, refused, asked, request, .. } = command;
+            let keyed = request.key.is_some();
+            if keyed && kept > 1 {
+                return Err(format!("commands: #{id} was done {kept} times with one key"));
+            }
+            if kept < if keyed { 1.min(*done) } else { *done } {
                 return Err(format!(
                     "commands: #{id} was done {done} times and is kept {kept} times"
                 ));

@@ -14,7 +14,7 @@ use crate::network::{Asker, Request, Response};
 use crate::plugin::PluginOptions;
 use crate::serve::controller::nodes;
 use crate::serve::controller::{Controller, Setup};
-use crate::serve::job::{Answer, Candidate, JOBS_MAX, Job, Note, Refusal, Work};
+use crate::serve::job::{Answer, Candidate, JOBS_MAX, Job, Note, Once, Refusal, Work};
 use crate::serve::machine::{self, Machine};
 use crate::serve::shared::{Shared, State};
 
@@ -177,7 +177,11 @@ impl Running {
                 let answer = answer_to(said["message"]["type"].as_str().unwrap_or_default());
                 let who = if *from == Asker::Probe { "crossfade" } else { "op" };
                 let why = said["reason"].as_str().unwrap_or_default().to_owned();
-                let note = Note { who: who.to_owned(), what: "command", why };
+                let once = request
+                    .key
+                    .clone()
+                    .map(|key| Once { key, request: String::from_utf8_lossy(body).into_owned() });
+                let note = Note { who: who.to_owned(), what: "command", why, once };
                 let expected = (method == "PUT").then_some(request.if_match);
                 Work::Act { message: said["message"].clone(), answer, note: Some(note), expected }
             }
@@ -225,10 +229,12 @@ fn response(request: &Request, answer: Result<Answer, Refusal>, shared: &Shared)
             let body = policy.map_or(reply, |policy| policy.body.clone());
             answered(to, 200, body)
         }
-        Ok(Answer::Reply(reply)) => answered(to, 200, reply),
+        Ok(Answer::Reply(reply) | Answer::Again { reply, .. }) => answered(to, 200, reply),
         Ok(_) => answered(to, 200, ""),
         Err(Refusal::Engine { text, .. }) => answered(to, 409, text),
         Err(refusal @ Refusal::Revision { .. }) => answered(to, 412, refusal.to_string()),
+        Err(refusal @ Refusal::KeyUsed { .. }) => answered(to, 422, refusal.to_string()),
+        Err(refusal @ Refusal::Unclear(_)) => answered(to, 504, refusal.to_string()),
         Err(refusal @ Refusal::Elsewhere { .. }) => answered(to, 307, refusal.to_string()),
         Err(refusal) => answered(to, 503, refusal.to_string()),
     }

@@ -46,6 +46,10 @@ enum Event {
         token: u32,
     },
     Command,
+    /// An operator without an answer repeats a command.
+    Repeat(u64),
+    /// Somebody asked a server that slept, and it wakes.
+    Asked(usize),
     Fault,
     ServerBack(usize),
     EdgeBack(usize),
@@ -230,6 +234,11 @@ impl World {
                 Ok(())
             }
             Event::Command => self.command(),
+            Event::Repeat(id) => {
+                self.repeat(id);
+                Ok(())
+            }
+            Event::Asked(server) => self.ask(server, "get_rollout"),
             Event::Fault => self.fault(),
             Event::ServerBack(server) => {
                 if !self.servers[server].is_up() {
@@ -326,6 +335,10 @@ impl World {
             self.at(wait, Event::Arrives(server, request));
             return Ok(());
         }
+        let mut request = request;
+        if matches!(self.mutant, Some(Mutant::IgnoresKeys | Mutant::ActsTwice)) {
+            request.key = None;
+        }
         let twice = self.mutant == Some(Mutant::ActsTwice) && request.method == "POST";
         let requests = match twice && matches!(request.from, Asker::Operator(_)) {
             true => vec![request.clone(), request],
@@ -351,8 +364,28 @@ impl World {
         if self.chance.permille(200) {
             self.send(request.clone());
         }
+        if let Asker::Operator(id) = request.from {
+            self.repeat_later(id);
+        }
         self.send(request);
         Ok(())
+    }
+
+    fn repeat_later(&mut self, id: u64) {
+        let after_ms = self.chance.between(500, 5_000);
+        self.at(after_ms, Event::Repeat(id));
+    }
+
+    /// A command with a key is repeated until something is heard of it.
+    fn repeat(&mut self, id: u64) {
+        let Some(request) = self.operator.unheard(id).filter(|_| self.faulty) else { return };
+        self.note(|| format!("command #{id} is repeated"));
+        self.repeat_later(id);
+        self.send(request);
+    }
+
+    pub(crate) fn asked_at(&mut self, server: usize, after_ms: u64) {
+        self.at(after_ms, Event::Asked(server));
     }
 
     fn fault(&mut self) -> Held {

@@ -4,10 +4,12 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test falls over")]
 #![allow(unreachable_pub, reason = "the fuzz targets call what is public there")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crossfade_worlds::chance::Chance;
 
+#[path = "../../../fuzz/src/corpus.rs"]
+mod corpus;
 #[path = "../../../fuzz/src/filter.rs"]
 mod filter;
 #[path = "../../../fuzz/src/handle.rs"]
@@ -20,20 +22,12 @@ mod script;
 /// What a fuzz target does with its bytes.
 type Target = fn(&[u8]);
 
-/// Runs every file of a corpus, and some cuts of each.
 fn every_file(corpus: &str, run: Target) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(corpus);
-    let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let mut seen = 0;
-    for file in files {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        run(&bytes);
-        for part in 1..4 {
-            run(&bytes[..bytes.len() * part / 4]);
-        }
-        seen += 1;
-    }
-    assert!(seen > 1, "{folder:?} has {seen} files");
+    corpus::every_file(folder(corpus), run);
+}
+
+fn folder(corpus: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(corpus)
 }
 
 #[test]
@@ -73,9 +67,8 @@ fn what_comes_of_the_corpora_by_chance() {
         ("seeds_bodies", crossfade_worlds::bodies::run),
     ];
     for (corpus, run) in targets {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(corpus);
         let mut names: Vec<_> =
-            std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+            std::fs::read_dir(folder(corpus)).unwrap().map(|file| file.unwrap().path()).collect();
         names.sort();
         let files: Vec<_> = names.iter().map(|name| std::fs::read(name).unwrap()).collect();
         for seed in first..first + runs {

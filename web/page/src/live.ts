@@ -9,6 +9,7 @@ import { Health } from "./health.ts";
 import { write } from "./link.ts";
 import { Log } from "./log.ts";
 import { type Command, Operator } from "./operator.ts";
+import { type Seen, Shadow } from "./shadow.ts";
 import { Store } from "./store.ts";
 import { type Sample, sentence, Stream } from "./stream.ts";
 import { hasLedger, Sunset } from "./sunset.ts";
@@ -25,6 +26,7 @@ interface Document {
   plan: Step[];
   migration: { total_clients: number; clients: Record<string, number>; outcomes: Record<string, { requests: number; failures: number }> };
   sunset: Answer;
+  shadow?: Seen | null;
   nodes: { known: number; reporting: number; behind: number; oldest_ms?: number };
 }
 
@@ -76,6 +78,7 @@ export class Live {
   private operator = new Operator((command) => this.act(command), [START]);
   private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
   private log = new Log(() => undefined, () => this.both[0], { time: this.time, older: () => void this.fetchOlder() });
+  private shadow = new Shadow();
   private sunset = new Sunset();
   private pill = pill();
   private api = h("span", { class: "sub" }, "");
@@ -92,7 +95,7 @@ export class Live {
 
   constructor(private app: HTMLElement, guarded: boolean) {
     const main = h("main", {}, h("div", { class: "verdict-row" }, this.verdict.root, this.operator.root), this.health.root, this.log.root);
-    const side = h("aside", { "aria-label": "Who is where" }, this.versions.root, this.sunset.root, this.nodes.root);
+    const side = h("aside", { "aria-label": "Who is where" }, this.versions.root, this.shadow.root, this.sunset.root, this.nodes.root);
     app.replaceChildren(this.bar, h("div", { class: "columns" }, main, side));
     this.operator.root.hidden = true;
     this.label();
@@ -198,6 +201,7 @@ export class Live {
     this.pill.state(rollout.phase);
     this.operator.update(rollout.phase);
     this.health.update(now);
+    this.shadow.update(told.shadow, this.both[1]);
     this.sunset.update(told.sunset, this.store, this.both, told.migration.total_clients > 0);
     this.tell(told);
   }

@@ -165,6 +165,37 @@ test('old decisions and many nodes are counted, not listed', async (t) => {
   await shows(page, '#health', 'since this server began to lead (');
 });
 
+test('what the shadow has compared is shown, and told to Prometheus', async (t) => {
+  const plan = `${PLAN}shadow: { percentage: 5, min_requests: 1000, max_mismatch: 0.01 }\n`;
+  const server = await new Server(t, false, { plan }).start();
+  const page = await visit(server);
+  await live(page);
+  await shows(page, '#shadow', 'Answers compared0 of 1,000 asked for');
+  await shows(page, '#shadow', 'Not enough to tell yet.');
+  const mirrored = async (sequence, shadow) => {
+    const versions = [{ version: 'v2', routed: 0, requests: 0, failures: 0, latency: [], shadow }];
+    const body = JSON.stringify({ type: 'totals', node: 'edge-1', epoch: 'a1', sequence, revision: 1, versions });
+    const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' };
+    const response = await fetch(`${server.url}/v1/totals`, { method: 'POST', body, headers });
+    assert.equal(response.status, 200, await response.text());
+  };
+  await mirrored(1, { compared: 1_200, differed: 6, failures: 2, dropped: 1 });
+  await shows(page, '#shadow', 'Answers compared1,200 of 1,000 asked for');
+  await shows(page, '#shadow', 'Different status or media type6 (0.5 %)');
+  await shows(page, '#shadow', 'Failed at v2 alone2 (0.17 %)');
+  await shows(page, '#shadow', 'At most 1 % may differ: v2 may serve clients.');
+  await mirrored(2, { compared: 1_300, differed: 60, failures: 2, dropped: 1 });
+  await shows(page, '#shadow', 'More than 1 % differ: v2 should not serve clients yet.');
+  assert.deepEqual(await axe(page), []);
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  assert.match(metrics, /^crossfade_shadow_answers\{what="differed"\} 60(\.0)?$/m);
+  await shot(page, 'live-shadow');
+  // A plan without one has no such card.
+  const other = await visit(await new Server(t).start());
+  await live(other);
+  assert.equal(await other.locator('#shadow').isVisible(), false);
+});
+
 test('what was before the page was opened is in its charts', async (t) => {
   const plan = PLAN.replace('rollout:', 'gate: { latency: {} }\nrollout:');
   const server = await new Server(t, false, { plan }).start();

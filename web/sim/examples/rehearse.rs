@@ -5,28 +5,15 @@
 //! cargo run --release -p crossfade-sim --example rehearse -- [REQUESTS_PER_S [FAILURES [TIMES]]]
 //! ```
 
-use std::convert::Infallible;
+#[path = "../../src/linked.rs"]
+mod linked;
+
 use std::error::Error;
 use std::time::Instant;
 
 use crossfade_core::guest::Guest;
-use crossfade_sim::{Engine, Fault, Rehearsal, Scenario, Traffic, WALL_CLOCK};
-
-struct Native(crossfade_core::Engine);
-
-impl Engine for Native {
-    type Error = Infallible;
-
-    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.handle(lines, now_ms, out);
-        Ok(())
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.tick(now_ms, out);
-        Ok(())
-    }
-}
+use crossfade_sim::{Fault, Rehearsal, Scenario, Traffic, WALL_CLOCK};
+use linked::Linked;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut numbers = std::env::args().skip(1);
@@ -43,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for seed in 0..5 {
         let began = Instant::now();
         let engine = Guest::init(WALL_CLOCK.as_bytes(), 0, seed, &mut Vec::new());
-        let story = rehearsal.play(&mut Native(engine), seed)?;
+        let story = rehearsal.play(&mut Linked(engine), seed)?;
         println!("{:?} after {} s, in {:?}", story.end, story.ended_ms / 1_000, began.elapsed());
     }
     Ok(())

@@ -5,35 +5,15 @@
 //! cargo run --release -p crossfade-sim --example speed
 //! ```
 
-use std::convert::Infallible;
+#[path = "../../src/linked.rs"]
+mod linked;
+
 use std::error::Error;
 use std::time::Instant;
 
 use crossfade_core::guest::Guest;
-use crossfade_protocol::abi::RouteWord;
-use crossfade_sim::{Asking, Engine, Play, Router, START_MS, Script, init_document};
-
-struct Native(crossfade_core::Engine);
-
-impl Engine for Native {
-    type Error = Infallible;
-
-    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.handle(lines, now_ms, out);
-        Ok(())
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.tick(now_ms, out);
-        Ok(())
-    }
-}
-
-impl Router for Native {
-    fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, Infallible> {
-        Ok(self.0.route(key, draw))
-    }
-}
+use crossfade_sim::{Asking, Play, START_MS, Script, init_document};
+use linked::Linked;
 
 const SCRIPT: &str = r#"{"seed":1,"plan":{"api":"users","versions":["v1","v2"],"key":{"header":"x"},
 "rollout":{"steps":[{"percentage":10,"duration_minutes":60},{"percentage":50,"duration_minutes":60}]}}}"#;
@@ -44,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     {
         let document = init_document(&script);
         let engine = Guest::init(document.as_bytes(), START_MS, 1, &mut Vec::new());
-        let (mut engine, mut play) = (Native(engine), Play::new(&script, asking));
+        let (mut engine, mut play) = (Linked(engine), Play::new(&script, asking));
         let began = Instant::now();
         while play.now_ms() < 3_600_000 {
             play.step(&script, &mut engine, shown)?;

@@ -2,44 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what helps a test may fail as one")]
 
-use std::convert::Infallible;
+#[path = "../../src/linked.rs"]
+mod linked;
 
 use crossfade_core::guest::Guest;
-use crossfade_protocol::abi::RouteWord;
 use crossfade_sim::{
-    Asking, COLUMNS, Engine, Order, Outcome, Phase, Play, PlayEnd, Router, START_MS, Script,
-    init_document, scenarios,
+    Asking, COLUMNS, Order, Outcome, Phase, Play, PlayEnd, START_MS, Script, init_document,
+    scenarios,
 };
+use linked::Linked;
 use serde_json::json;
 
-struct Native(crossfade_core::Engine);
-
-impl Engine for Native {
-    type Error = Infallible;
-
-    fn handle(&mut self, lines: &[u8], now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.handle(lines, now_ms, out);
-        Ok(())
-    }
-
-    fn tick(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Result<(), Infallible> {
-        self.0.tick(now_ms, out);
-        Ok(())
-    }
-}
-
-impl Router for Native {
-    fn route(&mut self, key: &[u8], draw: u32) -> Result<RouteWord, Infallible> {
-        Ok(self.0.route(key, draw))
-    }
-}
-
-fn native(script: &Script) -> Native {
+fn native(script: &Script) -> Linked {
     let mut out = Vec::new();
     let document = init_document(script);
     let engine = Guest::init(document.as_bytes(), START_MS, u64::from(script.seed), &mut out);
     assert!(out.is_empty(), "{}", String::from_utf8_lossy(&out));
-    Native(engine)
+    Linked(engine)
 }
 
 fn script(seed: u32) -> Script {
@@ -132,7 +111,7 @@ fn a_moment_can_be_come_back_to() {
     let script = faulty("bad-canary", 9);
     let mut engine = native(&script);
     let mut play = Play::new(&script, Asking::Always);
-    let run = |play: &mut Play, engine: &mut Native, until: u64| {
+    let run = |play: &mut Play, engine: &mut Linked, until: u64| {
         while play.now_ms() < until {
             play.step(&script, engine, true).unwrap();
         }

@@ -72,15 +72,13 @@ impl Ledger {
         std::mem::take(&mut self.marked)
     }
 
-    /// Takes out every row of this key, whatever its identity, and everything that was
-    /// kept of it elsewhere; how many rows there were.
-    pub fn forget(&mut self, key: &[u8]) -> usize {
+    /// Takes out a client, and everything that was kept of it elsewhere; whether it had a
+    /// row.
+    pub fn forget(&mut self, key: &[u8], identity: Identity) -> bool {
         if let Some(callers) = &mut self.callers {
-            callers.forget(key);
+            callers.forget(key, identity);
         }
-        let found =
-            Identity::ALL.map(|identity| self.find(key, identity).map(|at| self.remove(at)));
-        found.iter().flatten().count()
+        self.find(key, identity).map(|at| self.remove(at)).is_some()
     }
 
     /// Takes out everybody who has not been seen since; how many that were.

@@ -250,19 +250,15 @@ impl<'t> Reader<'t> {
     }
 
     fn flag(&mut self) -> Read<bool> {
-        match (self.word("true"), self.word("false")) {
-            (false, false) => self.wrong("true or false"),
-            (flag, _) => Ok(flag),
-        }
+        let flag = self.word("true");
+        if flag || self.word("false") { Ok(flag) } else { self.wrong("true or false") }
     }
 
     fn hex(&mut self) -> Read<u64> {
         self.peek();
         let start = self.at;
-        u64::from_str_radix(&self.string()?, 16).or_else(|_| {
-            self.at = start;
-            self.wrong("a string of 16 hexadecimal digits")
-        })
+        crate::totals::hex::read(&self.string()?)
+            .ok_or(Wrong { at: start, right: "a string of 16 hexadecimal digits" })
     }
 
     /// Passes over a value of whatever form.

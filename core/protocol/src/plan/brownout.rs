@@ -53,6 +53,11 @@ impl Brownout {
     /// What a refused call gets unless the plan says otherwise: 503 Service Unavailable.
     pub const STATUS: u16 = 503;
 
+    /// What no refused call can get, and the header that would have to come with it (RFC
+    /// 9110, 15.5.2, 15.5.6, 15.5.8 and 15.5.22): a refusal has no value for it.
+    pub const UNFIT: [(u16, &str); 4] =
+        [(401, "www-authenticate"), (405, "allow"), (407, "proxy-authenticate"), (426, "upgrade")];
+
     /// A brownout is announced a week ahead unless the plan says otherwise.
     pub fn announced() -> Minutes {
         Minutes::from_ms(7 * 86_400_000)
@@ -78,6 +83,12 @@ impl Brownout {
     /// Whether it is running then.
     pub fn is_on(&self, now_ms: u64) -> bool {
         (self.start_ms()..self.end_ms()).contains(&now_ms)
+    }
+
+    /// Whether it is over then: it has ended, or was called off before its start.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        let end_ms = self.end_ms();
+        end_ms <= now_ms || end_ms == self.start_ms()
     }
 
     /// Its start and end as ISO 8601 writes an interval.
@@ -159,8 +170,15 @@ fn read_brownout(node: &Node<'_, '_>) -> Option<Brownout> {
 
 /// What clients get who are refused: of a plan's brownout, and of one that begins at once.
 pub(crate) fn brownout_status(fields: &Fields<'_, '_>) -> Option<u16> {
-    let status = fields.whole_or("status", (400, 599), Brownout::STATUS.into())?;
-    u16::try_from(status).ok()
+    let status = fields.whole_or("status", (400, 599), Brownout::STATUS.into())? as u16;
+    let unfit = Brownout::UNFIT.iter().find(|(unfit, _)| *unfit == status);
+    match unfit.and_then(|(_, header)| Some((header, fields.get("status")?))) {
+        None => Some(status),
+        Some((header, node)) => node.wrong(&format!(
+            "a status that must come with the header `{header}`, for which a refusal has no \
+             value; 403, 404, 410, 429 and 503 need none"
+        )),
+    }
 }
 
 fn read_stop_when(node: &Node<'_, '_>) -> Option<StopWhen> {

@@ -68,10 +68,9 @@ impl Refusal {
         }
         let body =
             problem(plan, brownout.status, Reason::Brownout, Some((brownout, until)), detail);
-        // A cache must not keep it beyond the brownout, as it might keep a 404 or a 410.
         let headers = vec![
             ("content-type", PROBLEM.to_owned()),
-            ("cache-control", "no-store".to_owned()),
+            not_kept(),
             ("retry-after", seconds.to_string()),
         ];
         Refusal { status: brownout.status, headers, keeps_path: false, body }
@@ -88,7 +87,7 @@ impl Refusal {
             return Refusal {
                 // The client has to send the same again: method and body are kept.
                 status: 308,
-                headers: vec![("location", location)],
+                headers: vec![("location", location), not_kept()],
                 keeps_path: origin.is_some(),
                 body: String::new(),
             };
@@ -98,7 +97,7 @@ impl Refusal {
             detail.push_str(&format!(" on {sunset}"));
         }
         let body = problem(plan, 410, Reason::Gone, None, detail);
-        let headers = vec![("content-type", PROBLEM.to_owned())];
+        let headers = vec![("content-type", PROBLEM.to_owned()), not_kept()];
         Refusal { status: 410, headers, keeps_path: false, body }
     }
 
@@ -120,6 +119,12 @@ impl Refusal {
 }
 
 const PROBLEM: &str = "application/problem+json";
+
+/// A cache may keep a 308, a 404 or a 410 for as long as it likes (RFC 9110, 15.1), and so
+/// beyond a brownout, or a sunset that is put off.
+fn not_kept() -> (&'static str, String) {
+    ("cache-control", "no-store".to_owned())
+}
 
 fn problem(
     plan: &Plan,
@@ -155,19 +160,49 @@ fn problem(
     })
 }
 
-/// The status's phrase, for those that a brownout is likely to use.
+/// The status's phrase: IANA's registry of status codes, without those that a
+/// [brownout](Brownout::UNFIT) cannot have.
 fn phrase(status: u16) -> &'static str {
-    match status {
-        403 => "Forbidden",
-        404 => "Not Found",
-        410 => "Gone",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        500 => "Internal Server Error",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        400..=499 => "Client Error",
-        _ => "Server Error",
-    }
+    const PHRASES: [(u16, &str); 37] = [
+        (400, "Bad Request"),
+        (402, "Payment Required"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (406, "Not Acceptable"),
+        (408, "Request Timeout"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (411, "Length Required"),
+        (412, "Precondition Failed"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (415, "Unsupported Media Type"),
+        (416, "Range Not Satisfiable"),
+        (417, "Expectation Failed"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable Content"),
+        (423, "Locked"),
+        (424, "Failed Dependency"),
+        (425, "Too Early"),
+        (428, "Precondition Required"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (451, "Unavailable For Legal Reasons"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (505, "HTTP Version Not Supported"),
+        (506, "Variant Also Negotiates"),
+        (507, "Insufficient Storage"),
+        (508, "Loop Detected"),
+        (510, "Not Extended"),
+        (511, "Network Authentication Required"),
+        // Of no registered status is known what it means, but whose mistake it is.
+        (499, "Client Error"),
+        (599, "Server Error"),
+    ];
+    let of = |status| PHRASES.iter().find(|(known, _)| *known == status);
+    of(status).or_else(|| of(status / 100 * 100 + 99)).map_or("", |(_, phrase)| phrase)
 }

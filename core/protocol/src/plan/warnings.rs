@@ -11,10 +11,14 @@ pub(super) fn of(plan: &Plan) -> Vec<Problem> {
     let mut warn = |path: String, message: String| warnings.push(Problem { path, message });
     if plan.kill_switch {
         let stable = plan.versions.stable();
-        warn(
-            "kill_switch".into(),
-            format!("is on: every request goes to {stable}, whatever else is written"),
-        );
+        let mut message =
+            format!("is on: every request goes to {stable}, whatever else is written");
+        if let Some(at) = plan.deprecation.as_ref().and_then(|dates| dates.sunset_at) {
+            message.push_str(&format!(
+                ", until the sunset of {at}: from then on it sends nobody there; if {stable} still runs, move `sunset_at` first"
+            ));
+        }
+        warn("kill_switch".into(), message);
     }
     let always = plan.rules.iter().position(|rule| rule.when.is_none());
     if let Some(always) = always.filter(|always| always + 1 < plan.rules.len()) {

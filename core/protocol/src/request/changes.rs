@@ -17,19 +17,25 @@ pub enum Changes {
     },
     /// `note_clients`: what the host knows of calls beyond what the engine decided. The
     /// versions are by their places in the policy's list.
-    Note(Vec<ClientRow>),
+    Note {
+        /// What is known of each client.
+        clients: Vec<ClientRow>,
+        /// Requests of clients that the host itself has left out.
+        dropped: u64,
+    },
 }
 
 /// Reads `take_clients`, or `note_clients`. Its clients are those of a report, and read by
 /// the same code, from text.
 pub(super) fn read(name: &str, body: &Map<String, Value>) -> Result<Changes, Fault> {
+    let number = |name| body.get(name).and_then(Value::as_u64);
     if name == "take_clients" {
-        let number = |name| body.get(name).and_then(Value::as_u64);
         return Ok(Changes::Take {
             acknowledged: number("acknowledged"),
             refused: number("refused"),
         });
     }
     let text = body.get("clients").map(crate::reply::json_text).unwrap_or_default();
-    ClientRow::read_all(&text).map(Changes::Note)
+    let dropped = number("dropped").unwrap_or_default();
+    ClientRow::read_all(&text).map(|clients| Changes::Note { clients, dropped })
 }

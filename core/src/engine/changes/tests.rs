@@ -126,3 +126,17 @@ fn clients_stay_with_their_versions_when_a_policy_has_more() {
     let report = ClientsReport::read(ask(&mut engine, take, 6_000).as_bytes()).unwrap();
     assert_eq!((report.clients[0].on, report.dropped), (2, 1), "by the policy's numbers");
 }
+
+#[test]
+fn what_the_host_left_out_itself_is_told_as_dropped() {
+    let mut engine = engine(r#","clients":"report""#);
+    engine.route(b"bob", 0);
+    for (dropped, told) in [("7", 7), ("0", 0), ("-1", 0), ("18446744073709551615", u64::MAX)] {
+        let noted = format!(r#"{{"type":"note_clients","clients":[],"dropped":{dropped}}}"#);
+        assert_eq!(ask(&mut engine, &noted, 6_000), r#"{"type":"note_clients_ok"}"#);
+        engine.route(b"bob", 0);
+        let take = r#"{"type":"take_clients","acknowledged":9}"#;
+        let report = ClientsReport::read(ask(&mut engine, take, 6_000).as_bytes()).unwrap();
+        assert_eq!(report.dropped, told, "{dropped}");
+    }
+}

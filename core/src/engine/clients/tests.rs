@@ -1,3 +1,6 @@
+mod brownouts;
+
+use crossfade_protocol::clients::{Identity, client_hash};
 use crossfade_protocol::plan::Plan;
 use crossfade_protocol::request::{Clock, InitDocument};
 use serde_json::{Value, json};
@@ -5,6 +8,7 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::guest::Guest;
 
+mod forgotten;
 mod lists;
 
 const DAY_MS: u64 = 86_400_000;
@@ -126,6 +130,33 @@ fn who_is_marked_is_in_the_next_policy_and_who_is_forgotten_is_not() {
 }
 
 #[test]
+fn calls_that_an_edge_dropped_stand_in_the_way_for_the_whole_horizon() {
+    let mut engine = engine(json!({}));
+    let dropped = json!({"type": "report_clients", "node": "edge", "epoch": "1", "sequence": 1,
+        "revision": 1, "versions": ["v1", "v2"], "dropped": 12,
+        "clients": [{"key": "ann", "on": 1, "counts": [[1, 5, 0, START_MS / 1000, START_MS / 1000]]}]});
+    say(&mut engine, START_MS, &dropped);
+    let ask = |engine: &mut Engine, now_ms| {
+        let sunset = say(engine, now_ms, &json!({"type": "get_sunset"}));
+        let checks = sunset["checks"].as_array().unwrap();
+        let counted = checks.iter().find(|check| check["check"] == "counted").unwrap().clone();
+        (counted["ok"].clone(), counted["detail"].to_string(), sunset["depend"]["exact"].clone())
+    };
+    for days in [0, 30] {
+        let (ok, detail, exact) = ask(&mut engine, START_MS + days * DAY_MS);
+        assert_eq!((ok, exact), (json!(false), json!(false)));
+        let said = "of 12 calls nobody knows whose they were: an edge dropped them, the last on \
+            2027-01-15T08:00:00Z; see to that edge, and ask again 30 days after it";
+        assert!(detail.contains(said), "{detail}");
+    }
+    let stats = say(&mut engine, START_MS, &json!({"type": "get_migration_stats"}));
+    assert_eq!(stats["clients_sampled"], true);
+    let (ok, detail, exact) = ask(&mut engine, START_MS + 31 * DAY_MS);
+    assert_eq!((ok, exact), (json!(true), json!(true)));
+    assert!(detail.contains("1 clients, every one of them counted"), "{detail}");
+}
+
+#[test]
 fn one_client_for_whom_v2_is_broken_is_found_and_pinned_back() {
     let mut engine = engine(json!({"clients": {"pin_back": {"mode": "auto"}}}));
     let (mut now_ms, mut told) = (START_MS, Vec::new());
@@ -151,6 +182,41 @@ fn one_client_for_whom_v2_is_broken_is_found_and_pinned_back() {
     assert_eq!(blocked.unwrap()["ok"], false);
 }
 
+/// What was found against v2 is no evidence against v3.
+#[test]
+fn another_newest_version_is_judged_anew() {
+    let mut engine = engine(json!({"clients": {"pin_back": {"mode": "auto"}}}));
+    let (mut now_ms, mut sequence) = (START_MS, 0);
+    while say(&mut engine, now_ms, &json!({"type": "route", "key": "c17"}))["reason"]
+        != "pinned_back"
+    {
+        (now_ms, sequence) = (now_ms + 60_000, sequence + 1);
+        assert!(sequence < 60, "found after an hour at the latest");
+        let names: Vec<String> = (0..200).map(|n| format!("c{n}")).collect();
+        let mut rows: Vec<_> = names.iter().map(|name| (name.as_str(), 1, 10, 0, 0)).collect();
+        rows[17].3 = 9;
+        report(&mut engine, sequence, now_ms, &rows);
+        tick(&mut engine, now_ms);
+    }
+    // As one does: what `get_config` answers, with one version more, and a name of one's own.
+    let mut document = say(&mut engine, now_ms, &json!({"type": "get_config"}))["document"].clone();
+    assert_eq!(document["clients"]["pinned_back"], json!(["c17"]));
+    document["clients"]["pinned_back"] = json!(["c17", "partner-7"]);
+    document["versions"] = json!(["v1", "v2", "v3"]);
+    say(&mut engine, now_ms, &json!({"type": "configure", "document": document}));
+    let told = tick(&mut engine, now_ms);
+    let anew = told.iter().find(|event| event["event"] == "judged_anew").unwrap();
+    assert_eq!((&anew["version"], &anew["lifted"]), (&json!("v3"), &json!(1)));
+    let config = say(&mut engine, now_ms, &json!({"type": "get_config"}));
+    assert_eq!(config["document"]["clients"]["pinned_back"], json!(["partner-7"]));
+    let route = say(&mut engine, now_ms, &json!({"type": "route", "key": "c17"}));
+    assert_eq!((&route["version"], &route["reason"]), (&json!("v3"), &json!("canary")));
+    assert_eq!(engine.clients.as_ref().unwrap().failures(client_hash(b"c17", Identity::Key)), None);
+    // The same versions again: nothing is forgotten.
+    say(&mut engine, now_ms, &json!({"type": "configure", "document": config["document"]}));
+    assert!(tick(&mut engine, now_ms).iter().all(|event| event["event"] != "judged_anew"));
+}
+
 #[test]
 fn a_monthly_job_that_is_silent_for_twenty_days_keeps_the_old_version_alive() {
     let mut engine = engine(json!({}));
@@ -173,41 +239,6 @@ fn a_monthly_job_that_is_silent_for_twenty_days_keeps_the_old_version_alive() {
     );
     let expected_ms = sunset["last_expected_ms"].as_u64().unwrap();
     assert!(expected_ms > twenty_ms && expected_ms < twenty_ms + 20 * DAY_MS, "{sunset}");
-}
-
-#[test]
-fn a_brownout_is_told_bounded_and_measured() {
-    let bound = json!({"clients": 2});
-    let mut engine = engine(json!({
-        "canary_percentage": 0,
-        "deprecation": {"deprecated_at": "2026-01-01"},
-        "brownouts": [{"name": "first", "start": "2027-01-15T08:00:00Z", "minutes": 60, "percentage": 100,
-            "stop_when": bound}]
-    }));
-    // 2027-01-15T08:00:00Z
-    let begun_ms = 1_800_000_000_000;
-    let started = tick(&mut engine, begun_ms);
-    assert_eq!(started[0]["event"], "brownout_started");
-    let refused = say(&mut engine, begun_ms, &json!({"type": "route", "key": "ann"}));
-    assert_eq!(
-        (&refused["reason"], &refused["refusal"]["status"]),
-        (&json!("brownout"), &json!(503))
-    );
-    report(&mut engine, 1, begun_ms + 60_000, &[("ann", 0, 4, 0, 4)]);
-    assert!(tick(&mut engine, begun_ms + 61_000).is_empty(), "one client is within the bound");
-    report(&mut engine, 2, begun_ms + 62_000, &[("bob", 0, 1, 0, 1)]);
-    let stopped = tick(&mut engine, begun_ms + 63_000);
-    assert_eq!(stopped[0]["event"], "brownout_stopped");
-    let served = say(&mut engine, begun_ms + 64_000, &json!({"type": "route", "key": "ann"}));
-    assert_eq!(served["refusal"], Value::Null);
-    report(&mut engine, 3, begun_ms + 600_000, &[("ann", 1, 4, 0, 0), ("bob", 0, 1, 0, 0)]);
-    let all = say(&mut engine, begun_ms + 700_000, &json!({"type": "get_brownouts"}));
-    let first = &all["brownouts"][0];
-    let counts = ["hit_clients", "refused_calls", "moved", "unchanged", "silent"]
-        .map(|name| first[name].as_u64().unwrap());
-    assert_eq!((first["state"].as_str(), counts), (Some("stopped"), [2, 5, 1, 1, 0]));
-    let again = json!({"type": "stop_brownout", "name": "first"});
-    assert_eq!(say(&mut engine, begun_ms + 700_000, &again)["code"], 22);
 }
 
 #[test]
@@ -416,4 +447,22 @@ fn under_hashed_privacy_nobody_is_pinned_back_and_it_is_said_why() {
     let check = json!({"type": "check_policy", "document": config["document"]});
     let checked = say(&mut engine, START_MS + 3_600_000, &check);
     assert_eq!(checked["warnings"][0]["path"], "clients.pin_back.mode", "{checked}");
+}
+
+/// To look at all of so many at once would take longer than a call may.
+#[test]
+fn of_many_clients_the_answer_comes_when_ticks_have_looked_at_them() {
+    let mut engine = engine(json!({}));
+    let names: Vec<String> = (0..20_001).map(|n| format!("c{n}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), 1, 1, 0, 0)).collect();
+    report(&mut engine, 1, START_MS, &rows);
+    let ask = |engine: &mut Engine| {
+        let sunset = say(engine, START_MS, &json!({"type": "get_sunset"}));
+        (sunset["statement"].as_str().unwrap().to_owned(), sunset["depend"]["at_most"].clone())
+    };
+    let unknown = "Not known yet: 20001 clients are looked at, a part of them in each tick.";
+    assert_eq!(ask(&mut engine), (unknown.to_owned(), Value::Null));
+    (0..=2 * crossfade_ledger::PARTS).for_each(|_| _ = tick(&mut engine, START_MS));
+    let known = "At 95 % confidence no client calls v1 again within 30 days.";
+    assert_eq!(ask(&mut engine), (known.to_owned(), json!(0)));
 }

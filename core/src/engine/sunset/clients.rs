@@ -3,28 +3,37 @@
 use crossfade_protocol::plan::{Instant, SunsetPlan};
 use crossfade_protocol::reply::{Check, Depend, Forecast, Sunset};
 
-use super::{DAY_MS, Engine, check};
+use super::{Engine, check};
 use crate::clients::{Clients, Outlook, seconds};
 
 impl Engine {
     /// `known` is what can be said without.
     pub(super) fn sunset_of(&self, clients: &Clients, known: Sunset) -> Sunset {
         let plan = self.policy.plan().sunset;
-        let outlook = clients.outlook(self.look());
         let mut checks = known.checks;
-        checks.extend(self.client_checks(clients, &outlook, &plan));
+        let Some(outlook) = clients.outlook(self.look()) else {
+            let looked_at = clients.table.len() as u64;
+            let statement = format!(
+                "Not known yet: {looked_at} clients are looked at, a part of them in each tick."
+            );
+            checks.push(check("clients", false, statement.clone()));
+            checks.extend(self.client_checks(clients, &plan));
+            return Sunset { ready: false, statement, checks, ..known };
+        };
+        checks.push(depend_check(&outlook, &plan));
+        checks.extend(self.client_checks(clients, &plan));
         let depend = &outlook.depend;
         let in_ms = |in_s: u32| u64::from(outlook.at_s.saturating_add(in_s)) * 1000;
         let as_of_ms = u64::from(outlook.at_s) * 1000;
         Sunset {
             as_of_ms: (outlook.at_s < seconds(self.now_ms)).then_some(as_of_ms),
             ready: checks.iter().all(|check| check.ok),
-            statement: self.statement(&outlook, &plan),
-            depend: Depend {
+            statement: self.statement(clients, &outlook, &plan),
+            depend: Some(Depend {
                 at_most: depend.at_most,
                 expected: depend.expected,
                 exact: depend.exact,
-            },
+            }),
             last_expected_ms: depend.last_in_s.map(in_ms),
             forecast: clients.forecast(plan.at_most).map(|forecast| Forecast {
                 low_ms: u64::from(forecast.low_s) * 1000,
@@ -37,29 +46,28 @@ impl Engine {
         }
     }
 
-    /// What its clients and their dates say.
-    fn client_checks(
-        &self,
-        clients: &Clients,
-        outlook: &Outlook<'_>,
-        plan: &SunsetPlan,
-    ) -> Vec<Check> {
-        let depend = &outlook.depend;
-        let mut checks = vec![check(
-            "clients",
-            depend.at_most <= plan.at_most,
-            clients_detail(depend.at_most, outlook.longest_s, plan),
-        )];
-        let since_s = seconds(self.now_ms.saturating_sub(u64::from(plan.horizon_days) * DAY_MS));
+    /// What its clients and their dates say beside that.
+    fn client_checks(&self, clients: &Clients, plan: &SunsetPlan) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let since_s = self.look().since_s();
         let sampled = clients.table.sampled_until_s().is_some_and(|until_s| until_s >= since_s);
+        let uncounted = self.census.uncounted();
         checks.push(check(
             "counted",
-            !sampled && self.census.uncounted() == 0,
-            match sampled {
-                true => {
+            !sampled && uncounted == 0,
+            match (sampled, clients.table.untold(Some(since_s))) {
+                (true, 0) => {
                     "clients of the last days were only sampled: nobody can be ruled out".to_owned()
                 }
-                false => format!("{} clients, every one of them counted", clients.table.len()),
+                (true, untold) => format!(
+                    "of {untold} calls nobody knows whose they were: an edge dropped them, the last on {}; see to that edge, and ask again {} days after it",
+                    Instant::of_ms(1000 * clients.table.sampled_until_s().map_or(0, u64::from)),
+                    plan.horizon_days
+                ),
+                (false, _) if uncounted > 0 => {
+                    format!("requests of clients that did not fit into the table: {uncounted}")
+                }
+                (false, _) => format!("{} clients, every one of them counted", clients.table.len()),
             },
         ));
         let (blocked, pinned_back) = (clients.kept.blocked, clients.kept.pinned_back);
@@ -68,36 +76,11 @@ impl Engine {
             blocked + pinned_back == 0,
             format!("clients that say they are blocked: {blocked}; pinned back: {pinned_back}"),
         ));
-        let brownouts = &self.policy.plan().brownouts;
-        if !brownouts.is_empty() {
-            let to_come = brownouts.iter().filter(|it| it.end_ms() > self.now_ms).count();
-            let stopped = brownouts.iter().filter(|it| it.stopped_at.is_some()).count();
-            checks.push(check(
-                "brownouts",
-                to_come == 0 && stopped == 0,
-                format!(
-                    "{} planned, {to_come} still to come or running, {stopped} stopped early",
-                    brownouts.len()
-                ),
-            ));
-        }
-        if let Some(dates) = &self.policy.plan().deprecation {
-            let given_ms = self.now_ms.saturating_sub(dates.deprecated_at.unix_ms());
-            let asked_ms = u64::from(plan.notice_days) * DAY_MS;
-            checks.push(check(
-                "notice",
-                given_ms >= asked_ms && self.now_ms >= dates.deprecated_at.unix_ms(),
-                format!(
-                    "deprecated for {} days, {} are asked for",
-                    given_ms / DAY_MS,
-                    plan.notice_days
-                ),
-            ));
-        }
+        checks.extend(self.dates_checked());
         checks
     }
 
-    fn statement(&self, outlook: &Outlook<'_>, plan: &SunsetPlan) -> String {
+    fn statement(&self, clients: &Clients, outlook: &Outlook<'_>, plan: &SunsetPlan) -> String {
         let depend = &outlook.depend;
         let sure = 100.0 * plan.confidence;
         let stable = self.versions().stable();
@@ -116,27 +99,33 @@ impl Engine {
             let at = Instant::of_ms(u64::from(outlook.at_s.saturating_add(in_s)) * 1000);
             text.push_str(&format!(" The last of them is expected on {at}."));
         }
-        if !depend.exact {
+        let untold = clients.table.untold(Some(self.look().since_s()));
+        if untold > 0 {
+            text.push_str(&format!(
+                " Whose {untold} calls were that edges dropped is in no number."
+            ));
+        } else if !depend.exact {
             text.push_str(" Clients were sampled, which is in the number.");
         }
         text
     }
 }
 
-/// `longest_s` is 0 where no interval is known.
-fn clients_detail(at_most: u64, longest_s: u32, plan: &SunsetPlan) -> String {
-    let mut text = format!(
+fn depend_check(outlook: &Outlook<'_>, plan: &SunsetPlan) -> Check {
+    let depend = &outlook.depend;
+    let mut detail = format!(
         "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed",
         100.0 * plan.confidence,
-        at_most,
+        depend.at_most,
         plan.horizon_days,
         plan.at_most
     );
-    if longest_s > 0 {
-        text.push_str(&format!(
+    // 0 where no interval is known.
+    if outlook.longest_s > 0 {
+        detail.push_str(&format!(
             "; the longest usual interval among those who may is {} days",
-            f64::from(longest_s / 8_640) / 10.0
+            f64::from(outlook.longest_s / 8_640) / 10.0
         ));
     }
-    text
+    check("clients", depend.at_most <= plan.at_most, detail)
 }

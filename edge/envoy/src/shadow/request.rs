@@ -7,8 +7,9 @@ use crossfade_core::protocol::json;
 use super::{BODY_BYTES_MAX, Shade};
 use crate::host::Host;
 
-/// Marks a request that is mirrored: whoever gets it knows that nobody waits.
-pub(super) const MARK: &str = "x-crossfade-shadow";
+/// Marks a request that is mirrored: whoever gets it knows that nobody waits. No client can
+/// say so, for it is removed from what comes in.
+pub(crate) const MARK: &str = "x-crossfade-shadow";
 
 /// Of one connection (RFC 9110, 7.6.1), or about a body that is not sent.
 const LEFT: [&str; 12] = [
@@ -26,8 +27,31 @@ const LEFT: [&str; 12] = [
     "http2-settings",
 ];
 
-/// What a route may have rewritten, as the client sent it.
-const ORIGINAL_PATH: &str = "x-envoy-original-path";
+/// A request that is to be mirrored, from when it came until it is over.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(super) shade: Rc<Shade>,
+    /// As it came, before a route rewrites it. `x-envoy-original-path` would say the same
+    /// later, or whatever a client wrote there: Envoy leaves it to clients that it holds
+    /// for internal.
+    path: Vec<u8>,
+}
+
+impl Asked {
+    /// The request at hand; `None` where it is a copy itself, so that a cluster that leads
+    /// back to where it came from makes no circle.
+    pub(crate) fn of(host: &impl Host, shade: Rc<Shade>) -> Option<Asked> {
+        if host.request_header(MARK).is_some() {
+            return None;
+        }
+        Some(Asked { shade, path: host.request_header(":path").unwrap_or_default() })
+    }
+
+    /// Whether that is what this policy asks for.
+    pub(crate) fn is_for(&self, shade: &Rc<Shade>) -> bool {
+        Rc::ptr_eq(&self.shade, shade)
+    }
+}
 
 /// A request that waits to be sent, or for its answer.
 #[derive(Debug)]
@@ -55,22 +79,16 @@ pub(super) enum Taken {
 }
 
 impl Mirrored {
-    /// The request at hand, which was answered with this status.
-    pub(super) fn of(
-        host: &impl Host,
-        shade: &Rc<Shade>,
-        version_header: &str,
-        status: u16,
-    ) -> Taken {
+    /// The request at hand, which had no body and was answered with this status.
+    pub(super) fn of(host: &impl Host, asked: &Asked, version_header: &str, status: u16) -> Taken {
+        let Asked { shade, path } = asked;
         let headers = host.request_headers();
         let find = |name: &str| {
             headers.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value)
         };
         let method = find(":method").map_or(&[][..], Vec::as_slice);
-        let asked = shade.methods.iter().any(|known| known.as_bytes() == method);
-        let body = find("transfer-encoding").is_some()
-            || find("content-length").is_some_and(|length| length != b"0");
-        if !asked || body || find("upgrade").is_some() || find(MARK).is_some() {
+        let wanted = shade.methods.iter().any(|known| known.as_bytes() == method);
+        if !wanted || find("upgrade").is_some() {
             return Taken::Not;
         }
         let media = media(host.response_header("content-type").as_deref());
@@ -82,10 +100,10 @@ impl Mirrored {
         if size.unwrap_or_default() > BODY_BYTES_MAX {
             return Taken::Unfit;
         }
-        let original = find(ORIGINAL_PATH).cloned();
         let mut sent = Vec::with_capacity(headers.len());
         let mut bytes = 0_usize;
         for (name, value) in headers {
+            let value = if name == b":path" { path.clone() } else { value };
             // A header that cannot be passed on could make another answer.
             let (Ok(name), Ok(value)) = (String::from_utf8(name), String::from_utf8(value)) else {
                 return Taken::Unfit;
@@ -93,10 +111,6 @@ impl Mirrored {
             if is_left(&name) || name == version_header {
                 continue;
             }
-            let value = match (&original, name.as_str()) {
-                (Some(path), ":path") => String::from_utf8_lossy(path).into_owned(),
-                _ => value,
-            };
             bytes = bytes.saturating_add(name.len()).saturating_add(value.len());
             sent.push((name, value));
         }

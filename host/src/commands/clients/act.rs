@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Identity, of_this_name, word};
 use crate::client::page::{self, Line, Page, Tone};
-use crate::client::{Client, ServerArgs, segment, with_query};
+use crate::client::{AgainArgs, Client, ServerArgs, segment, with_query};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, counted, print, print_json_safely};
 
@@ -42,12 +42,18 @@ pub(super) struct RepinArgs {
     to: String,
 
     #[command(flatten)]
+    again: AgainArgs,
+
+    #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = exit::HELP)]
 pub(super) struct DeclareArgs {
+    #[command(flatten)]
+    again: AgainArgs,
+
     #[command(flatten)]
     common: Common,
 }
@@ -82,13 +88,19 @@ impl Common {
         format!("/v1/clients/{}", segment(&self.key))
     }
 
-    fn post(&self, verb: &str, mut body: Value, said: [&str; 2]) -> Result<Exit, Failure> {
+    fn post(
+        &self,
+        verb: &str,
+        mut body: Value,
+        again: &AgainArgs,
+        said: [&str; 2],
+    ) -> Result<Exit, Failure> {
         let client = self.server.client()?;
         body["reason"] = self.reason.as_str().into();
         if let Some(identity) = self.identity.as_ref().and_then(word) {
             body["identity"] = identity.into();
         }
-        let answer = client.post(&format!("{}/{verb}", self.path()), &body)?;
+        let answer = client.command(&format!("{}/{verb}", self.path()), &body, again)?;
         let human = self.output == Output::Human && self.identity.is_none();
         let names = if human { of_this_name(&client, &self.key) } else { Vec::new() };
         self.tell(&client, answer, said, &names)
@@ -168,7 +180,7 @@ impl RepinArgs {
                 }
             }
         };
-        self.common.post("repin", json!({ "to": to }), said)
+        self.common.post("repin", json!({ "to": to }), &self.again, said)
     }
 }
 
@@ -181,7 +193,7 @@ impl DeclareArgs {
             "blocked" => ["is declared blocked: it is moved last", "was declared blocked already"],
             _ => ["has nothing said of it any more", "had nothing said of it"],
         };
-        self.common.post("declare", json!({ "says": says }), said)
+        self.common.post("declare", json!({ "says": says }), &self.again, said)
     }
 }
 

@@ -8,10 +8,12 @@ use tracing::{info, warn};
 
 use super::{BY_ITSELF, Running, TRIAL, Trouble, nodes};
 use crate::serve::engine::Told;
-use crate::serve::job::{Answer, Candidate, Job, Note, Refusal, Report, Work};
+use crate::serve::job::{Answer, Candidate, Job, Note, Once, Refusal, Report, Work};
 use crate::serve::machine::Instant;
 use crate::serve::shared::Shared;
-use crate::serve::store::{AuditRow, Commit, EventRow, PolicyRow, Store, StoreError, View};
+use crate::serve::store::{
+    AuditRow, Commit, EventRow, PolicyRow, Receipt, Store, StoreError, View,
+};
 
 /// A batch takes in no more than this, so that nobody waits for long.
 pub(super) const JOBS_MAX: usize = 1_024;
@@ -30,6 +32,14 @@ struct Done {
 
 pub(super) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
+/// Somebody who is answered once everything is kept.
+struct Waiting {
+    reply: Reply,
+    answer: Result<Answer, Refusal>,
+    /// Whether nothing but a look was asked for.
+    looks: bool,
+}
+
 /// Somebody whom the engine has forgotten, and the store has yet to.
 pub(super) struct Forgotten {
     /// Under which names there may be traces.
@@ -46,13 +56,17 @@ pub(super) struct Batch {
     /// Whether the engine's state has changed otherwise than by time.
     pub(super) changed: bool,
     jobs: usize,
-    answers: Vec<(Reply, Result<Answer, Refusal>)>,
+    answers: Vec<Waiting>,
     done: Vec<Done>,
+    /// Of those acts that have a key. Their revision is that of the commit, and 0 before.
+    receipts: Vec<Receipt>,
     /// Whose traces are to go once this is kept.
     forgotten: Vec<Forgotten>,
     events: Vec<EventRow>,
     /// Whether the policy may be another one.
     ask_policy: bool,
+    /// Who did the newest act that put another policy in force, why, and its revision.
+    author: Option<(String, String, u64)>,
 }
 
 impl Batch {
@@ -63,9 +77,11 @@ impl Batch {
             jobs: 0,
             answers: Vec::new(),
             done: Vec::new(),
+            receipts: Vec::new(),
             forgotten: Vec::new(),
             events: Vec::new(),
             ask_policy: false,
+            author: None,
         }
     }
 
@@ -96,6 +112,7 @@ impl Batch {
     ) {
         self.jobs += 1;
         let Job { work, reply } = job;
+        let looks = matches!(work, Work::Ask { .. } | Work::Status | Work::Nodes | Work::Read(_));
         let answer = match work {
             Work::Forget { names, identity, note } => {
                 match self.forget(running, &names, identity.as_deref(), note) {
@@ -122,7 +139,19 @@ impl Batch {
             Work::Swap(candidate, note) => self.swap(running, candidate, note, shared),
             Work::Stop => Ok(Answer::Done),
         };
-        self.answers.push((reply, answer));
+        self.answers.push(Waiting { reply, answer, looks });
+    }
+
+    /// What was answered to an act when it came first, if it has.
+    fn receipt(&self, running: &Running, note: &Note) -> Option<Result<Answer, Refusal>> {
+        let Once { key, request } = note.once.as_ref()?;
+        let new = self.receipts.iter().find(|receipt| receipt.is_of(&note.who, key));
+        let receipt = new.or_else(|| running.receipts.find(&note.who, key, self.now_ms))?;
+        if receipt.request != *request {
+            return Some(Err(Refusal::KeyUsed { key: key.clone() }));
+        }
+        let Receipt { reply, revision, .. } = receipt;
+        Some(Ok(Answer::Again { reply: reply.clone(), revision: *revision }))
     }
 
     fn act(
@@ -133,6 +162,9 @@ impl Batch {
         note: Option<Note>,
         expected: Option<u64>,
     ) -> Result<Answer, Refusal> {
+        if let Some(answer) = note.as_ref().and_then(|note| self.receipt(running, note)) {
+            return answer;
+        }
         if let Some(expected) = expected {
             let (found, _) = running.engine.policy(self.now_ms)?;
             if found != expected {
@@ -141,17 +173,27 @@ impl Batch {
         }
         let reply = running.engine.act(message, answer, self.now_ms)?;
         self.changed = true;
-        if let Some(Note { who, what, why }) = note {
+        if let Some(Note { who, what, why, .. }) = &note {
             info!("{what} by {who}{}{why}", if why.is_empty() { "" } else { ": " });
-            self.note(&who, what, &why);
-        }
-        match reply {
-            Some(reply) => Ok(Answer::Reply(reply)),
-            None => {
-                let message = json!({ "type": "get_rollout" });
-                running.engine.ask(&message, "rollout", self.now_ms).map(Answer::Reply)
+            self.note(who, what, why);
+            let (revision, _) = running.engine.policy(self.now_ms)?;
+            let before = self.author.as_ref().map_or(running.revision(), |author| author.2);
+            if revision != before {
+                self.author = Some((who.clone(), why.clone(), revision));
             }
         }
+        let reply = match reply {
+            Some(reply) => reply,
+            None => {
+                let message = json!({ "type": "get_rollout" });
+                running.engine.ask(&message, "rollout", self.now_ms)?
+            }
+        };
+        if let Some(Note { who, once: Some(Once { key, request }), .. }) = note {
+            let (at_ms, reply) = (self.now_ms, reply.clone());
+            self.receipts.push(Receipt { at_ms, who, key, request, reply, revision: 0 });
+        }
+        Ok(Answer::Reply(reply))
     }
 
     /// Has the engine forget somebody under every name. It is enough that one is known.
@@ -203,7 +245,7 @@ impl Batch {
             said = json!({ "client": names.first(), "revision": running.revision() });
         }
         said["changed"] = changed.into();
-        let Note { who, what, why } = note;
+        let Note { who, what, why, .. } = note;
         info!("{what} by {who}");
         self.note(&who, what, &why);
         Ok(said)
@@ -316,6 +358,7 @@ impl Batch {
             policy,
             events: std::mem::take(&mut self.events),
             audit: self.audit(running, revision),
+            receipts: self.receipts.drain(..).map(|new| Receipt { revision, ..new }).collect(),
             views,
         };
         let started = Instant::now();
@@ -327,7 +370,14 @@ impl Batch {
         counters.commits.fetch_add(1, Relaxed);
         counters.commit_us.fetch_add(started.elapsed().as_micros() as u64, Relaxed);
         counters.kept_bytes.fetch_add(commit.calls.len_bytes() as u64, Relaxed);
-        running.engine.kept_bytes += commit.calls.len_bytes();
+        for Waiting { answer, .. } in &mut self.answers {
+            if let Ok(Answer::Again { revision: of_this @ 0, .. }) = answer {
+                *of_this = revision;
+            }
+        }
+        let receipts = commit.receipts.iter().map(Receipt::len_bytes).sum::<usize>();
+        running.engine.kept_bytes += commit.calls.len_bytes() + receipts;
+        commit.receipts.into_iter().for_each(|receipt| running.receipts.push(receipt));
         (running.kept_at, running.kept_ms) = (Instant::now(), self.now_ms);
         running.last_event += commit.events.len() as u64;
         running.last_audit += commit.audit.len() as u64;
@@ -349,9 +399,12 @@ impl Batch {
         if running.policy.as_ref().is_some_and(|kept| kept.revision == revision) {
             return Ok(None);
         }
-        let last = self.done.last();
-        let who = last.map_or(BY_ITSELF, |done| done.who.as_str()).to_owned();
-        let why = last.map_or("", |done| done.why.as_str()).to_owned();
+        let last = self.done.last().map(|done| (done.who.as_str(), done.why.as_str()));
+        // Acts that came after it did not touch the policy, and what time did came last.
+        let author = self.author.as_ref().filter(|author| author.2 == revision);
+        let author = author.map(|(who, why, _)| (who.as_str(), why.as_str()));
+        let (who, why) = author.or(last).unwrap_or((BY_ITSELF, ""));
+        let (who, why) = (who.to_owned(), why.to_owned());
         Ok(Some(PolicyRow { revision, at_ms: self.now_ms, who, why, document }))
     }
 
@@ -366,24 +419,41 @@ impl Batch {
 
     /// Tells everybody what came of their jobs.
     pub(super) fn answer(self) {
-        for (reply, answer) in self.answers {
+        for Waiting { reply, answer, .. } in self.answers {
             // Whoever asked may have gone.
             let _ = reply.send(answer);
         }
     }
 
-    /// Tells everybody that nothing was done.
+    /// Tells everybody that nothing was done, or that nobody knows.
     pub(super) fn fail(self, trouble: Trouble) -> Result<(), Trouble> {
-        let refusal = match &trouble {
-            Trouble::Store(StoreError::Superseded) => Refusal::Elsewhere { address: None },
+        let (acts, looks) = match &trouble {
+            Trouble::Store(StoreError::Superseded) => {
+                let elsewhere = Refusal::Elsewhere { address: None };
+                (elsewhere.clone(), elsewhere)
+            }
+            Trouble::Store(unclear @ StoreError::Unclear { .. }) => {
+                let why = unclear.to_string();
+                (Refusal::Unclear(why.clone()), Refusal::Unavailable(why))
+            }
             other => {
-                Refusal::Unavailable(format!("it could not be kept, so it was not done: {other}"))
+                let text = format!("it could not be kept, so it was not done: {other}");
+                (Refusal::Unavailable(text), Refusal::Unavailable(other.to_string()))
             }
         };
-        let forgotten = self.forgotten.into_iter().map(|forgotten| forgotten.reply);
-        for reply in self.answers.into_iter().map(|(reply, _)| reply).chain(forgotten) {
+        for Forgotten { reply, .. } in self.forgotten {
             // Whoever asked may have gone.
-            let _ = reply.send(Err(refusal.clone()));
+            let _ = reply.send(Err(acts.clone()));
+        }
+        for Waiting { reply, answer, looks: looked } in self.answers {
+            let _ = reply.send(match answer {
+                // That one was kept long ago.
+                Ok(Answer::Again { revision: 1.., .. }) => answer,
+                // Nothing was done, whatever became of the rest.
+                Err(_) => Err(looks.clone()),
+                Ok(_) if looked => Err(looks.clone()),
+                Ok(_) => Err(acts.clone()),
+            });
         }
         Err(trouble)
     }

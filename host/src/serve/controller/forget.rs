@@ -51,9 +51,13 @@ impl Controller {
         let names: Vec<String> =
             forgotten.iter().flat_map(|forgotten| forgotten.names.iter().cloned()).collect();
         let scrubbed = kept.and_then(|()| {
+            let receipts = self.running.as_mut().map(|running| running.receipts.forget(&names));
+            // It is written with the receipts as they are now.
             self.checkpoint()?;
             self.shared.forget_events(&names);
-            Ok(self.setup.store.scrub(&names)?)
+            let mut scrubbed = self.setup.store.scrub(&names)?;
+            scrubbed.rows += receipts.unwrap_or(0);
+            Ok(scrubbed)
         });
         let (said, trouble) = match scrubbed {
             Ok(Scrubbed { rows, left }) => (Ok((rows, left)), Ok(())),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::asking::{Admin, Json, Operator, Query, Reader, at_most, whole};
+use super::once::Once;
 use super::problem::Answered;
 use super::rollout::{act, reply, shown};
 use crate::serve::clock::Reading;
@@ -189,6 +190,7 @@ struct Said {
     message: Value,
     identity: Option<documents::IdentityKind>,
     reason: String,
+    once: Once,
 }
 
 /// Tells the engine something of somebody, under the first name that it knows.
@@ -199,17 +201,19 @@ async fn tell(
     said: Said,
 ) -> Result<Response, Answered> {
     let given = client(path)?;
-    let Said { what, mut message, identity, reason: why } = said;
+    let Said { what, mut message, identity, reason: why, once } = said;
     let why = reason(why)?;
-    let note =
-        Note { who: operator.name, what, why: format!("{}: {why}", audit_name(app, &given)) };
+    let noted = format!("{}: {why}", audit_name(app, &given));
     message["reason"] = why.into();
     if let Some(identity) = identity {
         message["identity"] = json!(identity);
     }
+    // Of whom it is is told by the note, in which the name is hashed.
+    let once = once.of(&json!([message, noted]));
+    let note = Note { who: operator.name, what, why: noted, once };
     let mut answer = Err(unknown());
     for name in names(app, &given) {
-        answer = act(app, about(&message, &name), "client_ok", note.clone()).await;
+        answer = act(app, about(&message, &name), Some("client_ok"), note.clone()).await;
         if !matches!(answer, Err(Refusal::Engine { code: UNKNOWN, .. })) {
             break;
         }
@@ -238,7 +242,10 @@ pub(super) struct Declaration {
     path = "/v1/clients/{client}/declare",
     tag = "Clients",
     operation_id = "declare_client",
-    params(("client" = String, Path, description = "Its key")),
+    params(
+        ("client" = String, Path, description = "Its key"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = Declaration,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -250,11 +257,13 @@ pub(super) async fn declare(
     operator: Operator,
     State(app): State<App>,
     path: Client,
+    once: Once,
     Json(body): Json<Declaration>,
 ) -> Result<Response, Answered> {
     let Declaration { says, identity, reason } = body;
     let message = json!({ "type": "declare_client", "says": says });
-    tell(operator, &app, path, Said { what: "client declare", message, identity, reason }).await
+    tell(operator, &app, path, Said { what: "client declare", message, identity, reason, once })
+        .await
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -278,7 +287,10 @@ pub(super) struct Repin {
     path = "/v1/clients/{client}/repin",
     tag = "Clients",
     operation_id = "repin_client",
-    params(("client" = String, Path, description = "Its key")),
+    params(
+        ("client" = String, Path, description = "Its key"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = Repin,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -291,11 +303,12 @@ pub(super) async fn repin(
     operator: Operator,
     State(app): State<App>,
     path: Client,
+    once: Once,
     Json(body): Json<Repin>,
 ) -> Result<Response, Answered> {
     let Repin { to, identity, reason } = body;
     let message = json!({ "type": "repin_client", "to": to });
-    tell(operator, &app, path, Said { what: "client repin", message, identity, reason }).await
+    tell(operator, &app, path, Said { what: "client repin", message, identity, reason, once }).await
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -336,7 +349,8 @@ pub(super) async fn forget(
         names: names(&app, &given),
         identity: asked.identity.map(|identity| identity.as_str().to_owned()),
         // Not even the hash of a name: nothing tells any more whom this was about.
-        note: Note { who: admin.name, what: "client forget", why: reason },
+        // Done twice it does nothing twice.
+        note: Note { who: admin.name, what: "client forget", why: reason, once: None },
     };
     app.desk().ask(work).await.map(shown).map_err(Answered::from)
 }

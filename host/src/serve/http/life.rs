@@ -9,6 +9,7 @@ use serde_json::{Number, json};
 use super::App;
 use super::asking::{Json, Operator, Reader};
 use super::clients::reason;
+use super::once::Once;
 use super::problem::Answered;
 use super::rollout::{act, reply};
 use crate::serve::job::Note;
@@ -58,6 +59,7 @@ pub(super) struct StartBrownout {
     path = "/v1/brownouts",
     tag = "Life",
     operation_id = "start_brownout",
+    params(("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again")),
     request_body = StartBrownout,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -68,6 +70,7 @@ pub(super) struct StartBrownout {
 pub(super) async fn start_brownout(
     operator: Operator,
     State(app): State<App>,
+    once: Once,
     Json(body): Json<StartBrownout>,
 ) -> Result<Response, Answered> {
     let why = reason(body.reason)?;
@@ -85,8 +88,9 @@ pub(super) async fn start_brownout(
     if let Some(exempt) = body.exempt {
         message["exempt"] = exempt.into();
     }
-    let note = Note { who: operator.name, what: "brownout start", why };
-    Ok(act(&app, message, "brownouts", note).await?)
+    let once = once.of(&json!([message, why]));
+    let note = Note { who: operator.name, what: "brownout start", why, once };
+    Ok(act(&app, message, Some("brownouts"), note).await?)
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -104,7 +108,10 @@ pub(super) struct Why {
     path = "/v1/brownouts/{name}/stop",
     tag = "Life",
     operation_id = "stop_brownout",
-    params(("name" = String, Path, description = "Its name")),
+    params(
+        ("name" = String, Path, description = "Its name"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = Why,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -116,13 +123,15 @@ pub(super) async fn stop_brownout(
     operator: Operator,
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
+    once: Once,
     Json(body): Json<Why>,
 ) -> Result<Response, Answered> {
     let Path(name) = path.map_err(|wrong| Answered::new(400, wrong.body_text()))?;
     let why = reason(body.reason)?;
     let message = json!({ "type": "stop_brownout", "name": name, "reason": why });
-    let note = Note { who: operator.name, what: "brownout stop", why };
-    Ok(act(&app, message, "brownouts", note).await?)
+    let once = once.of(&message);
+    let note = Note { who: operator.name, what: "brownout stop", why, once };
+    Ok(act(&app, message, Some("brownouts"), note).await?)
 }
 
 /// Where the migration stands in its life, and where it may go from there.
@@ -160,6 +169,7 @@ pub(super) struct Advance {
     path = "/v1/life",
     tag = "Life",
     operation_id = "advance_life",
+    params(("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again")),
     request_body = Advance,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -170,6 +180,7 @@ pub(super) struct Advance {
 pub(super) async fn advance(
     operator: Operator,
     State(app): State<App>,
+    once: Once,
     Json(body): Json<Advance>,
 ) -> Result<Response, Answered> {
     let why = reason(body.reason)?;
@@ -181,5 +192,7 @@ pub(super) async fn advance(
     if let Some(force) = body.force {
         message["force"] = force.into();
     }
-    Ok(act(&app, message, "life", Note { who: operator.name, what, why }).await?)
+    let once = once.of(&message);
+    let note = Note { who: operator.name, what, why, once };
+    Ok(act(&app, message, Some("life"), note).await?)
 }

@@ -49,7 +49,7 @@ pub(super) async fn replace(
         Ok(Err(unfit)) => return Err(Answered::new(422, unfit.to_string())),
         Err(error) => return Err(Answered::new(500, error.to_string())),
     };
-    let note = Note { who: operator.name, what: "module", why: why.reason };
+    let note = Note { who: operator.name, what: "module", why: why.reason, once: None };
     match app.desk().ask(Work::Swap(candidate, note)).await {
         Ok(Answer::Document(about)) => Ok(axum::Json(about).into_response()),
         Ok(_) => Err(Answered::new(500, "no answer to a new module")),

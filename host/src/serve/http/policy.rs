@@ -11,9 +11,12 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::asking::{Edge, Json, Operator, Query, Reader, at_most, whole};
+use super::once::{Once, REPLAYED};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
 use crate::serve::openapi::documents;
+use crate::serve::shared::Published;
+use crate::serve::store::PolicyRow;
 
 /// The longest a poll is held.
 const WAIT_S_MAX: u64 = 60;
@@ -90,7 +93,10 @@ pub(super) struct NewPolicy {
     path = "/v1/policy",
     tag = "Policy",
     operation_id = "put_policy",
-    params(("if-match" = String, Header, description = "The `ETag` of the policy that this one replaces")),
+    params(
+        ("if-match" = String, Header, description = "The `ETag` of the policy that this one replaces"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = NewPolicy,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -105,6 +111,7 @@ pub(super) async fn put(
     operator: Operator,
     State(app): State<App>,
     headers: HeaderMap,
+    once: Once,
     Json(new): Json<NewPolicy>,
 ) -> Result<Response, Answered> {
     let expected = replaced(&headers)?;
@@ -123,21 +130,40 @@ pub(super) async fn put(
         let detail = "the document has problems: nothing was changed";
         return Err(Answered::new(422, detail).with(problems));
     }
-    let note = Note { who: operator.name, what: "policy", why: new.reason };
-    let work = Work::Act {
-        message: json!({ "type": "configure", "document": new.document }),
-        answer: Some("configure_ok"),
-        note: Some(note),
-        expected: Some(expected),
-    };
-    app.desk().ask(work).await.map_err(Answered::from)?;
-    let policy = app.shared().policy().borrow().clone();
-    let policy = policy.ok_or_else(|| Answered::new(503, "there is no policy"))?;
+    let message = json!({ "type": "configure", "document": new.document });
+    let once = once.of(&json!([message, expected, new.reason]));
+    let note = Note { who: operator.name, what: "policy", why: new.reason, once };
+    let (answer, note, expected) = (Some("configure_ok"), Some(note), Some(expected));
+    match app.desk().ask(Work::Act { message, answer, note, expected }).await? {
+        Answer::Again { revision, .. } => {
+            let row = past(&app, revision, 1).await?.pop();
+            let row = row.ok_or_else(|| Answered::new(503, "that policy is not kept any more"))?;
+            let mut response = in_force(&Published::of(&row));
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        _ => {
+            let policy = app.shared().policy().borrow().clone();
+            let policy = policy.ok_or_else(|| Answered::new(503, "there is no policy"))?;
+            Ok(in_force(&policy))
+        }
+    }
+}
+
+fn in_force(policy: &Published) -> Response {
     let headers = [
         (header::ETAG, policy.etag.clone()),
         (header::CONTENT_TYPE, "application/json".to_owned()),
     ];
-    Ok((headers, policy.body.clone()).into_response())
+    (headers, policy.body.clone()).into_response()
+}
+
+/// Policies up to this revision, the newest first.
+async fn past(app: &App, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, Answered> {
+    match app.desk().ask(Work::Read(StoreQuery::Policies { up_to, limit })).await? {
+        Answer::Rows(Rows::Policies(rows)) => Ok(rows),
+        _ => Err(Answered::new(500, "no policies")),
+    }
 }
 
 /// The revision in `If-Match`.
@@ -180,15 +206,9 @@ pub(super) struct Past {
 pub(super) async fn history(
     _: Reader,
     State(app): State<App>,
-    Query(past): Query<Past>,
+    Query(asked): Query<Past>,
 ) -> Result<Response, Answered> {
-    let up_to = past.up_to.unwrap_or(u64::MAX);
-    let query = StoreQuery::Policies { up_to, limit: past.limit.unwrap_or(20) as usize };
-    match app.desk().ask(Work::Read(query)).await {
-        Ok(Answer::Rows(Rows::Policies(rows))) => {
-            Ok(axum::Json(json!({ "policies": rows })).into_response())
-        }
-        Ok(_) => Err(Answered::new(500, "no policies")),
-        Err(refusal) => Err(refusal.into()),
-    }
+    let limit = asked.limit.unwrap_or(20) as usize;
+    let rows = past(&app, asked.up_to.unwrap_or(u64::MAX), limit).await?;
+    Ok(axum::Json(json!({ "policies": rows })).into_response())
 }

@@ -92,6 +92,8 @@ impl From<Refusal> for Answered {
             Refusal::Unavailable(_) | Refusal::Busy => {
                 Answered::new(503, detail).header(header::RETRY_AFTER, "1")
             }
+            Refusal::Unclear(_) => Answered::new(504, detail).header(header::RETRY_AFTER, "1"),
+            Refusal::KeyUsed { .. } => Answered::new(422, detail),
         }
     }
 }

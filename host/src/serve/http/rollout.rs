@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::asking::{Json, Operator, Query, Reader, at_most, whole};
+use super::once::{Once, REPLAYED};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Refusal, Rows, Work};
 use crate::serve::openapi::documents;
@@ -27,10 +28,10 @@ pub(super) async fn reply(
 pub(super) async fn act(
     app: &App,
     message: Value,
-    answer: &'static str,
+    answer: Option<&'static str>,
     note: Note,
 ) -> Result<Response, Refusal> {
-    let work = Work::Act { message, answer: Some(answer), note: Some(note), expected: None };
+    let work = Work::Act { message, answer, note: Some(note), expected: None };
     app.desk().ask(work).await.map(shown)
 }
 
@@ -38,6 +39,10 @@ pub(super) fn shown(answer: Answer) -> Response {
     match answer {
         Answer::Reply(reply) => {
             ([(header::CONTENT_TYPE, "application/json")], reply).into_response()
+        }
+        Answer::Again { reply, .. } => {
+            let headers = [(header::CONTENT_TYPE, "application/json"), (REPLAYED, "true")];
+            (headers, reply).into_response()
         }
         Answer::Document(document) => axum::Json(document).into_response(),
         Answer::Rows(Rows::Audit(rows)) => axum::Json(json!({ "audit": rows })).into_response(),
@@ -94,7 +99,10 @@ pub(super) struct Command {
     path = "/v1/rollout/{command}",
     tag = "Rollout",
     operation_id = "command_rollout",
-    params(("command" = inline(documents::RolloutCommand), Path, description = "What to do")),
+    params(
+        ("command" = inline(documents::RolloutCommand), Path, description = "What to do"),
+        ("idempotency-key" = Option<String>, Header, description = "A random text of its own: the same command again, with the same key, gets the first answer and is not done again"),
+    ),
     request_body = Command,
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
@@ -106,6 +114,7 @@ pub(super) async fn command(
     operator: Operator,
     State(app): State<App>,
     Path(command): Path<String>,
+    once: Once,
     Json(body): Json<Command>,
 ) -> Result<Response, Answered> {
     let (what, kind, answer) = match command.as_str() {
@@ -131,10 +140,9 @@ pub(super) async fn command(
         Some(_) => return Err(Answered::new(422, "full: only `promote` has it")),
         None => {}
     }
-    let note = Note { who: operator.name, what, why: body.reason };
-    let work = Work::Act { message, answer, note: Some(note), expected: None };
-    let done = app.desk().ask(work).await;
-    done.map(shown).map_err(Answered::from)
+    let once = once.of(&json!([message, body.reason]));
+    let note = Note { who: operator.name, what, why: body.reason, once };
+    Ok(act(&app, message, answer, note).await?)
 }
 
 /// Everything that a person wants to see at once.

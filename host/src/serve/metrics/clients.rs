@@ -60,6 +60,7 @@ pub(super) async fn ways_out(page: &mut Page, desk: &Desk) {
         let phase = life["phase"].as_str().unwrap_or_default();
         let help = "Where the migration stands in its life: 1 for its phase";
         page.states("crossfade_life_phase", help, "phase", &PHASES, phase);
+        shadow(page, &life["shadow"]);
     }
     let Some(told) = ask(desk, "get_brownouts", "brownouts").await else { return };
     let all = told["brownouts"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -88,6 +89,22 @@ pub(super) async fn ways_out(page: &mut Page, desk: &Desk) {
             }
         }
     });
+}
+
+/// What was compared since the migration entered the shadow, where it has one.
+fn shadow(page: &mut Page, seen: &Value) {
+    if seen.is_null() {
+        return;
+    }
+    let help = "Answers of both versions to mirrored requests: compared ones, those of them that \
+                differed, and failures of the new version among these; and copies that were dropped";
+    page.family("crossfade_shadow_answers", help, |series| {
+        for what in ["compared", "differed", "failures", "dropped"] {
+            series.gauge(vec![("what", what.to_owned())], seen[what].as_f64());
+        }
+    });
+    let help = "The share of answers that may differ before the new version serves anybody";
+    page.maybe("crossfade_shadow_max_mismatch_ratio", help, seen["max_mismatch"].as_f64());
 }
 
 async fn ask(desk: &Desk, message: &str, answer: &'static str) -> Option<Value> {

@@ -24,13 +24,21 @@ pub(crate) enum StoreError {
     /// Somebody else leads: this process may write no more.
     #[error("another `crossfade serve` has taken over")]
     Superseded,
-    /// It cannot be reached, is full, or failed: what was asked did not happen, or may
-    /// have and must be looked up.
+    /// It cannot be reached, is full, or failed: what was asked did not happen.
     #[error("{store} failed: {why}")]
     Failed {
         /// What failed.
         store: String,
         /// What it said.
+        why: String,
+    },
+    /// It was asked and did not say what came of it: what was asked may have happened, and
+    /// the next [`Store::load`] tells.
+    #[error("{store} did not answer: {why}")]
+    Unclear {
+        /// What was asked.
+        store: String,
+        /// What came in the place of an answer.
         why: String,
     },
 }
@@ -58,6 +66,8 @@ pub(crate) struct Checkpoint {
     pub(crate) module: Option<Vec<u8>>,
     /// The engine's time.
     pub(crate) at_ms: u64,
+    /// Every receipt that is still of use; the store needs no other.
+    pub(crate) receipts: Vec<Receipt>,
 }
 
 /// Everything that happened together, kept whole or not at all.
@@ -73,6 +83,8 @@ pub(crate) struct Commit {
     pub(crate) events: Vec<EventRow>,
     /// Who did what.
     pub(crate) audit: Vec<AuditRow>,
+    /// What commands with a key of their own were answered.
+    pub(crate) receipts: Vec<Receipt>,
     /// Parts of the state in a form for people, in the place of those before. A store may
     /// leave them out: nothing is read back from them.
     pub(crate) views: Vec<View>,
@@ -130,6 +142,24 @@ pub(crate) struct AuditRow {
     pub(crate) revision: u64,
 }
 
+/// What was answered to a command that came with a key of its own. It gets the same answer
+/// when it comes again, and is not done again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    /// When, in Unix milliseconds.
+    pub(crate) at_ms: u64,
+    /// Whose key it is: the name of a token.
+    pub(crate) who: String,
+    /// The key.
+    pub(crate) key: String,
+    /// A digest of what was asked for.
+    pub(crate) request: String,
+    /// The answer: one JSON object.
+    pub(crate) reply: String,
+    /// The revision of the policy afterwards.
+    pub(crate) revision: u64,
+}
+
 /// What came of forgetting somebody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Scrubbed {
@@ -154,6 +184,8 @@ pub(crate) struct Saved {
     pub(crate) last_event: u64,
     /// Id of the newest audit row; 0 when there is none.
     pub(crate) last_audit: u64,
+    /// Those of the checkpoint and of every commit since, in their order.
+    pub(crate) receipts: Vec<Receipt>,
 }
 
 /// Keeps what the control plane must not forget.
@@ -167,14 +199,21 @@ pub(crate) trait Store: Send {
     /// Who may write now. Asked again and again; takes the lead when nobody has it.
     fn try_lead(&mut self) -> Result<Lead, StoreError>;
 
+    /// Whether this process, which had the lead when it last asked, may still speak for the
+    /// whole. A look at a clock: it is asked before every answer.
+    fn leads(&self) -> bool {
+        true
+    }
+
     /// Everything that was committed. Only for who leads.
     fn load(&mut self) -> Result<Saved, StoreError>;
 
     /// Keeps this, whole or not at all.
     ///
     /// # Errors
-    /// [`StoreError::Superseded`]: somebody else wrote since. After any error the caller
-    /// has to [`load`](Self::load) before it commits again.
+    /// [`StoreError::Superseded`]: somebody else wrote since. [`StoreError::Unclear`]: it may
+    /// have been kept; after any other error it was not. After each the caller has to
+    /// [`load`](Self::load) before it commits again.
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError>;
 
     /// Keeps a state. The calls before it are no longer needed.

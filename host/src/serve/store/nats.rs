@@ -237,13 +237,15 @@ impl Replay {
         match entry {
             Entry::Checkpoint(head, checkpoint) => {
                 let CheckpointHead { at_ms, position, policy, last_event, last_audit, .. } = head;
+                self.saved.receipts.clone_from(&checkpoint.receipts);
                 self.end = End { last_event, last_audit, policy, position, at_ms };
                 self.saved.checkpoint = Some(checkpoint);
                 self.saved.calls.clear();
                 self.checkpoint_at = Some(seq);
             }
             Entry::Commit(head, calls) => {
-                let CommitHead { at_ms, position, policy, events, audit } = head;
+                let CommitHead { at_ms, position, policy, events, audit, receipts } = head;
+                self.saved.receipts.extend(receipts);
                 let end = &mut self.end;
                 end.last_event = events.last().map_or(end.last_event, |row| row.id);
                 end.last_audit = audit.last().map_or(end.last_audit, |row| row.id);
@@ -328,6 +330,10 @@ impl Store for Nats {
         Ok(lead)
     }
 
+    fn leads(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.lead() == Lead::Ours)
+    }
+
     fn load(&mut self) -> Result<Saved, StoreError> {
         self.end = None;
         self.incoming = None;
@@ -372,6 +378,7 @@ impl Store for Nats {
             policy: end.policy.clone(),
             last_event: end.last_event,
             last_audit: end.last_audit,
+            receipts: checkpoint.receipts.clone(),
         };
         let entry = head.entry(checkpoint).map_err(|error| self.failed(error))?;
         let seq = self.runtime.block_on(self.log.append(&entry))?;

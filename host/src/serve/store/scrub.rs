@@ -55,6 +55,29 @@ pub(crate) fn event(body: &str, names: &[String]) -> Option<Box<RawValue>> {
     RawValue::from_string(scrubbed.to_string()).ok()
 }
 
+/// An answer without a name in any text of it; `None` when it was in none.
+pub(crate) fn answer(text: &str, names: &[String]) -> Option<String> {
+    fn texts(value: &mut Value, names: &[String]) -> bool {
+        match value {
+            Value::String(text) => match sentence(text, names) {
+                Some(scrubbed) => {
+                    *text = scrubbed;
+                    true
+                }
+                None => false,
+            },
+            // Each of them, so no short cut.
+            Value::Array(list) => list.iter_mut().fold(false, |any, part| texts(part, names) | any),
+            Value::Object(fields) => {
+                fields.values_mut().fold(false, |any, part| texts(part, names) | any)
+            }
+            _ => false,
+        }
+    }
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    texts(&mut value, names).then(|| value.to_string())
+}
+
 /// A sentence of the audit log without a name in it; `None` when it was not there. Only
 /// whole words count: `ann` is not in `planned`.
 pub(crate) fn sentence(text: &str, names: &[String]) -> Option<String> {

@@ -3,6 +3,7 @@
 //! Anybody can open it beside a running server: `sqlite3 DIR/crossfade.db`. Calls carry
 //! a digest, since SQLite itself does not notice a page that has rotted.
 
+mod receipts;
 mod scrub;
 
 use std::fs::{self, File, TryLockError};
@@ -137,7 +138,8 @@ impl Sqlite {
             _ => return Err(self.foreign("is a SQLite file of another program")),
         }
         self.check()?;
-        self.settings()
+        self.settings()?;
+        self.make_receipts()
     }
 
     /// Whether all pages are sound.
@@ -166,7 +168,8 @@ impl Sqlite {
             "BEGIN; {SCHEMA} PRAGMA application_id={APPLICATION_ID}; \
              PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         );
-        self.connection.execute_batch(&schema).map_err(|error| self.failed(&error))
+        self.connection.execute_batch(&schema).map_err(|error| self.failed(&error))?;
+        self.make_receipts()
     }
 
     fn failed(&self, error: &rusqlite::Error) -> StoreError {
@@ -213,6 +216,8 @@ impl Sqlite {
                 engine: row.get(1)?,
                 module: row.get(2)?,
                 snapshot: row.get(3)?,
+                // They stand beside it.
+                receipts: Vec::new(),
             };
             Ok((checkpoint, row.get::<_, Vec<u8>>(4)?))
         };
@@ -271,6 +276,7 @@ impl Sqlite {
                 let (id, at_ms, revision) = (signed(*id), signed(*at_ms), signed(*revision));
                 put(sql, params![id, at_ms, who, what, why, revision])?;
             }
+            receipts::put(&transaction, &commit.receipts)?;
             for View { name, body } in &commit.views {
                 let sql = "INSERT OR REPLACE INTO view VALUES (?, ?, ?)";
                 put(sql, params![name, at_ms, body])?;
@@ -301,21 +307,27 @@ impl Store for Sqlite {
             policy: self.policy()?,
             last_event: self.last("event", "id")?,
             last_audit: self.last("audit", "id")?,
+            receipts: self.saved_receipts()?,
         })
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
-        self.write(commit).map_err(|error| self.failed(&error))
+        self.write(commit).map_err(|error| match is_unclear(&error) {
+            true => StoreError::Unclear { store: self.name(), why: error.to_string() },
+            false => self.failed(&error),
+        })
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let digest = checkpoint_digest(checkpoint);
-        let Checkpoint { snapshot, engine, module, at_ms } = checkpoint;
+        let Checkpoint { snapshot, engine, module, at_ms, receipts } = checkpoint;
         let mut write = || {
             let transaction = self.connection.transaction()?;
             let sql = "INSERT OR REPLACE INTO checkpoint VALUES (1, ?, ?, ?, ?, ?)";
             transaction.execute(sql, params![signed(*at_ms), engine, module, snapshot, digest])?;
             transaction.execute("DELETE FROM calls", [])?;
+            transaction.execute("DELETE FROM receipt", [])?;
+            receipts::put(&transaction, receipts)?;
             for (table, column, most) in
                 [("event", "id", EVENTS_MAX), ("policy", "revision", POLICIES_MAX)]
             {
@@ -439,6 +451,13 @@ fn audit_row(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
         why: row.get(4)?,
         revision: whole(row.get(5)?),
     })
+}
+
+/// Whether a commit that ended so may be found after a crash: its bytes are written, and the
+/// disk did not say that it has them.
+fn is_unclear(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_IOERR_FSYNC)
 }
 
 fn unreadable(column: usize, error: serde_json::Error) -> rusqlite::Error {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{AuditRow, Checkpoint, Commit, EventRow, PolicyRow, Store};
+use super::{AuditRow, Checkpoint, Commit, EventRow, PolicyRow, Receipt, Store};
 use crate::serve::calls::{Call, Calls};
 
 /// Plays every case, each on a new store. `open` gives the store of that name: the same
@@ -17,6 +17,7 @@ pub(crate) fn play<S: Store + Debug>(mut open: impl FnMut(&str) -> S) {
     lists_are_cut_where_they_are_asked_to_be(open("lists"));
     an_id_that_is_taken_is_refused_and_nothing_of_its_commit_is_kept(open("whole"));
     a_large_checkpoint_comes_back_as_it_was(|| open("large"));
+    receipts_are_kept_with_their_act_until_a_checkpoint_leaves_them_out(|| open("receipts"));
 }
 
 pub(crate) fn calls(lines: &str) -> Calls {
@@ -47,7 +48,8 @@ pub(crate) fn commit(at_ms: u64, lines: &str) -> Commit {
 
 pub(crate) fn state(bytes: usize) -> Checkpoint {
     let snapshot = (0..bytes).map(|place| (place * 31 % 251) as u8).collect();
-    Checkpoint { snapshot, engine: "e5".to_owned(), module: Some(vec![0, 1]), at_ms: 7 }
+    let (engine, module) = ("e5".to_owned(), Some(vec![0, 1]));
+    Checkpoint { snapshot, engine, module, at_ms: 7, receipts: Vec::new() }
 }
 
 fn a_new_store_holds_nothing(mut store: impl Store) {
@@ -153,4 +155,30 @@ fn a_large_checkpoint_comes_back_as_it_was<S: Store>(mut open: impl FnMut() -> S
     store.checkpoint(&state(5 << 20)).unwrap();
     drop(store);
     assert_eq!(open().load().unwrap().checkpoint, Some(state(5 << 20)));
+}
+
+fn receipt(n: u64) -> Receipt {
+    let (who, key) = ("alice".to_owned(), format!("k-{n}"));
+    let (request, reply) = ("5e".to_owned(), r#"{"é":"\n"}"#.to_owned());
+    Receipt { at_ms: n, who, key, request, reply, revision: n }
+}
+
+fn receipts_are_kept_with_their_act_until_a_checkpoint_leaves_them_out<S: Store>(
+    mut open: impl FnMut() -> S,
+) {
+    let mut store = open();
+    store.load().unwrap();
+    let with = |n: u64| Commit { receipts: vec![receipt(n)], ..commit(n, "a\n") };
+    store.commit(&Commit { events: vec![event(1)], ..with(1) }).unwrap();
+    store.commit(&with(2)).unwrap();
+    // One that fails leaves none behind.
+    assert!(store.commit(&Commit { events: vec![event(1)], ..with(3) }).is_err());
+    drop(store);
+
+    let mut store = open();
+    assert_eq!(store.load().unwrap().receipts, [receipt(1), receipt(2)]);
+    store.checkpoint(&Checkpoint { receipts: vec![receipt(2)], ..state(10) }).unwrap();
+    store.commit(&with(4)).unwrap();
+    drop(store);
+    assert_eq!(open().load().unwrap().receipts, [receipt(2), receipt(4)]);
 }

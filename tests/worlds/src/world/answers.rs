@@ -36,7 +36,7 @@ impl World {
         }
         for response in responses {
             let body = bodies.iter().find(|request| request.from == response.to);
-            self.said(server, response, body, leads);
+            self.said(server, response, body, leads)?;
         }
         Ok(())
     }
@@ -56,10 +56,16 @@ impl World {
     }
 
     /// A server answers; that may arrive.
-    fn said(&mut self, server: usize, response: Response, request: Option<&Request>, leads: bool) {
+    fn said(
+        &mut self,
+        server: usize,
+        response: Response,
+        request: Option<&Request>,
+        leads: bool,
+    ) -> Held {
         match response.to {
             Asker::Operator(id) => {
-                self.operator.answered(id, response.status);
+                self.operator.answered(id, &response);
                 let (status, body) = (response.status, &response.body);
                 let why =
                     String::from_utf8_lossy(if status == 200 { &[] } else { body }).into_owned();
@@ -78,18 +84,22 @@ impl World {
                     self.books.acknowledged(&request.path, &request.body, leads);
                 }
             }
-            Asker::Probe => return self.learnt(request, response),
+            Asker::Probe => return self.learnt(server, request, response),
         }
         if self.is_cut(response.to) {
-            return;
+            return Ok(());
         }
         for delay_ms in self.weather.delays(&mut self.chance) {
             self.at(delay_ms, Event::Answered(response.clone()));
         }
+        Ok(())
     }
 
-    fn learnt(&mut self, request: Option<&Request>, response: Response) {
-        let Some(request) = request.filter(|_| response.status == 200) else { return };
+    fn learnt(&mut self, server: usize, request: Option<&Request>, response: Response) -> Held {
+        let Some(request) = request.filter(|_| response.status == 200) else { return Ok(()) };
+        if request.method == "ASK" {
+            check::reads(&lock(&self.disk), server)?;
+        }
         let value = serde_json::from_slice(&response.body).ok();
         match request.path.as_str() {
             "get_migration_stats" => self.stats = value,
@@ -97,6 +107,7 @@ impl World {
             "get_clients" => self.clients = value,
             _ => {}
         }
+        Ok(())
     }
 
     pub(super) fn closes(&mut self, asker: Asker) -> bool {
@@ -125,7 +136,8 @@ impl World {
                 self.looked_at(edge, uid)?;
                 self.send_all(next);
             }
-            Asker::Operator(_) => {
+            Asker::Operator(id) => {
+                self.operator.heard(id, response.status);
                 let policy = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
                 if let (200, Some(revision)) = (response.status, policy["revision"].as_u64())
                     && policy.get("document").is_some()
@@ -138,8 +150,7 @@ impl World {
         Ok(())
     }
 
-    /// Who leads. One that has slept may believe for a moment that it does, and answers
-    /// questions by what it knew; it can keep nothing.
+    /// Who leads. One that has slept may believe for a moment that it does.
     fn leader(&self) -> Option<usize> {
         let writer = lock(&self.disk).writer()?;
         self.servers[writer].leads().then_some(writer)
@@ -147,13 +158,21 @@ impl World {
 
     /// The world's own questions to whoever leads.
     pub(crate) fn ask_leader(&mut self, kind: &str) -> Held {
-        let Some(server) = self.leader() else { return Ok(()) };
+        match self.leader() {
+            Some(server) => self.ask(server, kind),
+            None => Ok(()),
+        }
+    }
+
+    /// The same to any server.
+    pub(super) fn ask(&mut self, server: usize, kind: &str) -> Held {
         let request = Request {
             from: Asker::Probe,
             method: "ASK".to_owned(),
             path: kind.to_owned(),
             if_none_match: String::new(),
             if_match: 0,
+            key: None,
             body: Vec::new(),
         };
         self.turn(server, vec![request], false)
@@ -174,8 +193,15 @@ impl World {
         let Some(server) = self.leader() else { return Ok(()) };
         let body = json!({ "message": { "type": kind }, "reason": "" }).to_string().into_bytes();
         let (method, path) = ("POST".to_owned(), format!("rollout/{kind}"));
-        let request =
-            Request { from, method, path, if_none_match: String::new(), if_match: 0, body };
+        let request = Request {
+            from,
+            method,
+            path,
+            if_none_match: String::new(),
+            if_match: 0,
+            key: None,
+            body,
+        };
         self.turn(server, vec![request], false)
     }
 }

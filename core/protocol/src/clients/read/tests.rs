@@ -36,6 +36,9 @@ fn what_is_wrong_is_named_with_its_column() {
     for (part, other, expected) in [
         (r#""epoch":"1""#, r#""epoch":1"#, "a string is expected at column 21"),
         (r#""epoch":"1""#, r#""epoch":"x""#, "a string of 16 hexadecimal digits"),
+        (r#""epoch":"1""#, r#""epoch":"+1""#, "a string of 16 hexadecimal digits"),
+        (r#""says":"ready""#, r#""more":truefalse"#, "a comma, or an end,"),
+        (r#""says":"ready""#, r#""x":truefalse"#, "a comma, or an end,"),
         (r#""sequence":1"#, r#""sequence":01"#, "a whole number of the right size"),
         (r#""sequence":1"#, r#""sequence":-1"#, "a whole number of the right size"),
         (r#""sequence":1"#, r#""sequence":1.0"#, "a whole number of the right size"),

@@ -73,6 +73,7 @@ pub(super) fn brownout() -> Value {
             "minutes": above_zero(minutes("How long it lasts.")),
             "percentage": described(share(), "Share of the old version's clients that is refused."),
             "status": { "type": "integer", "minimum": 400, "maximum": 599,
+                "not": { "enum": Brownout::UNFIT.map(|(status, _)| status) },
                 "default": Brownout::STATUS, "description": "What they get." },
             "exempt": keys("Keys that are spared.", PINS_MAX),
             "announce_minutes": with_default(

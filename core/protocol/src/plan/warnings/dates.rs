@@ -1,6 +1,7 @@
 //! What a plan may say of its dates and its clients but probably does not mean.
 
 use crate::error::Problem;
+use crate::limits::BROWNOUT_CLIENTS_MAX;
 use crate::plan::{Brownout, Deprecation, Instant, OldVersionAfter, Plan};
 use crate::share::{Minutes, Share};
 
@@ -92,7 +93,7 @@ fn of_brownout(brownout: &Brownout, dates: Option<&Deprecation>, mut warn: impl 
     if brownout.percentage == Share::ZERO {
         warn(".percentage", "is 0 %: it refuses nobody");
     }
-    if brownout.status < 500 && !matches!(brownout.status, 403 | 404 | 410 | 426 | 429) {
+    if brownout.status < 500 && !matches!(brownout.status, 403 | 404 | 410 | 429) {
         let message = format!(
             "is {}: clients take it for a mistake of their own; 503 says come again",
             brownout.status
@@ -105,6 +106,12 @@ fn of_brownout(brownout: &Brownout, dates: Option<&Deprecation>, mut warn: impl 
             brownout.announce_minutes.minutes()
         );
         warn(".announce_minutes", &message);
+    }
+    let clients = brownout.stop_when.and_then(|bound| bound.clients);
+    if clients.is_some_and(|clients| clients > BROWNOUT_CLIENTS_MAX as u64) {
+        let message =
+            format!("stops it at {BROWNOUT_CLIENTS_MAX}: more clients are not told apart");
+        warn(".stop_when.clients", &message);
     }
     let Some(dates) = dates else { return };
     let deprecated = dates.deprecated_at;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A report of rows `[key, identity, says]`, all of v1.
-fn told(
+pub(super) fn told(
     engine: &mut Engine,
     sequence: u64,
     now_ms: u64,
@@ -35,11 +35,11 @@ fn told(
     serde_json::from_slice(&out).unwrap()
 }
 
-fn document(engine: &mut Engine, now_ms: u64) -> Value {
+pub(super) fn document(engine: &mut Engine, now_ms: u64) -> Value {
     say(engine, now_ms, &json!({ "type": "get_config" }))["document"].clone()
 }
 
-fn restored(engine: &mut Engine, now_ms: u64) -> Engine {
+pub(super) fn restored(engine: &mut Engine, now_ms: u64) -> Engine {
     let mut snapshot = Vec::new();
     engine.snapshot(&mut snapshot);
     let mut other = super::engine(json!({}));
@@ -162,9 +162,10 @@ fn a_brownout_that_no_plan_may_have_does_not_begin() {
     };
     assert!(start(&mut engine, json!({ "status": 200 })).contains("400 to 599"));
     assert!(start(&mut engine, json!({ "exempt": [""] })).contains("it is empty"));
-    for n in 0..WINDOWS_MAX {
-        assert_eq!(start(&mut engine, json!({ "name": format!("b{n}") })), "");
-    }
+    let window = |n| json!({ "name": format!("b{n}"), "start": "2027-03-01", "minutes": 1, "percentage": 5 });
+    let windows: Vec<Value> = (1..WINDOWS_MAX).map(window).collect();
+    let mut engine = super::engine(json!({ "brownouts": windows }));
+    assert_eq!(start(&mut engine, json!({ "name": "the last" })), "");
     let said = start(&mut engine, json!({ "name": "one more" }));
     assert!(said.contains("take those that are over out of it"), "{said}");
     Plan::read(&document(&mut engine, START_MS)).unwrap();

@@ -65,18 +65,18 @@ pub(crate) struct Life {
 }
 
 /// What was compared since the shadow was entered, and what is asked for.
-#[derive(ToSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 pub(crate) struct Shadow {
     /// Answers of both versions that were compared.
-    compared: u64,
+    pub(crate) compared: u64,
     /// Those that differed.
-    differed: u64,
+    pub(crate) differed: u64,
     /// Of those: answers 500 to 599, or none in time.
-    failures: u64,
+    pub(crate) failures: u64,
     /// Requests that should have been mirrored and were not.
-    dropped: u64,
-    min_requests: u64,
-    max_mismatch: f64,
+    pub(crate) dropped: u64,
+    pub(crate) min_requests: u64,
+    pub(crate) max_mismatch: f64,
 }
 
 /// Where it may go.

@@ -152,6 +152,11 @@ impl Access {
         StoreError::Failed { store: self.address.to_string(), why: why.to_string() }
     }
 
+    /// What was asked may have been done.
+    pub(super) fn unclear(&self, why: impl fmt::Display) -> StoreError {
+        StoreError::Unclear { store: self.address.to_string(), why: why.to_string() }
+    }
+
     pub(super) fn foreign(&self, why: impl Into<String>) -> StoreError {
         StoreError::Foreign { store: self.address.to_string(), why: why.into() }
     }

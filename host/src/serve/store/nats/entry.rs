@@ -8,7 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::{AuditRow, Checkpoint, Commit, EventRow, PolicyRow};
+use super::super::{AuditRow, Checkpoint, Commit, EventRow, PolicyRow, Receipt};
 use crate::serve::calls::Calls;
 
 /// First byte of every message.
@@ -41,6 +41,8 @@ pub(super) struct CommitHead {
     pub(super) events: Vec<EventRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) audit: Vec<AuditRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) receipts: Vec<Receipt>,
 }
 
 /// A state, and what has to be known of the time before it.
@@ -56,6 +58,8 @@ pub(super) struct CheckpointHead {
     pub(super) policy: Option<PolicyRow>,
     pub(super) last_event: u64,
     pub(super) last_audit: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) receipts: Vec<Receipt>,
 }
 
 /// Something that was kept whole.
@@ -84,6 +88,7 @@ impl CommitHead {
             policy: commit.policy.clone(),
             events: commit.events.clone(),
             audit: commit.audit.clone(),
+            receipts: commit.receipts.clone(),
         }
     }
 
@@ -122,7 +127,7 @@ impl Entry {
                 Ok(Entry::Commit(head, calls))
             }
             CHECKPOINT => {
-                let head: CheckpointHead =
+                let mut head: CheckpointHead =
                     serde_json::from_slice(head).map_err(|_| "has an unreadable head")?;
                 let (module, snapshot) =
                     body.split_at_checked(head.module_bytes.unwrap_or(0)).ok_or("is cut short")?;
@@ -131,6 +136,7 @@ impl Entry {
                     engine: head.engine.clone(),
                     module: head.module_bytes.map(|_| module.to_vec()),
                     at_ms: head.at_ms,
+                    receipts: std::mem::take(&mut head.receipts),
                 };
                 Ok(Entry::Checkpoint(head, checkpoint))
             }

@@ -120,7 +120,7 @@ impl Log {
     async fn publish(&self, message: Bytes, after: u64) -> Result<PublishAckFuture, StoreError> {
         let message = PublishMessage::build().payload(message).expected_last_sequence(after);
         let sent = self.context.send_publish(self.subject.clone(), message).await;
-        sent.map_err(|error| self.access.failed(error))
+        sent.map_err(|error| self.access.unclear(error))
     }
 
     async fn settle(&self, ack: Option<PublishAckFuture>) -> Result<(), StoreError> {
@@ -130,7 +130,8 @@ impl Log {
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
                 Err(StoreError::Superseded)
             }
-            Err(error) => Err(self.access.failed(error)),
+            // It may be in the log for all that.
+            Err(error) => Err(self.access.unclear(error)),
         }
     }
 }

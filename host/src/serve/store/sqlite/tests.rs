@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::serve::store::suite;
+use crate::serve::store::suite::{self, state};
 
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -81,9 +81,7 @@ fn rot_is_noticed_wherever_it_is() {
     for statement in statements {
         let directory = directory();
         let mut store = Sqlite::open(directory.path()).unwrap();
-        let snapshot = vec![1, 2, 3];
-        let engine = "e".to_owned();
-        store.checkpoint(&Checkpoint { snapshot, engine, module: None, at_ms: 1 }).unwrap();
+        store.checkpoint(&state(3)).unwrap();
         ["a", "b", "c"].iter().for_each(|calls| store.commit(&commit(calls)).unwrap());
         drop(store);
         let path = directory.path().join(FILE);
@@ -97,8 +95,7 @@ fn rot_is_noticed_wherever_it_is() {
 fn a_file_that_is_cut_or_overwritten_is_refused() {
     let directory = directory();
     let mut store = Sqlite::open(directory.path()).unwrap();
-    let snapshot = vec![7; 200_000];
-    store.checkpoint(&Checkpoint { snapshot, engine: "e".into(), module: None, at_ms: 1 }).unwrap();
+    store.checkpoint(&state(200_000)).unwrap();
     drop(store);
     let path = directory.path().join(FILE);
     let whole = fs::read(&path).unwrap();
@@ -117,4 +114,29 @@ fn the_directory_is_for_nobody_but_us() {
     let made = directory.path().join("a/b");
     Sqlite::open(&made).unwrap();
     assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_file_of_a_program_without_receipts_is_read_and_gets_room_for_them() {
+    let directory = directory();
+    drop(Sqlite::open(directory.path()).unwrap());
+    let path = directory.path().join(FILE);
+    Connection::open(&path).unwrap().execute("DROP TABLE receipt", []).unwrap();
+    let mut store = Sqlite::open_read_only(directory.path()).unwrap();
+    assert!(store.load().unwrap().receipts.is_empty());
+    drop(store);
+    let mut store = Sqlite::open(directory.path()).unwrap();
+    assert!(store.load().unwrap().receipts.is_empty());
+    store.checkpoint(&state(3)).unwrap();
+}
+
+#[test]
+fn only_a_flush_that_failed_leaves_open_what_was_kept() {
+    use rusqlite::ffi::{Error, SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE};
+    for (code, unclear) in
+        [(SQLITE_IOERR_FSYNC, true), (SQLITE_FULL, false), (SQLITE_IOERR_WRITE, false)]
+    {
+        let error = rusqlite::Error::SqliteFailure(Error::new(code), None);
+        assert_eq!(is_unclear(&error), unclear, "{error}");
+    }
 }
