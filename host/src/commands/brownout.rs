@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::client::page::{self, Line, Page, Tone, percent};
 use crate::client::{AgainArgs, Client, ServerArgs, segment};
 use crate::exit::{self, Exit, Failure};
-use crate::output::{Output, print, print_json_safely};
+use crate::output::{Output, counted, print, print_json_safely};
 use crate::replay::grouped;
 
 /// Refuse a share of the old version's calls for a while: plan, start, stop, report.
@@ -237,11 +237,10 @@ impl Brownout {
         let then = |count: Option<u64>, what: &str| {
             count.map_or(String::new(), |count| format!(", {} {what}", grouped(count)))
         };
-        let noun = if hit == 1 { "client" } else { "clients" };
         Some(format!(
-            "hit {} {noun}, refused {} calls; since then{}{}{}",
-            grouped(hit),
-            grouped(refused),
+            "hit {}, refused {}; since then{}{}{}",
+            counted(hit, "client"),
+            counted(refused, "call"),
             then(self.moved, "fixed themselves").replacen(',', "", 1),
             then(self.unchanged, "came back unchanged"),
             then(self.silent, "not seen"),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::record::{Head, Reader};
 use crate::exit::{Exit, Failure};
 use crate::module::Module;
-use crate::output::{Output, print, print_json};
+use crate::output::{Output, counted, print, print_json};
 use crate::plugin::{Plugin, PluginOptions};
 use crate::replay::grouped;
 use crate::replay::text::shown;
@@ -80,10 +80,10 @@ fn play(head: &Head, mut reader: Reader, module: Module) -> Result<Played, Failu
 
 impl Played {
     fn text(&self, path: &Path) -> String {
-        let (calls, decisions) = (grouped(self.calls), grouped(self.decisions));
+        let (calls, decisions) = (counted(self.calls, "call"), grouped(self.decisions));
         let Some(found) = &self.differs else {
             return format!(
-                "{calls} calls played again, {decisions} of them decisions: every byte is the same"
+                "{calls} played again, {decisions} of them decisions: every byte is the same"
             );
         };
         let from =

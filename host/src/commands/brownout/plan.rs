@@ -14,7 +14,7 @@ use crate::client::page::{self, Line, Page, Tone, minutes, percent};
 use crate::client::{Client, with_query};
 use crate::exit::{self, Exit, Failure};
 use crate::module::Module;
-use crate::output::{Output, print, print_json_safely};
+use crate::output::{Output, counted, print, print_json_safely};
 use crate::plugin::{Plugin, PluginOptions, Start};
 use crate::question::EngineArgs;
 use crate::replay::grouped;
@@ -242,13 +242,13 @@ fn text(foreseen: &[Foreseen], columns: Option<u16>) -> Page {
         let line = Line::default().with(Tone::Strong, &one.name);
         let state = if one.stopped { "  stopped" } else { "" };
         page.push(line.and(format!("  {} ({length})", one.local)).with(Tone::Wait, state));
-        let known = grouped(one.known_clients);
+        let known = counted(one.known_clients, "known client");
         let whom = match one.hit_clients {
             Some(hit) => {
-                format!("hits {} of {known} known clients on an old version", grouped(hit))
+                format!("hits {} of {known} on an old version", grouped(hit))
             }
             None => format!(
-                "hits about {} of {known} known clients on an old version: {}",
+                "hits about {} of {known} on an old version: {}",
                 grouped((one.known_clients as f64 * one.percentage / 100.0).round() as u64),
                 one.because.unwrap_or_default()
             ),
