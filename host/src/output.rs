@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use clap::ValueEnum;
+use crossfade_protocol::words::plural;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -104,8 +105,7 @@ fn cell(value: &str) -> String {
     text
 }
 
-/// `1 problem`, `2 problems`.
+/// `1 problem`, `1,753 problems`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
+    format!("{} {noun}{}", crate::replay::grouped(count), plural(count == 1))
 }

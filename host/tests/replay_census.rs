@@ -65,6 +65,11 @@ fn the_real_log_gives_exactly_these_numbers() {
     let text = said(&log, &VERSIONS);
     assert!(text.contains("Busiest on v1"), "{text}");
     assert!(text.contains("The old version cannot be switched off yet"), "{text}");
+    // There is no server here that `crossfade clients` could ask.
+    assert!(text.contains("The likeliest 10; `--top 20` shows more"), "{text}");
+    assert!(!text.contains("crossfade clients"), "{text}");
+    let more = said(&log, &[&VERSIONS[..], &["--top", "20"]].concat());
+    assert!(!more.contains("shows more"), "{more}");
 }
 
 /// Every seventh line comes hours late, and then the whole log backwards: nothing is another.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Instant;
+use crossfade_protocol::words::counted;
 
 use super::{Facts, Phase};
 use crate::rollout;
@@ -211,10 +212,14 @@ impl fmt::Display for Need {
                 );
             }
             Need::Notice(days, asked) => {
-                return write!(f, "clients have {days} days of notice, {asked} are asked for");
+                return write!(
+                    f,
+                    "clients have {} of notice, and `sunset.notice_days` asks for {asked}",
+                    counted(u64::from(days), "day")
+                );
             }
             Need::Compared(seen, asked) => {
-                return write!(f, "{seen} answers were compared, {asked} are asked for");
+                return write!(f, "answers compared so far: {seen}, asked for: {asked}");
             }
             Need::Alike(differed, seen) => {
                 return write!(f, "{differed} of {seen} answers differed, which is too many");

@@ -102,7 +102,7 @@ fn what_has_to_be_the_case() {
         let shadow = fitting(Canary).shadow.map(|s| Compared { requests, mismatches, ..s });
         Facts { shadow, ..fitting(Canary) }
     };
-    check(Shadow, Canary, seen(999, 0), false, "999 answers were compared, 1000 are asked for");
+    check(Shadow, Canary, seen(999, 0), false, "answers compared so far: 999, asked for: 1000");
     check(Shadow, Canary, seen(1000, 11), false, "11 of 1000 answers differed, which is too many");
     let canary = fitting(Canary);
     check(Canary, Rollout, canary, true, "no rollout runs: start one first");
@@ -122,7 +122,8 @@ fn what_has_to_be_the_case() {
     check(Deprecated, Brownout, facts(), true, "no brownout runs");
     check(Complete, Sunset, facts(), true, "`deprecated` has to come between");
     let short = Facts { notice_days: 31, ..facts() };
-    check(Deprecated, Sunset, short, false, "clients have 30 days of notice, 31 are asked for");
+    let notice = "clients have 30 days of notice, and `sunset.notice_days` asks for 31";
+    check(Deprecated, Sunset, short, false, notice);
     let left = Facts { brownouts_left: 2, ready: false, ..facts() };
     let both = "brownouts still to come: 2; \
                 clients may still depend on the old version: the checks of the sunset say why";

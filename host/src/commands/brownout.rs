@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::page::{self, Line, Page, Tone, percent};
 use crate::client::{AgainArgs, Client, ServerArgs, segment};
 use crate::exit::{self, Exit, Failure};
-use crate::output::{Output, print, print_json_safely};
+use crate::output::{Output, counted, print, print_json_safely};
 use crate::replay::{grouped, read_share as share};
 
 /// Refuse a share of the old version's calls for a while: plan, start, stop, report.
@@ -269,13 +269,8 @@ impl Brownout {
             .collect();
         // Beyond a limit nobody knows any more who else was hit, and what became of them.
         let (least, these) = if self.exact { ("", "") } else { ("at least ", " of these") };
-        let mut text = format!(
-            "hit {least}{} {}, refused {} {}",
-            grouped(hit),
-            if hit == 1 { "client" } else { "clients" },
-            grouped(refused),
-            if refused == 1 { "call" } else { "calls" },
-        );
+        let (hit, refused) = (counted(hit, "client"), counted(refused, "call"));
+        let mut text = format!("hit {least}{hit}, refused {refused}");
         if !became.is_empty() {
             text += &format!("; since then{these} {}", became.join(", "));
         }

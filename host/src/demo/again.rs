@@ -7,7 +7,7 @@ use serde_json::json;
 use super::record::{Head, Reader};
 use crate::exit::{Exit, Failure};
 use crate::module::Module;
-use crate::output::{Output, print, print_json};
+use crate::output::{Output, counted, print, print_json};
 use crate::plugin::{Plugin, PluginOptions};
 use crate::replay::grouped;
 use crate::replay::text::shown;
@@ -112,10 +112,8 @@ fn play(head: &Head, reader: &mut Reader, module: Module) -> Result<Played, Fail
 
 impl Played {
     fn text(&self, name: &str) -> String {
-        let decisions = grouped(self.decisions);
+        let (calls, decisions) = (counted(self.calls, "call"), grouped(self.decisions));
         let Some(found) = &self.differs else {
-            let calls = grouped(self.calls);
-            let noun = if self.calls == 1 { "call" } else { "calls" };
             let end = match self.complete {
                 true => "",
                 false => {
@@ -123,7 +121,7 @@ impl Played {
                 }
             };
             return format!(
-                "{calls} {noun} played again, {decisions} of them decisions: every byte is the same{end}"
+                "{calls} played again, {decisions} of them decisions: every byte is the same{end}"
             );
         };
         let from =

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::ledger::PAGE;
 use super::{Engine, Known, Seen};
 use crate::clients::{self, Listed, Sunset, csv_rows};
-use crate::output::{csv_text, warn};
+use crate::output::{counted, csv_text, warn};
 use crate::replay::reading::Reading;
 use crate::replay::report::{BadLineRow, Input, percent};
 use crate::replay::table::grouped;
@@ -143,7 +143,8 @@ fn whole<E: Engine>(
     out.push('\n');
     versions_table(&mut out, &rows, seen.other);
     out.push('\n');
-    out += &sunset.text(page.width, page.color, now_ms);
+    let candidates = (args.top as usize, "`--top 20` shows more, `--output csv` has every client");
+    out += &sunset.text(page.width, page.color, now_ms, candidates);
     if !top.clients.is_empty() {
         let _ = writeln!(out, "\nBusiest on {}", text::shown(oldest.as_bytes(), 30));
         clients::rows(&mut out, &top.clients, page.width, page.color, now_ms);
@@ -165,7 +166,7 @@ fn summary(out: &mut String, input: &Input, (first, last): (u64, u64), args: &Re
         time::shown(last),
         crate::units::span(last - first)
     );
-    let mut lines = format!("{} lines read, {} bad", grouped(input.lines), grouped(input.bad));
+    let mut lines = format!("{} read, {} bad", counted(input.lines, "line"), grouped(input.bad));
     for (count, what) in [
         (input.blank, "blank"),
         (input.out_of_order, "out of order"),
@@ -205,8 +206,8 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
     ];
     if let Some(example) = seen.other_example.as_ref().filter(|_| seen.other > 0) {
         notes.push(format!(
-            "{} of no version, such as {}: see --version-of.",
-            requests(seen.other),
+            "Of no version: {}, such as {}; see --version-of.",
+            counted(seen.other, "request"),
             text::shown(example.as_bytes(), 80)
         ));
     }
@@ -228,15 +229,9 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
     }
     if late > 0 {
         notes.push(format!(
-            "{} more than a day late: counted, but intervals do not take that in. Name each log \
-             alone, so that they are read in order.",
-            requests(late)
+            "More than a day out of order: {}. That is counted, but not in the intervals. Name each log alone, so that they are read in order.",
+            counted(late, "request")
         ));
     }
     notes
-}
-
-/// `1 request is`, `1,000 requests are`.
-fn requests(count: u64) -> String {
-    format!("{} {}", grouped(count), if count == 1 { "request is" } else { "requests are" })
 }
