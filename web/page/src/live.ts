@@ -360,11 +360,15 @@ export class Live {
       label: "Reason",
       act: label,
       empty: "Say why: whoever comes next will want to know.",
+      unknown: "The server does not answer, and whether it was done is not known. Ask again: it is not done twice.",
       ...(label === "Promote" ? { also: "All the way, past the steps that are left" } : {}),
     };
+    // By what the server knows what this dialog has asked, however often it had to.
+    const keys = new Map<string, string>();
     ask(question, async (reason, full) => {
       const body = JSON.stringify({ reason, ...(full ? { full } : {}) });
-      const response = await this.stream.ask(path, { method: "POST", body, headers: { "content-type": "application/json" } });
+      if (!keys.has(body)) keys.set(body, Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-"));
+      const response = await this.stream.tell(path, body, keys.get(body)!);
       if (!response.ok) return sentence(response);
       void this.history();
       return undefined;

@@ -77,6 +77,39 @@ test('without a token one can look; with the operator\'s, what is pressed is don
   assert.deepEqual(kept, [false, server.token, `${server.url}/`, '']);
 });
 
+test('a command whose answers get lost is done once, and one that nobody knows of can be asked again', async (t) => {
+  const server = await new Server(t).start();
+  const page = await visit(server, { expected: /ERR_/ });
+  await live(page);
+  await useToken(page, server.token);
+  let swallowed = 0;
+  let most = 2;
+  await page.route('**/v1/rollout/promote', async (route) => {
+    if (swallowed >= most) return route.continue();
+    swallowed += 1;
+    await route.fetch();
+    await route.abort();
+  });
+  const promoted = async () => (await server.get('/v1/audit')).audit.filter(({ what }) => what === 'promote').length;
+  await page.getByRole('button', { name: 'Promote' }).click();
+  await page.getByLabel('Reason').fill('seen enough');
+  await page.getByLabel('Reason').press('Enter');
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual([swallowed, await promoted(), (await server.get('/v1/rollout')).step], [2, 1, 2]);
+
+  // For longer than it tries: the same is asked again, or nothing.
+  most = Infinity;
+  await page.getByRole('button', { name: 'Promote' }).click();
+  await page.getByLabel('Reason').fill('once more');
+  await page.getByLabel('Reason').press('Enter');
+  await until(page, () => /is not known. Ask again/.test(document.querySelector('dialog [role=alert]').textContent));
+  assert.equal(await page.getByLabel('Reason').getAttribute('readonly'), '');
+  most = 0;
+  await page.locator('dialog .wide-button').click();
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual([await promoted(), (await server.get('/v1/rollout')).step], [2, 3]);
+});
+
 test('with a token file nothing is shown without one, and a reader\'s lets one look', async (t) => {
   const server = await new Server(t, true).start();
   const page = await visit(server, { expected: /status of 401/ });

@@ -410,7 +410,7 @@ impl Store for Nats {
     }
 
     fn forward(&mut self, totals: &[u8]) -> Result<(), StoreError> {
-        let sent = totals::forward(&self.context, &self.names, totals);
+        let sent = totals::forward(&self.context, &self.streams.totals, &self.names, totals);
         self.runtime.block_on(sent).map_err(|why| self.failed(why))
     }
 
