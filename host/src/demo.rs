@@ -188,7 +188,7 @@ fn choose(options: &DemoOptions) -> Result<Option<envoy::Found>, Failure> {
     }
     match envoy::find(options.envoy.as_deref(), options.filter.as_deref()) {
         Ok(found) => Ok(Some(found)),
-        Err(why) if wants => Err(Failure::new(Exit::Unavailable, why)),
+        Err(why) if wants => Err(Failure::new(Exit::Unavailable, format!("no Envoy: {why}"))),
         Err(_) => Ok(None),
     }
 }
@@ -259,7 +259,7 @@ impl Parts {
             screen.text(Tone::Faint, text);
         }
         if let Some(hint) = hint {
-            screen.text(Tone::Faint, &format!("No Envoy carries the traffic: {hint}."));
+            screen.text(Tone::Faint, &format!("No Envoy is in front of v1 and v2: {hint}."));
         }
         let fields = json!({
             "page": page, "token_file": token, "traffic": format!("http://{address}/"),

@@ -182,6 +182,41 @@ fn a_record_says_whether_it_is_whole_and_is_played_by_itself() {
     assert!(code == 65 && said.contains("nothing to replay"), "{code} {said}");
 }
 
+/// The folders of demos in here.
+fn folders(temporary: &Path) -> Vec<String> {
+    let names = fs::read_dir(temporary).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[test]
+fn what_a_demo_that_was_killed_has_left_goes_with_the_next_and_one_that_runs_stays() {
+    let temporary = tempfile::tempdir().unwrap();
+    let start = || {
+        let running = Running::start(demo(temporary.path(), &[]));
+        running.reply().unwrap();
+        running
+    };
+    let killed = start();
+    let left = folders(temporary.path());
+    assert_eq!(left.len(), 1);
+    killed.signal(Signal::KILL);
+    killed.end();
+    assert_eq!(folders(temporary.path()), left);
+    // Not a demo's, whatever it is called.
+    fs::create_dir(temporary.path().join("crossfade-demo-mine")).unwrap();
+
+    let first = start();
+    let there = folders(temporary.path());
+    assert!(there.len() == 2 && !there.contains(&left[0]), "{there:?}");
+    let second = start();
+    assert_eq!(folders(temporary.path()).len(), 3, "each has its own");
+    for running in [first, second] {
+        running.signal(Signal::INT);
+        assert_eq!(running.end().code(), Some(130));
+    }
+    assert_eq!(folders(temporary.path()), ["crossfade-demo-mine"]);
+}
+
 #[test]
 fn ctrl_c_ends_all_that_it_started() {
     let temporary = tempfile::tempdir().unwrap();
@@ -227,7 +262,7 @@ fn what_cannot_be_started_is_named() {
         assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "{arguments:?}");
     };
     check(&["--port", &port, "--through", "own"], 74, "take another port with --port");
-    check(&["--port", "0", "--envoy", "/nowhere/envoy"], 69, "no Envoy at /nowhere/envoy");
+    check(&["--port", "0", "--envoy", "/nowhere/envoy"], 69, "no Envoy: /nowhere/envoy is no file");
     check(&["--port", "0", "--record", "/nowhere/run"], 74, "cannot write the record /nowhere/run");
     if Path::new("/dev/full").exists() {
         check(&["--port", "0", "--record", "/dev/full"], 74, "make room");

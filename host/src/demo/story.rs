@@ -356,9 +356,11 @@ impl<'a> Story<'a> {
             lines.push(format!("  {name}: {}", value.as_str().unwrap_or_default()));
         }
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        lines.extend(body["detail"].as_str().map(|detail| format!("  “{detail}”")));
         for line in lines {
             self.parts.screen.text(Tone::Faint, &line);
+        }
+        if let Some(detail) = body["detail"].as_str() {
+            self.parts.screen.quote(Tone::Faint, &format!("“{detail}”"));
         }
         let fields = json!({
             "on_the_wire": kind, "client": key, "status": answer.status, "headers": headers,
