@@ -49,6 +49,9 @@ pub struct Policy {
     /// Whether there is anything for which a call to an old version is ever refused. Asked
     /// before who is served by it: what is the same for every request is foreseen.
     refuses: bool,
+    /// Whether traffic decides and nothing else can: asked once, for all that most policies
+    /// do not have.
+    traffic_alone: bool,
     moment: Moment,
     headers: Vec<Headers>,
 }
@@ -136,7 +139,7 @@ impl Policy {
                 Traffic::Split { split, sticky }
             }
         };
-        Policy {
+        let mut policy = Policy {
             revision,
             counts_since: revision,
             kill_switch: plan.kill_switch,
@@ -148,10 +151,22 @@ impl Policy {
             draw_without_key: plan.key.on_missing == OnMissingKey::Random,
             listed: Listed::new(&plan.clients),
             refuses: moment::refuses(&plan),
+            traffic_alone: false,
             moment: Moment::default(),
             headers: Headers::of_plan(&plan, 0),
             plan: Arc::new(plan),
-        }
+        };
+        policy.look_what_decides();
+        policy
+    }
+
+    /// To be called when anything has changed that may decide beside the traffic.
+    fn look_what_decides(&mut self) {
+        self.traffic_alone = !self.kill_switch
+            && !self.refuses
+            && self.pins.is_empty()
+            && self.rules.is_empty()
+            && self.listed.is_empty();
     }
 
     /// The plan this was compiled from, as it was read.
@@ -220,7 +235,7 @@ impl Policy {
     /// Whether a share, and nothing else, chooses the version of this key. Where rules may
     /// have chosen, only the request would tell.
     pub fn is_randomised(&self, key: &[u8]) -> bool {
-        !(self.kill_switch && !self.is_gone())
+        (!self.kill_switch || self.is_gone())
             && self.rules.is_empty()
             && self.pin(Some(key)).is_none()
             && self.listed.get(Some(key)).is_none()
@@ -256,13 +271,30 @@ impl Policy {
     }
 
     /// Decides. `draw` is uniform over `u32`; it counts only where no key does.
+    ///
+    /// A canary by key, before which nothing comes, is decided here: that is nearly every
+    /// request there is, and this is then short enough to be a part of whoever asks. It is
+    /// what [`decide_traced`](Policy::decide_traced) says of the same.
     #[inline]
     pub fn decide(&self, request: &Request<'_>, draw: u32) -> Decision {
-        self.decide_traced(request, draw, &mut NoTrace)
+        if self.traffic_alone
+            && !request.guard_tripped
+            && let Some(key) = request.key
+            && let Traffic::Canary { share, sticky: true } =
+                request.traffic.unwrap_or(&self.traffic)
+        {
+            return self.canary(*share, bucket_of_key(key, self.seed));
+        }
+        self.decide_at_length(*request, draw)
+    }
+
+    /// Takes a copy, so that a request which is decided in short need not be in memory.
+    #[inline(never)]
+    fn decide_at_length(&self, request: Request<'_>, draw: u32) -> Decision {
+        self.decide_traced(&request, draw, &mut NoTrace)
     }
 
     /// Decides, telling `trace` of every stage tried.
-    #[inline]
     pub fn decide_traced(
         &self,
         request: &Request<'_>,
@@ -415,24 +447,29 @@ impl Policy {
                         ..Decision::plain(STABLE, Reason::NoKey)
                     };
                 };
-                let canary = bucket < share.buckets();
+                let decision = self.canary(*share, bucket);
                 trace.stage("canary", || {
-                    let is = if canary { "is" } else { "is not" };
+                    let is = if decision.canary == Some(true) { "is" } else { "is not" };
                     format!("bucket {bucket} {is} below {} ({share})", share.buckets())
                 });
-                let version = if canary { self.newest() } else { STABLE };
-                Decision {
-                    version,
-                    canary: Some(canary),
-                    reason: Reason::Canary,
-                    bucket: Some(bucket),
-                    rule: None,
-                    brownout: None,
-                }
+                decision
             }
             Traffic::Split { split, sticky } => {
                 self.by_split(split, self.seed, *sticky, Reason::Split, request, draw, trace)
             }
+        }
+    }
+
+    #[inline]
+    fn canary(&self, share: Share, bucket: u16) -> Decision {
+        let canary = bucket < share.buckets();
+        Decision {
+            version: if canary { self.newest } else { STABLE },
+            canary: Some(canary),
+            reason: Reason::Canary,
+            bucket: Some(bucket),
+            rule: None,
+            brownout: None,
         }
     }
 

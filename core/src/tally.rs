@@ -129,10 +129,12 @@ pub struct Growth {
 /// become the larger of each count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Fleet {
+    /// Under no name, which no node has: the sum of those that made room for others.
     newest: BTreeMap<(String, u64), Source>,
-    /// A snapshot keeps it in a part of its own.
+    /// Who these were, by their hashes, the last of them last. A snapshot keeps it in a part
+    /// of its own.
     #[borsh(skip)]
-    pub(crate) folded: Folded,
+    pub(crate) folded: Vec<u64>,
 }
 
 /// What is known of one run of a node.
@@ -142,15 +144,6 @@ struct Source {
     /// When it was heard last. A snapshot keeps it in a part of its own.
     #[borsh(skip)]
     heard_ms: u64,
-}
-
-/// Runs of nodes that made room for others.
-#[derive(Debug, Clone, PartialEq, Eq, Default, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Folded {
-    /// What they have counted, by version.
-    sum: Vec<(String, Tally)>,
-    /// Who they were, by their hashes: the last that went, and those before.
-    who: [Vec<u64>; 2],
 }
 
 /// Why a report was not taken in.
@@ -181,7 +174,7 @@ impl Fleet {
         match self.newest.entry(key) {
             Entry::Vacant(slot) => {
                 let hash = hash(&report.node, report.epoch);
-                if self.folded.who.iter().any(|who| who.binary_search(&hash).is_ok()) {
+                if self.folded.contains(&hash) {
                     return Err(NotTaken::Folded);
                 }
                 if full {
@@ -209,28 +202,31 @@ impl Fleet {
 
     /// Makes room: what was counted by runs that were silent for a day is kept as one sum.
     fn fold(&mut self, now_ms: u64) {
-        let Folded { sum, who: [last, before] } = &mut self.folded;
-        let mut gone = Vec::new();
-        self.newest.retain(|(node, epoch), source| {
+        let mut sum: Vec<VersionTotals> = Vec::new();
+        for ((node, epoch), source) in std::mem::take(&mut self.newest) {
             let silent = now_ms.saturating_sub(source.heard_ms) >= SOURCE_SILENT_MS;
-            for counted in source.totals.versions.iter().filter(|_| silent) {
-                let at = sum.iter().position(|(version, _)| *version == counted.version);
-                let at = at.unwrap_or_else(|| {
-                    sum.push((counted.version.clone(), Tally::default()));
-                    sum.len() - 1
-                });
-                sum[at].1.merge(&Tally::from_totals(counted));
+            if !silent && !node.is_empty() {
+                self.newest.insert((node, epoch), source);
+                continue;
             }
-            if silent {
-                gone.push(hash(node, *epoch));
+            if !node.is_empty() {
+                self.folded.push(hash(&node, epoch));
             }
-            !silent
-        });
-        if last.len() + gone.len() > TOTALS_SOURCES_MAX {
-            *before = std::mem::take(last);
+            for counted in source.totals.versions {
+                match sum.iter_mut().find(|known| known.version == counted.version) {
+                    None => sum.push(counted),
+                    Some(known) => {
+                        let mut both = Tally::from_totals(known);
+                        both.merge(&Tally::from_totals(&counted));
+                        *known = both.to_totals(&counted.version);
+                    }
+                }
+            }
         }
-        last.extend(gone);
-        crossfade_protocol::order::sort(last);
+        let totals = Totals { versions: sum, ..Totals::default() };
+        self.newest.insert(Default::default(), Source { totals, heard_ms: now_ms });
+        let more = self.folded.len().saturating_sub(2 * TOTALS_SOURCES_MAX);
+        self.folded.drain(..more);
     }
 
     /// When each source was heard last, in a fixed order.
@@ -268,35 +264,29 @@ impl Fleet {
     /// Sum over all nodes for each of `versions`. Counts of other versions are left out.
     pub fn sum(&self, versions: &[String]) -> Vec<Tally> {
         let mut sum = vec![Tally::default(); versions.len()];
-        let mut add = |name: &str, tally: &Tally| {
-            if let Some(place) = versions.iter().position(|version| version == name) {
-                sum[place].merge(tally);
-            }
-        };
         for counted in self.newest.values().flat_map(|source| &source.totals.versions) {
-            add(&counted.version, &Tally::from_totals(counted));
+            if let Some(place) = versions.iter().position(|version| *version == counted.version) {
+                sum[place].merge(&Tally::from_totals(counted));
+            }
         }
-        self.folded.sum.iter().for_each(|(version, tally)| add(version, tally));
         sum
     }
 
     /// What was compared of each version's answers, report by report, in a fixed order.
     pub(crate) fn shadows(&self) -> impl Iterator<Item = &ShadowTotals> {
         let versions = self.newest.values().flat_map(|source| &source.totals.versions);
-        let folded = self.folded.sum.iter().map(|(_, tally)| &tally.shadow);
-        versions.map(|counted| &counted.shadow).chain(folded)
+        versions.map(|counted| &counted.shadow)
     }
 
     /// The same, to be put back.
     pub(crate) fn shadows_mut(&mut self) -> impl Iterator<Item = &mut ShadowTotals> {
         let versions = self.newest.values_mut().flat_map(|source| &mut source.totals.versions);
-        let folded = self.folded.sum.iter_mut().map(|(_, tally)| &mut tally.shadow);
-        versions.map(|counted| &mut counted.shadow).chain(folded)
+        versions.map(|counted| &mut counted.shadow)
     }
 
     /// How many nodes and epochs have reported.
     pub fn sources(&self) -> usize {
-        self.newest.len()
+        self.newest.len() - usize::from(self.newest.contains_key(&Default::default()))
     }
 }
 

@@ -26,10 +26,11 @@ pub fn run(bytes: &[u8]) {
     for tool in [Tool::ArgoRollout, Tool::Flagger] {
         match import(tool, "file", bytes, &Options::default()) {
             Ok(imported) => {
-                same(&imported.plan, &imported.yaml());
-                let notes = imported.notes();
+                let plan = imported.yaml();
+                same(&imported.plan, &plan);
+                let told = plan + &imported.notes();
                 let is_control = |found: char| found.is_control() && found != '\n';
-                assert!(!notes.contains(is_control), "not fit for a terminal: {notes:?}");
+                assert!(!told.contains(is_control), "not fit for a terminal: {told:?}");
                 drop(imported.json(&[]));
             }
             Err(error) => drop(error.to_string()),

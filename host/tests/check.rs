@@ -65,6 +65,22 @@ fn all_problems_are_listed_by_line_and_column() {
     assert_eq!(stderr(&output), "");
 }
 
+/// `ESC [ 2 J` clears a terminal, U+009B begins the same in one character, and U+202E turns
+/// a line around.
+#[test]
+fn what_a_plan_says_cannot_reach_the_terminal() {
+    let plan = "{\"api\":\"a\",\"versions\":[\"v1\",\"v2\"],\"key\":\"address\",\
+                \"p\\u001b[2J\u{9b}1m\":1,\"pins\":{\"\u{202e}\":\"v\\u001b9\"}}";
+    for arguments in [&["-"][..], &["-", "--output", "json"]] {
+        let output = check(arguments, plan);
+        assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+        let said = stdout(&output).to_owned() + &stderr(&output);
+        let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!said.contains(obeyed), "{said:?}");
+        assert!(said.contains("unknown field"), "{said}");
+    }
+}
+
 /// Two brownouts by the clock of a city, one of them in the hour that clocks leave out.
 #[test]
 fn a_start_is_read_with_its_time_zone() {

@@ -8,6 +8,9 @@ mod support;
 
 #[path = "../../fuzz/src/abi.rs"]
 mod abi;
+#[path = "../../tests/worlds/src/chance.rs"]
+#[allow(dead_code, reason = "worlds use the rest of it")]
+mod chance;
 #[path = "../../fuzz/src/corpus.rs"]
 mod corpus;
 #[path = "../../fuzz/src/http.rs"]
@@ -38,6 +41,22 @@ fn the_module_answers_every_line_of_the_corpus_as_the_native_engine_does() {
 
 #[test]
 fn the_server_answers_every_request_of_the_corpus() {
+    with_server(|control| {
+        corpus::every_file(folder("seeds_http"), |bytes| control.run(bytes));
+    });
+}
+
+/// As in `tests/worlds/tests/corpus.rs`.
+#[test]
+#[ignore = "takes as long as one likes: CROSSFADE_RUNS=100000 cargo test -p crossfade --test corpus -- --ignored"]
+fn what_comes_of_the_corpora_by_chance() {
+    corpus::by_chance(folder("seeds_abi"), abi::run);
+    let module = support::builtin_module();
+    corpus::by_chance(folder("seeds"), |bytes| pair::run(&module, bytes));
+    with_server(|control| corpus::by_chance(folder("seeds_http"), |bytes| control.run(bytes)));
+}
+
+fn with_server(run: impl FnOnce(&http::Control)) {
     let directory = tempfile::tempdir().unwrap();
     let (plan, data) = (directory.path().join("plan.yaml"), directory.path().join("data"));
     std::fs::write(&plan, PLAN).unwrap();
@@ -45,6 +64,6 @@ fn the_server_answers_every_request_of_the_corpus() {
     let address = server.url.split("://").nth(1).unwrap().parse().unwrap();
     let token = std::fs::read_to_string(data.join("operator.token")).unwrap();
     let control = http::Control { address, token: token.trim().to_owned() };
-    corpus::every_file(folder("seeds_http"), |bytes| control.run(bytes));
+    run(&control);
     assert!(server.end().code().is_some(), "it died");
 }

@@ -233,12 +233,18 @@ fn nodes_tell_who_their_clients_are_also_of_a_time_without_a_leader() {
     let reply = node.reply().unwrap();
     assert!(reply.contains("line 10: not JSON"), "{reply}");
 
-    // Where names are hashed none is told.
+    // Where names are hashed none is told; and none may be known before.
     let there = server.get("/v1/policy");
     let mut document = there.body["document"].clone();
     document["privacy"] = "hashed".into();
     let body = json!({ "document": document, "reason": "a test" });
-    let said = server.caller().put("/v1/policy", &there.etag.unwrap(), &body).unwrap();
+    let etag = there.etag.unwrap();
+    assert_eq!(server.caller().put("/v1/policy", &etag, &body).unwrap().status, 409);
+    for who in ["ann", "bob", "eve"] {
+        let said = server.caller().delete(&format!("/v1/clients/{who}?reason=asked")).unwrap();
+        assert_eq!(said.status, 200, "{said:?}");
+    }
+    let said = server.caller().put("/v1/policy", &etag, &body).unwrap();
     node.logged(&format!("policy {} of the fleet is in force", said.body["revision"]));
     node.send("{\"type\":\"get_users\",\"msg_id\":1,\"user_id\":\"zoe\"}\n");
     node.reply().unwrap();

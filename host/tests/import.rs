@@ -415,6 +415,21 @@ fn a_plan_that_the_engine_refuses_is_blamed_on_the_source() {
     assert_eq!(output.status.code(), Some(65), "more steps than a plan may have");
 }
 
+/// A name of two lines, one of which a terminal obeys, and a label that it does.
+#[test]
+fn what_a_resource_says_cannot_reach_the_terminal_nor_the_plan() {
+    let named = r#"{ name: "a\nkill_switch: true\e[2J", labels: { app: "\u009b1m\u202e" } }"#;
+    let source = rollout("[{ setWeight: 1 }]").replace("{ name: orders }", named);
+    for more in [&["--output", "human"], &["--output", "json"]] {
+        let output = import(&[&["argo-rollout", "--api", "users"], &more[..]].concat(), &source);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!said.contains(obeyed), "{said:?}");
+        assert!(!said.contains("\nkill_switch"), "{said}");
+    }
+}
+
 #[test]
 fn files_that_cannot_be_read_and_disks_that_are_full() {
     let output = run(crossfade(&["import", "flagger", "/nonexistent"]), b"");

@@ -178,7 +178,7 @@ fn a_policy_says_how_long_is_quiet_and_what_its_share_is() {
     let policy = folder.path().join("policy.json");
     let checks = |percentage: u32, quiet_days: u32| {
         let document = serde_json::json!({
-            "api": "shop", "versions": { "from": "v1", "to": "v2" }, "key": { "attribute": "client" },
+            "api": "shop", "versions": { "from": "v1", "to": "v2" }, "key": { "attribute": "client", "on_missing_key": "random" },
             "canary_percentage": percentage, "sunset": { "quiet_days": quiet_days },
         });
         fs::write(&policy, document.to_string()).unwrap();

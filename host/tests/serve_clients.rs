@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may")]
 
+#[path = "serve_clients/forget.rs"]
+mod forget;
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -59,6 +59,31 @@ fn an_engine_that_fails_on_trial_makes_room_for_the_one_before_and_nothing_is_lo
 }
 
 #[test]
+fn a_state_that_nobody_can_read_back_is_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("plan.yaml");
+    std::fs::write(&file, PLAN).unwrap();
+    let data = directory.path().join("data");
+    let module = guest("guest_scribbles");
+    let server = Server::start(&data, Some(&file), &["--module", module.to_str().unwrap()]);
+    assert_eq!(server.post("/v1/totals", &totals("edge", 1, 40, 0)).status, 200);
+    let poison = json!({ "outcomes": [{ "version": "v1", "ok": true, "user_id": "poison" }] });
+    assert_eq!(server.post("/v1/outcomes", &poison).status, 200);
+    let said = server.caller().delete("/v1/clients/ann?reason=asked").unwrap();
+    assert_eq!(said.status, 503, "the calls may name it: {said:?}");
+    server.logged("cannot be read back");
+    assert_eq!(requests(&server), 41, "it serves on");
+    assert_eq!(server.post("/v1/totals", &totals("edge", 2, 50, 0)).status, 200);
+    let mut metrics = ureq::get(format!("{}/metrics", server.url)).call().unwrap();
+    let metrics = metrics.body_mut().read_to_string().unwrap();
+    assert!(metrics.contains("crossfade_store_checkpoints_unreadable_total 1"), "{metrics}");
+    assert_eq!(server.end().code(), Some(143));
+    let server = Server::start(&data, None, &[]);
+    assert_eq!(requests(&server), 51, "the checkpoint before and every call since are there");
+    server.end();
+}
+
+#[test]
 fn what_is_no_engine_or_fails_its_vectors_is_refused_and_the_old_one_serves_on() {
     let directory = tempfile::tempdir().unwrap();
     let server = started(directory.path());

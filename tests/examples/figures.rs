@@ -3,8 +3,10 @@
 //! reads it and says what it may be.
 //!
 //! ```text
-//! cargo run --release -p crossfade-tests --example figures
+//! cargo run --release -p crossfade-tests --example figures [decision|reports]
 //! ```
+//!
+//! With a word it measures one thing, and the rest of the line is empty.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -14,11 +16,11 @@ use crossfade::{Module, Plugin, PluginOptions, Start};
 use crossfade_core::census::{Census, Identity};
 use crossfade_core::{Policy, Request};
 use crossfade_protocol::abi;
-use crossfade_protocol::limits::CLIENTS_MAX;
+use crossfade_protocol::limits::{CLIENTS_MAX, CLIENTS_REPORT_BYTES_MAX};
 use crossfade_protocol::plan::Plan;
 use crossfade_tests::driver::DriverError;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use wasmtime::{Config, Engine, Instance, Memory, Store, TypedFunc};
 use xxhash_rust::xxh64::xxh64;
 
@@ -32,7 +34,7 @@ const MANY_KEYS: usize = 100 * KEYS;
 /// How often a round goes through all keys.
 const PASSES: usize = 200;
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Figures {
     /// Thread CPU time a call, in nanoseconds, by round.
     bare_hash_ns: Vec<f64>,
@@ -51,10 +53,23 @@ struct Figures {
     tick_ns: Vec<f64>,
     census_bytes_per_client: f64,
     clients: usize,
+    /// 1,000 reports as large as an edge's may be, of clients that nobody has heard of, and
+    /// then of the same: thread CPU time through `Plugin::merge`, by round.
+    reports_of_new_ms: Vec<f64>,
+    reports_of_known_ms: Vec<f64>,
 }
 
 fn main() -> ExitCode {
-    match measure() {
+    let asked = std::env::args().nth(1);
+    let measured = match asked.as_deref() {
+        None => measure(),
+        Some("decision") => decision(),
+        Some("reports") => reports(Figures::default()),
+        Some(other) => {
+            Err(format!("`{other}` is not measured: `decision` and `reports` are").into())
+        }
+    };
+    match measured {
         Ok(figures) => {
             println!("{}", json!(figures));
             ExitCode::SUCCESS
@@ -66,13 +81,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure() -> Result<Figures, DriverError> {
-    let document = json!({
+/// A canary of 10 % by id.
+fn document() -> Value {
+    json!({
         "api": "users", "versions": ["v1", "v2"], "key": {"header": "x-user-id"},
         "canary_percentage": 10,
-    });
-    let plan = Plan::read(&document).map_err(|problems| problems.to_string())?;
-    let policy = Policy::new(plan, 1, None);
+    })
+}
+
+fn policy() -> Result<Policy, DriverError> {
+    let plan = Plan::read(&document()).map_err(|problems| problems.to_string())?;
+    Ok(Policy::new(plan, 1, None))
+}
+
+fn users(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("user{}", 100_000 + n * 97)).collect()
+}
+
+/// The decision and the bare hash.
+fn decision() -> Result<Figures, DriverError> {
+    let (policy, users) = (policy()?, users(KEYS));
+    let keys: Vec<&[u8]> = users.iter().map(String::as_bytes).collect();
+    let mut figures = Figures::default();
+    for _ in 0..ROUNDS {
+        figures.decide(&policy, &keys)?;
+    }
+    Ok(figures)
+}
+
+impl Figures {
+    fn decide(&mut self, policy: &Policy, keys: &[&[u8]]) -> Result<(), DriverError> {
+        self.bare_hash_ns.push(each(PASSES, keys, |key| {
+            black_box(xxh64(black_box(key), 0) % 10_000);
+            Ok(())
+        })?);
+        self.decide_ns.push(each(PASSES, keys, |key| {
+            black_box(policy.decide(&Request::of_key(black_box(key)), 0));
+            Ok(())
+        })?);
+        Ok(())
+    }
+}
+
+fn measure() -> Result<Figures, DriverError> {
+    let (document, policy) = (document(), policy()?);
     let init = json!({ "policy": document }).to_string().into_bytes();
     let start = Start { document: init, seed: 0, now_ms: 0 };
     let mut bare = Bare::start(&start.document)?;
@@ -80,29 +132,17 @@ fn measure() -> Result<Figures, DriverError> {
     let start = || Plugin::start(module.clone(), PluginOptions::default(), start.clone());
     let ((mut plugin, _), (mut plugin_of_many, _)) = (start()?, start()?);
 
-    let many: Vec<String> = (0..MANY_KEYS).map(|n| format!("user{}", 100_000 + n * 97)).collect();
+    let many = users(MANY_KEYS);
     let many: Vec<&[u8]> = many.iter().map(String::as_bytes).collect();
     let keys = &many[..KEYS];
     let mut figures = Figures {
-        bare_hash_ns: Vec::new(),
-        decide_ns: Vec::new(),
-        route_ns: Vec::new(),
-        route_many_ns: Vec::new(),
-        route_bare_ns: Vec::new(),
-        border_ns: Vec::new(),
         tick_ns: ticks()?,
         census_bytes_per_client: census_bytes_per_client(),
         clients: CLIENTS_MAX,
+        ..Figures::default()
     };
     for _ in 0..ROUNDS {
-        figures.bare_hash_ns.push(each(PASSES, keys, |key| {
-            black_box(xxh64(black_box(key), 0) % 10_000);
-            Ok(())
-        })?);
-        figures.decide_ns.push(each(PASSES, keys, |key| {
-            black_box(policy.decide(&Request::of_key(black_box(key)), 0));
-            Ok(())
-        })?);
+        figures.decide(&policy, keys)?;
         figures.route_ns.push(each(PASSES, keys, |key| {
             black_box(plugin.route(black_box(key), 0)?);
             Ok(())
@@ -122,6 +162,69 @@ fn measure() -> Result<Figures, DriverError> {
     }
     // The first round met everybody of the many for the first time.
     figures.route_many_ns.remove(0);
+    reports(figures)
+}
+
+/// Reports of clients, and rounds of them.
+const REPORTS: u64 = 1_000;
+const REPORT_ROUNDS: usize = 3;
+const NOW_S: u64 = 1_800_000_000;
+
+/// What an edge tells of as many clients as there is room for.
+fn report(number: u64, sequence: u64) -> Vec<u8> {
+    let head = json!({
+        "node": format!("edge-{number}"), "epoch": "0000000000000001", "sequence": sequence,
+        "revision": 1, "versions": ["v1", "v2"],
+    });
+    let mut text = head.to_string();
+    text.truncate(text.len() - 1);
+    text.push_str(",\"clients\":[");
+    for n in 0.. {
+        // Prime, so that they come in no order, and each once.
+        let client = (number * 1_000 + n) * 7_368_787 % (REPORTS * 1_000);
+        let first_s = NOW_S - 3_600 + 60 * sequence + n % 60;
+        let version = u64::from(client.is_multiple_of(3));
+        let row = json!({
+            "key": format!("client-{client:08}"),
+            "agent": format!("partner-sdk/{}.{}", client % 40, client % 7),
+            "on": version, "counts": [[version, 9, 1, first_s, first_s + 50]],
+        });
+        let row = row.to_string();
+        if text.len() + row.len() + 3 > CLIENTS_REPORT_BYTES_MAX {
+            break;
+        }
+        text.extend((n > 0).then_some(','));
+        text.push_str(&row);
+    }
+    text.push_str("]}");
+    text.into_bytes()
+}
+
+/// A thousand of them, twice in each round.
+fn reports(mut figures: Figures) -> Result<Figures, DriverError> {
+    let document = json!({"clock": "wall", "policy": document()}).to_string().into_bytes();
+    let start = Start { document, seed: 0, now_ms: NOW_S * 1_000 };
+    let module = Module::builtin()?;
+    for _ in 0..REPORT_ROUNDS {
+        let (mut plugin, _) =
+            Plugin::start(module.clone(), PluginOptions::default(), start.clone())?;
+        for (sequence, to) in
+            (1..).zip([&mut figures.reports_of_new_ms, &mut figures.reports_of_known_ms])
+        {
+            let all: Vec<_> = (0..REPORTS).map(|number| report(number, sequence)).collect();
+            let started = ThreadTime::now();
+            for report in &all {
+                plugin.merge(report)?;
+            }
+            to.push(started.elapsed().as_secs_f64() * 1e3);
+            // Of the last one it says the same as of all before.
+            let said =
+                String::from_utf8_lossy(plugin.merge(&report(REPORTS, sequence))?).into_owned();
+            if !said.starts_with("{\"type\":\"report_clients_ok\"") {
+                return Err(format!("the module should take a report in: {said}").into());
+            }
+        }
+    }
     Ok(figures)
 }
 

@@ -64,6 +64,8 @@ struct Figures {
     tick_ns: Vec<f64>,
     census_bytes_per_client: f64,
     clients: u64,
+    reports_of_new_ms: Vec<f64>,
+    reports_of_known_ms: Vec<f64>,
 }
 
 /// See [`Args`].
@@ -223,6 +225,18 @@ fn short_figures(figures: &Figures) -> Vec<Row> {
             Limit::AtMost(100.0),
         ),
         Row::new("census", figures.census_bytes_per_client, &census, Limit::AtMost(64.0)),
+        Row::new(
+            "1,000 edge reports through the module, new clients",
+            median(figures.reports_of_new_ms.clone()),
+            "ms",
+            Limit::Below(1_000.0),
+        ),
+        Row::new(
+            "  of clients that it knows",
+            median(figures.reports_of_known_ms.clone()),
+            "ms",
+            Limit::Below(1_000.0),
+        ),
     ]
 }
 

@@ -27,27 +27,35 @@ impl Ledger {
         }
         self.latest_s = self.latest_s.max(now_s);
         self.honour(report.theta, report.dropped, now_s);
+        let mut counts = Vec::new();
         for row in &report.clients {
-            self.absorb(row, places, now_s);
+            self.absorb_by(&mut counts, row, places, now_s);
         }
         Ok(true)
     }
 
     /// Takes in one row of a report; whether the client has a row now.
     pub fn absorb(&mut self, row: &ClientRow, places: &[u8], now_s: u32) -> bool {
+        self.absorb_by(&mut Vec::new(), row, places, now_s)
+    }
+
+    /// The same, with room for the counts that rows have in common.
+    fn absorb_by(
+        &mut self,
+        counts: &mut Vec<ClientCount>,
+        row: &ClientRow,
+        places: &[u8],
+        now_s: u32,
+    ) -> bool {
         let place = |version: u8| places.get(usize::from(version)).copied().unwrap_or_default();
-        let mut counts =
-            [ClientCount { version: 0, requests: 0, failures: 0, first_s: 0, last_s: 0 };
-                VERSIONS_MAX];
-        let mut used = 0;
-        for (to, count) in counts.iter_mut().zip(&row.counts) {
+        counts.clear();
+        counts.extend(row.counts.iter().take(VERSIONS_MAX).map(|count| ClientCount {
+            version: place(count.version),
             // Clocks of nodes differ; what has not happened yet happened now.
-            let first_s = count.first_s.min(count.last_s).min(now_s);
-            let last_s = count.last_s.min(now_s);
-            *to = ClientCount { version: place(count.version), first_s, last_s, ..*count };
-            used += 1;
-        }
-        let counts = counts.get_mut(..used).unwrap_or_default();
+            first_s: count.first_s.min(count.last_s).min(now_s),
+            last_s: count.last_s.min(now_s),
+            ..*count
+        }));
         // Few, and mostly one: sorted by hand.
         for end in 1..counts.len() {
             for at in (1..=end).rev() {

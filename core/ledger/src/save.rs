@@ -95,8 +95,10 @@ impl Ledger {
             *threshold = Threshold { now: *now, floor: *floor, until_s, heard: *heard };
         }
         ledger.population = Population::deserialize(&mut rest).ok()?;
-        ledger.software = Names::load(&mut rest, AGENTS_MAX - 2)?;
-        ledger.reasons = Names::load(&mut rest, AGENTS_MAX)?;
+        let name = |name: &str| ledger.hasher.name(name);
+        let software = Names::load(&mut rest, AGENTS_MAX - 2, &name)?;
+        let reasons = Names::load(&mut rest, AGENTS_MAX, &name)?;
+        (ledger.software, ledger.reasons) = (software, reasons);
         ledger.sources = Sources::load(&mut rest)?;
         let (has_callers, after) = rest.split_first()?;
         rest = after;

@@ -10,8 +10,8 @@ use crate::save;
 pub(crate) struct Sources {
     known: Vec<Source>,
     /// Of those that made room for others, by their hashes, the highest: one that comes back
-    /// goes on behind it. The last that went, and those before them.
-    folded: [Vec<(u64, u64)>; 2],
+    /// goes on behind it. The last that went is the last.
+    folded: Vec<(u64, u64)>,
 }
 
 const SILENT_S: u32 = (SOURCE_SILENT_MS / 1000) as u32;
@@ -95,12 +95,9 @@ impl Sources {
         }
         let at = self.place(node, epoch).err().filter(|_| self.known.len() < TOTALS_SOURCES_MAX);
         let at = at.ok_or(SourcesFull)?;
-        let (hash, mut highest) = (Source::hash(node, epoch), 0);
-        for folded in &mut self.folded {
-            if let Ok(at) = folded.binary_search_by_key(&hash, |entry| entry.0) {
-                highest = folded.remove(at).1;
-            }
-        }
+        let hash = Source::hash(node, epoch);
+        let folded = self.folded.iter().position(|entry| entry.0 == hash);
+        let highest = folded.map_or(0, |at| self.folded.remove(at).1);
         let node = node.to_owned();
         self.known.insert(at, Source { node, epoch, highest, heard_s: now_s, missing: 0 });
         Ok(at)
@@ -108,20 +105,15 @@ impl Sources {
 
     /// Makes room: of those who were silent for a day only the highest is kept.
     fn fold(&mut self, now_s: u32) {
-        let mut folded = Vec::new();
-        self.known.retain(|source| {
-            let silent = now_s.saturating_sub(source.heard_s) >= SILENT_S;
-            if silent {
-                folded.push((Source::hash(&source.node, source.epoch), source.highest));
+        for source in std::mem::take(&mut self.known) {
+            if now_s.saturating_sub(source.heard_s) < SILENT_S {
+                self.known.push(source);
+            } else {
+                self.folded.push((Source::hash(&source.node, source.epoch), source.highest));
             }
-            !silent
-        });
-        let [last, before] = &mut self.folded;
-        if last.len() + folded.len() > TOTALS_SOURCES_MAX {
-            *before = std::mem::take(last);
         }
-        last.extend(folded);
-        crossfade_protocol::order::sort(last);
+        let more = self.folded.len().saturating_sub(2 * TOTALS_SOURCES_MAX);
+        self.folded.drain(..more);
     }
 
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
@@ -131,12 +123,10 @@ impl Sources {
             save::number(out, *missing);
             save::number(out, (*heard_s).into());
         }
-        for folded in &self.folded {
-            save::number(out, folded.len() as u64);
-            for (hash, highest) in folded {
-                save::number(out, *hash);
-                save::number(out, *highest);
-            }
+        save::number(out, self.folded.len() as u64);
+        for (hash, highest) in &self.folded {
+            save::number(out, *hash);
+            save::number(out, *highest);
         }
     }
 
@@ -155,13 +145,8 @@ impl Sources {
             let node = node.to_owned();
             sources.known.push(Source { node, epoch, highest, heard_s, missing });
         }
-        for folded in &mut sources.folded {
-            for _ in 0..save::read_number(from)? {
-                folded.push((save::read_number(from)?, save::read_number(from)?));
-            }
-            if folded.len() > TOTALS_SOURCES_MAX || !folded.is_sorted() {
-                return None;
-            }
+        for _ in 0..save::read_number(from)? {
+            sources.folded.push((save::read_number(from)?, save::read_number(from)?));
         }
         Some(sources)
     }

@@ -135,7 +135,7 @@ const LATE_S: u32 = 10 * 60;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) shards: Vec<Shard>,
-    hasher: Hasher,
+    pub(crate) hasher: Hasher,
     pub(crate) limit: usize,
     pub(crate) newest: u8,
     /// Rows by the version that served them last.
@@ -286,8 +286,7 @@ impl Ledger {
                 if !self.has_room(&row, news.key, marked) {
                     return None;
                 }
-                self.add(&row, Note::default(), news.key)?;
-                self.shards[shard].find(hash, news.key, identity)?
+                self.insert(hash, &row, Note::default(), news.key)?
             }
         };
         let (mut row, note, _) = self.shards[shard].at(place).and_then(read)?;
@@ -302,7 +301,7 @@ impl Ledger {
             row.place = on;
         }
         if let Some(agent) = news.agent {
-            self.set_software(&mut row, product(agent.as_bytes()).unwrap_or_default());
+            self.set_software(&mut row, agent);
         }
         shard::set_head(self.shards[shard].at_mut(place)?, &row.pack());
         self.per_version[usize::from(before)] -= 1;
@@ -321,23 +320,31 @@ impl Ledger {
 
     /// Adds a client that has no row yet; `None` when it has, or there is no room.
     pub(crate) fn add(&mut self, row: &Row, note: Note, key: &[u8]) -> Option<()> {
-        let Ledger { shards, hasher, .. } = self;
-        let hash = hasher.hash(key, row.identity);
-        let shard = shards.get_mut(shard_of(hash))?;
-        if shard.find(hash, key, row.identity).is_some() {
-            return None;
+        let hash = self.hasher.hash(key, row.identity);
+        match self.shards.get(shard_of(hash))?.find(hash, key, row.identity) {
+            Some(_) => None,
+            None => self.insert(hash, row, note, key).map(|_| ()),
         }
-        shard.insert(hash, (row, note), key, &|key, identity| hasher.hash(key, identity))?;
-        *self.per_version.get_mut(usize::from(row.place))? += 1;
-        self.marks += usize::from(row.flags.has_any(Flags::MARKS));
-        Some(())
     }
 
-    fn set_software(&mut self, row: &mut Row, name: &str) {
-        if self.software.get(row.software) == Some(name) {
+    /// The same for who is known to have no row: the slot and the place of the new one.
+    fn insert(&mut self, hash: u64, row: &Row, note: Note, key: &[u8]) -> Option<(usize, u32)> {
+        let shard = self.shards.get_mut(shard_of(hash))?;
+        let at = shard.insert(hash, (row, note), key, &self.hasher)?;
+        *self.per_version.get_mut(usize::from(row.place))? += 1;
+        self.marks += usize::from(row.flags.has_any(Flags::MARKS));
+        Some(at)
+    }
+
+    fn set_software(&mut self, row: &mut Row, agent: &str) {
+        // A name is the product of itself: one that is known need not be looked for in it.
+        if self.software.get(row.software) == Some(agent) {
             return;
         }
-        let number = self.software.hold(name, AGENTS_MAX - 2);
+        let number = self.software.again(self.hasher.name(agent), agent).unwrap_or_else(|| {
+            let name = product(agent.as_bytes()).unwrap_or_default();
+            self.software.hold(self.hasher.name(name), name, AGENTS_MAX - 2)
+        });
         self.software.release(row.software);
         row.software = number;
     }
@@ -449,7 +456,7 @@ pub(crate) fn sample_hash(row: &Row, key: &[u8]) -> u64 {
 
 /// Keyed, so that nobody can choose keys that collide.
 #[derive(Debug, Clone)]
-struct Hasher {
+pub(crate) struct Hasher {
     seed: u64,
     derived: SharedSeed,
 }
@@ -460,5 +467,10 @@ impl Hasher {
         let mut hasher = FoldHasher::with_seed(self.seed ^ u64::from(identity), &self.derived);
         hasher.write(key);
         hasher.finish()
+    }
+
+    /// That of a name which clients share.
+    pub(crate) fn name(&self, name: &str) -> u64 {
+        self.hash(name.as_bytes(), u8::MAX)
     }
 }

@@ -84,9 +84,11 @@ impl<'a> Iterator for Products<'a> {
     }
 }
 
-/// Whether a byte may be in a token of RFC 9110, 5.6.2.
+/// Whether a byte may be in a token of RFC 9110, 5.6.2: a letter, a digit, or one of
+/// ``!#$%&'*+-.^_`|~``. As ranges, which cost a processor no search.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'|' | b'~')
+        || matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z')
 }
 
 #[cfg(test)]

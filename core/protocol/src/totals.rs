@@ -11,7 +11,9 @@ use crate::limits::NAME_BYTES_MAX;
 /// Sent upwards as often as one likes: a lost, repeated or overtaken report changes
 /// nothing, since only the newest of each node and epoch counts. A node that restarts
 /// draws a new epoch and counts from zero again; its old epoch keeps what it had.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
 pub struct Totals {
     /// The node's name.
     pub node: String,

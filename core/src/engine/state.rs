@@ -23,7 +23,7 @@ use crate::draws::Draws;
 use crate::guard::Guard;
 use crate::health::Presented;
 use crate::policy::{Policy, Traffic};
-use crate::tally::{Fleet, Folded, Tally};
+use crate::tally::{Fleet, Tally};
 
 const MAGIC: &[u8] = b"crossfade snapshot 4\n";
 
@@ -50,8 +50,8 @@ struct Added {
     counts_since: u64,
     /// When each node was heard last.
     heard_ms: Vec<u64>,
-    /// What was counted by runs of nodes that made room for others.
-    folded: Folded,
+    /// Runs of nodes that made room for others.
+    folded: Vec<u64>,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]

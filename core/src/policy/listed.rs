@@ -44,6 +44,10 @@ impl Listed {
         Listed(listed)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     #[inline]
     pub(super) fn get(&self, key: Option<&[u8]>) -> Option<Apart> {
         if self.0.is_empty() { None } else { find(&self.0, key) }

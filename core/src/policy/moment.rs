@@ -152,6 +152,7 @@ impl Policy {
     /// The same after a replacement of the plan's dates.
     pub(super) fn look_again(&mut self) {
         self.refuses = refuses(&self.plan);
+        self.look_what_decides();
         let seen_ms = self.moment.seen_ms;
         if self.moment.until_ms > 0 {
             self.moment.until_ms = 0;

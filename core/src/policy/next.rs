@@ -35,6 +35,7 @@ impl Policy {
             policy.counts_since = self.counts_since;
         }
         policy.listed = Listed::new(&clients);
+        policy.look_what_decides();
         Arc::make_mut(&mut policy.plan).clients = clients;
         policy
     }

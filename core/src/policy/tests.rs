@@ -1,4 +1,5 @@
 use super::*;
+use crossfade_protocol::plan::ClientPlan;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -159,5 +160,52 @@ proptest! {
             policy.decide(&Request::of_key(key.as_bytes()), 0).version
         };
         prop_assert!(at(low) <= at(high));
+    }
+}
+
+/// The short way says what the long one does, which tells a trace of it: whatever else a
+/// policy has, and once it has it no longer.
+#[test]
+fn a_decision_in_short_is_the_one_at_length() {
+    const NOW_MS: u64 = 1_800_000_000_000;
+    let canary = |more: Value| {
+        let mut extra = json!({"canary_percentage": 30});
+        extra.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut policy = policy(extra);
+        policy.observe(NOW_MS);
+        policy
+    };
+    let rules = json!([{"name": "all", "to": "v1"}]);
+    let sunset =
+        json!({"deprecated_at": "2020-01-01T00:00:00Z", "sunset_at": "2021-01-01T00:00:00Z"});
+    let plain = canary(json!({}));
+    let policies = [
+        plain.clone(),
+        canary(json!({"kill_switch": true})),
+        canary(json!({"pins": {"user-1": "v1", "user-2": "v2"}})),
+        canary(json!({"rules": rules})),
+        canary(json!({"clients": {"ready": ["user-3"], "pinned_back": ["user-4"]}})),
+        canary(json!({"deprecation": sunset})),
+        canary(json!({"sticky": false})),
+        plain.with_clients(ClientPlan {
+            blocked: vec!["user-5".to_owned()],
+            ..ClientPlan::default()
+        }),
+        plain.with_traffic(Traffic::Stable),
+    ];
+    assert!(
+        plain.traffic_alone && policies[1..7].iter().filter(|it| it.traffic_alone).count() == 1
+    );
+    let half = Share::from_percent(50.0).unwrap();
+    let other = Traffic::Canary { share: half, sticky: true };
+    for policy in &policies {
+        for key in (0..200).map(|n| format!("user-{n}")).chain([String::new()]) {
+            let asked = Request::of_key(key.as_bytes());
+            let overridden = Request { traffic: Some(&other), ..asked };
+            for request in [asked, overridden, Request { guard_tripped: true, ..asked }] {
+                let at_length = policy.decide_traced(&request, 7, &mut Vec::new());
+                assert_eq!(policy.decide(&request, 7), at_length, "{key}: {policy:?}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::exit::{self, Exit, Failure};
-use crate::output::{Output, counted, print, print_json};
+use crate::output::{Output, counted, print, print_json, print_json_safely};
 use crate::plugin::Plugin;
 use crate::policy::{Checked, Policy};
 use crate::question::EngineArgs;
@@ -103,7 +103,7 @@ impl Args {
         }
         match self.output {
             Output::Human => print(&report.text())?,
-            Output::Json => print_json(&report.json())?,
+            Output::Json => print_json_safely(&report.json())?,
         }
         Ok(report.exit())
     }

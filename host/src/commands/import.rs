@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{self, Exit, Failure};
 use crate::import::{ImportError, Imported, Options, Tool, import};
-use crate::output::{Output, print, print_json};
+use crate::output::{Output, print, print_json_safely};
 use crate::policy::{Finding, Policy};
 use crate::question::EngineArgs;
 use crate::yaml::{DocumentError, read_bytes};
@@ -99,7 +99,7 @@ impl Args {
                 let _ = io::stderr().write_all(said.as_bytes());
                 print(&imported.yaml())?;
             }
-            Output::Json => print_json(&imported.json(&warnings))?,
+            Output::Json => print_json_safely(&imported.json(&warnings))?,
         }
         Ok(Exit::Ok)
     }

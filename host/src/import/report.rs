@@ -44,7 +44,8 @@ impl Imported {
             let item = format!("{fields} of Kubernetes' own, which the import named on stderr");
             list("Not part of a plan:", vec![item]);
         }
-        text + &crate::yaml::write::yaml(&self.plan, &self.comments())
+        // Names and values of the file are in it.
+        shown_lines(&text) + &crate::yaml::write::yaml(&self.plan, &self.comments())
     }
 
     /// All of it for programs.
@@ -94,7 +95,6 @@ impl Imported {
             }
             text.push('\n');
         }
-        // Names and values of the file are in it.
         shown_lines(&(text + &self.summary()))
     }
 
@@ -200,7 +200,7 @@ impl Imported {
             };
             comments.entry(added.path.clone()).or_default().push(said);
         }
-        comments.into_iter().map(|(path, said)| (path, short_list(&said))).collect()
+        comments.into_iter().map(|(path, said)| (path, shown_lines(&short_list(&said)))).collect()
     }
 }
 

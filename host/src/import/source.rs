@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::replay::text::shown;
 use crate::yaml::Document;
 
 /// One Kubernetes resource of a file.
@@ -46,13 +47,14 @@ impl<'a> Resource<'a> {
         self.root.value["metadata"]["name"].as_str()
     }
 
-    /// `Rollout guestbook`.
+    /// `Rollout guestbook`, on one line whatever it is called.
     pub(super) fn title(&self) -> String {
         let kind = if self.kind().is_empty() { "something without a kind" } else { self.kind() };
-        match self.name() {
+        let title = match self.name() {
             Some(name) => format!("{kind} {name}"),
             None => kind.to_owned(),
-        }
+        };
+        shown(title.as_bytes(), usize::MAX)
     }
 }
 

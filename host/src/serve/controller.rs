@@ -78,9 +78,6 @@ pub(crate) struct Controller {
     running: Option<Running>,
     /// When the store is tried again.
     try_again: Option<Instant>,
-    /// Whose traces are to go once the policy does not name them any more.
-    owed: Vec<batch::Forgotten>,
-    owed_until: Option<Instant>,
     /// Whether the clock is known to be off.
     clock_is_off: bool,
 }
@@ -140,15 +137,7 @@ pub(crate) enum Trouble {
 impl Controller {
     /// Before anything was loaded.
     pub(crate) fn new(setup: Setup, shared: Arc<Shared>) -> Controller {
-        Controller {
-            setup,
-            shared,
-            running: None,
-            try_again: None,
-            owed: Vec::new(),
-            owed_until: None,
-            clock_is_off: false,
-        }
+        Controller { setup, shared, running: None, try_again: None, clock_is_off: false }
     }
 
     /// Takes the lead if nobody has it, and goes on with what is stored.
@@ -357,7 +346,6 @@ impl Controller {
 
     /// Lets time act, keeps everything, and answers.
     fn finish(&mut self, mut batch: Batch, due: bool) -> Result<(), Trouble> {
-        let owed = self.owed_is_due();
         let Some(running) = &mut self.running else { return Ok(()) };
         if due {
             let offset = running.clock.offset_ms(Reading::now());
@@ -383,7 +371,7 @@ impl Controller {
             batch.note(BY_ITSELF, "module_failed", &format!("{why}; the engine before runs again"));
         }
         let idle = running.kept_at.elapsed() < KEEP_EVERY;
-        if !batch.is_worth_keeping() && idle && !owed {
+        if !batch.is_worth_keeping() && idle {
             // The batch may have taken a while, and no commit tells whether it still counts.
             if !self.setup.store.leads() {
                 return batch.fail(StoreError::Superseded.into());
@@ -394,10 +382,10 @@ impl Controller {
         let views = if idle { Vec::new() } else { running.views(batch.now_ms) };
         let forgotten = batch.take_forgotten();
         let kept = batch.keep(running, &mut *self.setup.store, &self.shared, views);
-        self.owe(forgotten);
-        if kept.is_err() || self.owed_is_due() {
-            return self.scrub(kept);
+        if !forgotten.is_empty() {
+            return self.scrub(kept, forgotten);
         }
+        kept?;
         self.checkpoint_if_due()
     }
 
@@ -415,14 +403,23 @@ impl Controller {
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> Result<(), Trouble> {
-        let Some(running) = &mut self.running else { return Ok(()) };
+    /// Keeps the state in the place of the calls that led to it; whether it could. One that
+    /// no engine would start with is not kept: the one before and the calls since are.
+    fn checkpoint(&mut self) -> Result<bool, Trouble> {
+        let Some(running) = &mut self.running else { return Ok(false) };
         let now_ms = running.now_ms();
-        let mut checkpoint = running.engine.checkpoint(now_ms)?;
+        let mut checkpoint = match running.engine.checkpoint(now_ms) {
+            Err(trouble @ EngineError::Unreadable(_)) => {
+                self.shared.counters.checkpoints_unreadable.fetch_add(1, Relaxed);
+                error!("{trouble}: the checkpoint before is kept, and every call since");
+                return Ok(false);
+            }
+            checkpoint => checkpoint?,
+        };
         checkpoint.receipts = running.receipts.all(now_ms);
         self.setup.store.checkpoint(&checkpoint)?;
         self.shared.counters.checkpoints.fetch_add(1, Relaxed);
-        Ok(())
+        Ok(true)
     }
 
     /// Keeps the state, so that the next start has nothing to replay.

@@ -18,6 +18,7 @@ const NODE: &str = "crossfade-serve";
 #[derive(Debug)]
 pub(crate) struct Engine {
     plugin: Plugin,
+    options: PluginOptions,
     candidate: Candidate,
     /// Who serves on if the present one fails in its trial.
     before: Option<Candidate>,
@@ -61,6 +62,9 @@ pub(crate) enum EngineError {
     /// It cannot be started or called.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// It cannot read its own state.
+    #[error("the engine's state cannot be read back: {0}")]
+    Unreadable(PluginError),
     /// It says no.
     #[error("{0}")]
     Refused(String),
@@ -146,9 +150,10 @@ impl Engine {
         }
         let document = document.to_string().into_bytes();
         let start = Start { document, seed: chance()?, now_ms };
-        let (plugin, said) = Plugin::start(candidate.module.clone(), options, start)?;
+        let (plugin, said) = Plugin::start(candidate.module.clone(), options.clone(), start)?;
         let engine = Engine {
             plugin,
+            options,
             candidate,
             before: None,
             pending: Calls::default(),
@@ -286,10 +291,13 @@ impl Engine {
     /// The whole state.
     ///
     /// # Errors
-    /// The engine does not give it.
+    /// The engine does not give it, or another one cannot go on from it.
     pub(crate) fn checkpoint(&mut self, now_ms: u64) -> Result<Checkpoint, EngineError> {
         let snapshot = self.plugin.snapshot()?.to_vec();
         (self.kept_bytes, self.snapshot_bytes) = (0, snapshot.len());
+        let candidate = self.candidate.clone();
+        let (mut other, _) = Engine::start(candidate, self.options.clone(), None, now_ms)?;
+        other.plugin.restore(&snapshot).map_err(EngineError::Unreadable)?;
         let Candidate { bytes, digest, .. } = &self.candidate;
         let (engine, module, receipts) = (digest.clone(), bytes.clone(), Vec::new());
         Ok(Checkpoint { snapshot, engine, module, at_ms: now_ms, receipts })

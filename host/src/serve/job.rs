@@ -114,6 +114,8 @@ pub(crate) struct Report {
     pub(crate) sequence: u64,
     /// The policy that it decided by.
     pub(crate) revision: u64,
+    /// Whether it tells of clients by anything but a hash.
+    pub(crate) has_names: bool,
 }
 
 /// What is read from the store.

@@ -327,6 +327,11 @@ fn counted(page: &mut Page, shared: &Shared) {
         ("crossfade_store_commits", "Commits that were kept", &counters.commits),
         ("crossfade_store_commits_failed", "Commits that failed", &counters.commits_failed),
         ("crossfade_store_checkpoints", "Checkpoints that were kept", &counters.checkpoints),
+        (
+            "crossfade_store_checkpoints_unreadable",
+            "Checkpoints that could not be read back, and were not kept",
+            &counters.checkpoints_unreadable,
+        ),
     ] {
         page.counter(name, help, count.load(Relaxed) as f64);
     }

@@ -78,21 +78,27 @@ impl Identities {
         hashed
     }
 
-    /// Under which names somebody may be known, the likeliest first: as given; under
-    /// hashed privacy as a hash, and as a hash of the key before while that is of use. A
-    /// hash, copied from a list of clients, is taken as it is.
+    /// Under which names somebody may be known or told of, the likeliest first: as given, as
+    /// a hash, and as a hash of the key before while that is of use. Whatever the policy says
+    /// of privacy, for the audit log has hashes, plans and reasons have names, and what a
+    /// policy said before may still be there. A hash, copied from a list of clients, is taken
+    /// as it is.
     pub(crate) fn names(
         &self,
         policy: Option<&Published>,
         given: &str,
         now_ms: u64,
     ) -> Vec<String> {
-        if !Identities::is_hashed(policy) || is_hash(given) {
-            return vec![given.to_owned()];
+        let plain = given.to_owned();
+        if is_hash(given) {
+            return vec![plain];
         }
         let before = self.before.as_ref().filter(|(_, until_ms)| now_ms < *until_ms);
         let before = before.map(|(key, _)| hash(key, given));
-        [self.hash(given)].into_iter().chain(before).collect()
+        let mut names: Vec<String> = [self.hash(given)].into_iter().chain(before).collect();
+        let place = if Identities::is_hashed(policy) { names.len() } else { 0 };
+        names.insert(place, plain);
+        names
     }
 
     /// `h:` and 32 hexadecimal digits.
@@ -118,7 +124,7 @@ fn hash(key: &Hmac<Sha256>, id: &str) -> String {
 }
 
 /// Whether this is written as our hashes are.
-fn is_hash(text: &str) -> bool {
+pub(crate) fn is_hash(text: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.strip_prefix("h:")
         .is_some_and(|digits| digits.len() == 2 * HASH_BYTES && digits.bytes().all(digit))
@@ -174,10 +180,10 @@ mod tests {
         let names = |privacy: &str, given: &str, now_ms| {
             identities.names(Some(&policy(privacy)), given, now_ms)
         };
-        assert_eq!(names("plain", "ann", 0), ["ann"]);
         let (new, old) = (hash(&key("new"), "ann"), hash(&key("old"), "ann"));
-        assert_eq!(names("hashed", "ann", 999), [new.clone(), old]);
-        assert_eq!(names("hashed", "ann", 1_000), vec![new.clone()]);
+        assert_eq!(names("plain", "ann", 0), ["ann", &new, &old]);
+        assert_eq!(names("hashed", "ann", 999), [&new, &old, "ann"]);
+        assert_eq!(names("hashed", "ann", 1_000), [&new, "ann"]);
         assert_eq!(names("hashed", &new, 0), vec![new.clone()], "a hash stays as it is");
         assert_ne!(names("hashed", "h:ann", 0)[0], "h:ann");
     }

@@ -99,6 +99,8 @@ pub(crate) struct Counters {
     pub(crate) commit_us: AtomicU64,
     /// Checkpoints that were kept.
     pub(crate) checkpoints: AtomicU64,
+    /// Checkpoints that could not be read back.
+    pub(crate) checkpoints_unreadable: AtomicU64,
     /// Bytes of calls that were kept.
     pub(crate) kept_bytes: AtomicU64,
     /// How far the wall clock is ahead of the engine's time.

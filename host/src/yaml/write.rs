@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::replay::text::json_escaped;
+
 /// Writes a value in block style. `comments` are looked up by the path of each scalar;
 /// they hold no line breaks.
 pub(crate) fn yaml(value: &Value, comments: &HashMap<String, String>) -> String {
@@ -106,13 +108,13 @@ fn is_block(text: &str) -> bool {
 }
 
 /// Text without quotes where no YAML parser, of whatever version, takes it for anything
-/// else; JSON's quotes are YAML's.
+/// else; JSON's quotes are YAML's, and so is how it writes what a terminal would obey.
 fn scalar_text(text: &str) -> String {
     const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
-    if is_plain { text.to_owned() } else { Value::from(text).to_string() }
+    if is_plain { text.to_owned() } else { json_escaped(&Value::from(text).to_string()) }
 }
 
 #[cfg(test)]

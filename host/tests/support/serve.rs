@@ -147,6 +147,12 @@ impl Caller {
         said(request.header("content-type", "application/json").send(body.to_string()).ok()?)
     }
 
+    /// `None` when there was no whole answer.
+    pub(crate) fn delete(&self, path: &str) -> Option<Said> {
+        let request = self.agent.delete(format!("{}{path}", self.url));
+        said(request.header("authorization", self.bearer()).call().ok()?)
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }

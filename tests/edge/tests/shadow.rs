@@ -180,6 +180,10 @@ fn a_version_that_hangs_or_is_down_slows_nobody_and_what_is_too_much_is_counted(
     let envoy = Envoy::start("shadow_hangs", 1, &config::bootstrap(listeners.into(), clusters));
     let watched = envoy.watched();
     let metric = |what: &str| envoy.metric(&format!("crossfade_shadow_{what}"), &[]);
+    // What waits to be sent is let go of when a policy comes, and so is what is under way.
+    wait_for("the worker and the main thread to take it, for each listener", || {
+        (envoy.log().matches("policy revision 1 is in force").count() >= 6).then_some(())
+    });
 
     let mut connection = Connection::open(envoy.address("down")).unwrap();
     for _ in 0..5 {

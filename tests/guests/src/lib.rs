@@ -24,6 +24,9 @@ pub trait Mischief {
     /// Called before a snapshot is read.
     fn restore() {}
 
+    /// Called with a snapshot that was written.
+    fn written(_: &mut Vec<u8>) {}
+
     /// Misbehaves.
     fn act();
 }
@@ -76,6 +79,7 @@ impl<G: Guest, M: Mischief> Guest for Spoiled<G, M> {
 
     fn snapshot(&mut self, out: &mut Vec<u8>) {
         self.0.snapshot(out);
+        M::written(out);
     }
 
     fn restore(&mut self, snapshot: &[u8], out: &mut Vec<u8>) {

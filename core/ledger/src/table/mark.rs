@@ -44,7 +44,8 @@ impl Ledger {
         }
         let cut = reason.char_indices().map(|(at, c)| at + c.len_utf8());
         let len = cut.take_while(|end| *end <= DECLARED_BYTES_MAX).last().unwrap_or_default();
-        let number = self.reasons.hold(&reason[..len], AGENTS_MAX);
+        let reason = &reason[..len];
+        let number = self.reasons.hold(self.hasher.name(reason), reason, AGENTS_MAX);
         self.reasons.release(note.reason);
         self.set_note(at, Note { reason: number, ..note })
     }
@@ -101,8 +102,7 @@ impl Ledger {
         self.marks -= usize::from(row.flags.has_any(Flags::MARKS));
         self.software.release(row.software);
         self.reasons.release(note.reason);
-        let hasher = &self.hasher;
-        self.shards[shard].remove((slot, place), &|key, identity| hasher.hash(key, identity));
+        self.shards[shard].remove((slot, place), &self.hasher);
     }
 
     /// Keeps those for whom `keep` says so.
@@ -120,7 +120,7 @@ impl Ledger {
                     }
                     kept
                 },
-                &|key, identity| hasher.hash(key, identity),
+                hasher,
             );
         }
     }

@@ -156,14 +156,17 @@ pub(crate) struct Row {
 
 pub(crate) const DEAD: u8 = 7;
 
+/// One of the words of a head.
+#[inline]
+fn word(head: &Head, at: usize) -> u64 {
+    let bytes = head.get(at * 8..).and_then(|rest| rest.first_chunk());
+    u64::from_le_bytes(bytes.copied().unwrap_or_default())
+}
+
 impl Row {
     #[inline]
     pub(crate) fn unpack(head: &Head) -> Row {
-        let word = |at: usize| {
-            let bytes = head.get(at * 8..).and_then(|rest| rest.first_chunk());
-            u64::from_le_bytes(bytes.copied().unwrap_or_default())
-        };
-        let [rhythm, last, requests, first, rest] = [0, 1, 2, 3, 4].map(word);
+        let [rhythm, last, requests, first, rest] = [0, 1, 2, 3, 4].map(|at| word(head, at));
         let side = |requests: u64, last: u64, first: u64, failures: u64| On {
             requests: requests as u32,
             failures: failures as u32 & FAILURES_MAX,
@@ -174,11 +177,11 @@ impl Row {
             rhythm: Rhythm(rhythm),
             old: side(requests, last, first, rest),
             new: side(requests >> 32, last >> 32, first >> 26, rest >> 24),
-            key_len: (first >> 52) as usize % 1024 + 1,
-            noted: first >> 62 & 1 == 1,
+            key_len: key_len(first),
+            noted: is_noted(first),
             saturated: first >> 63 == 1,
             software: (rest >> 48) as u16 & 0xFFF,
-            identity: (rest >> 60) as u8 & 7,
+            identity: identity(rest),
             flags: Flags(head[40] >> 4 | ((rest >> 63) as u8) << 4),
             place: head[40] & 15,
         }
@@ -214,7 +217,7 @@ impl Row {
 
     /// Bytes before the key.
     pub(crate) fn key_at(&self) -> usize {
-        HEAD_BYTES + if self.noted { NOTE_BYTES } else { 0 }
+        key_at(self.noted)
     }
 
     /// Bytes of the whole record.
@@ -275,6 +278,37 @@ impl Row {
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_byte(self.identity)
     }
+}
+
+#[inline]
+fn key_len(first: u64) -> usize {
+    (first >> 52) as usize % 1024 + 1
+}
+
+#[inline]
+fn is_noted(first: u64) -> bool {
+    first >> 62 & 1 == 1
+}
+
+#[inline]
+fn identity(rest: u64) -> u8 {
+    (rest >> 60) as u8 & 7
+}
+
+#[inline]
+fn key_at(noted: bool) -> usize {
+    HEAD_BYTES + if noted { NOTE_BYTES } else { 0 }
+}
+
+/// Whose the record at the start of these bytes is: identity, key, and how long it is. Who
+/// looks for somebody asks every record on the way, and need not unpack the rest of it.
+#[inline]
+pub(crate) fn whose(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+    let head = bytes.first_chunk()?;
+    let (first, rest) = (word(head, 3), word(head, 4));
+    let at = key_at(is_noted(first));
+    let end = at + key_len(first);
+    Some((identity(rest), bytes.get(at..end)?, end))
 }
 
 /// The record at the start of these bytes: row, note, key.

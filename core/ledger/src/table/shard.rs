@@ -3,6 +3,7 @@
 //! A part is small, so that it can be written anew when rows have gone or the index must
 //! grow, and never more than a part is held twice.
 
+use super::Hasher;
 use super::row::{self, DEAD, HEAD_BYTES, Head, Note, Row};
 
 /// Records of clients whose hashes begin alike.
@@ -67,17 +68,17 @@ impl Shard {
     /// The slot and the place of this client.
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: &[u8], identity: u8) -> Option<(usize, u32)> {
-        self.search(hash, |row, kept| row.identity == identity && kept == key)
+        self.search(hash, |its, kept| its == identity && kept == key)
     }
 
     /// The place of the client whose key has this hash.
-    pub(crate) fn with_hash(&self, hash: u64, hash_of: &dyn Fn(&[u8], u8) -> u64) -> Option<u32> {
-        let found = self.search(hash, |row, key| hash_of(key, row.identity) == hash);
+    pub(crate) fn with_hash(&self, hash: u64, hasher: &Hasher) -> Option<u32> {
+        let found = self.search(hash, |identity, key| hasher.hash(key, identity) == hash);
         found.map(|(_, place)| place)
     }
 
     #[inline(always)]
-    fn search(&self, hash: u64, is_it: impl Fn(&Row, &[u8]) -> bool) -> Option<(usize, u32)> {
+    fn search(&self, hash: u64, is_it: impl Fn(u8, &[u8]) -> bool) -> Option<(usize, u32)> {
         let count = self.slots.len();
         let mut slot = start(hash, count);
         loop {
@@ -87,8 +88,8 @@ impl Shard {
             }
             if found >> PLACE_BITS == tag(hash) && found & PLACE != LEFT {
                 let place = (found & PLACE) - 1;
-                let (row, _, key) = row::read(self.at(place)?)?;
-                if is_it(&row, key) {
+                let (identity, key, _) = row::whose(self.at(place)?)?;
+                if is_it(identity, key) {
                     return Some((slot, place));
                 }
             }
@@ -99,22 +100,22 @@ impl Shard {
         }
     }
 
-    /// Adds a record; `None` when the shard is full. `hash_of` gives the hash of any other.
+    /// Adds a record of somebody who has none; its slot and its place, or `None` when the
+    /// shard is full.
     pub(crate) fn insert(
         &mut self,
         hash: u64,
         (row, note): (&Row, Note),
         key: &[u8],
-        hash_of: &dyn Fn(&[u8], u8) -> u64,
-    ) -> Option<u32> {
+        hasher: &Hasher,
+    ) -> Option<(usize, u32)> {
+        if (self.taken + 1) * 8 > self.slots.len() * 7 {
+            self.index(1, hasher);
+        }
         let place = self.push(row, note, key)?;
         self.len += 1;
-        if (self.taken + 1) * 8 > self.slots.len() * 7 {
-            self.index(hash_of);
-        } else {
-            self.put(hash, place);
-        }
-        Some(place)
+        self.taken += 1;
+        Some((put(&mut self.slots, hash, place)?, place))
     }
 
     fn push(&mut self, row: &Row, note: Note, key: &[u8]) -> Option<u32> {
@@ -146,19 +147,24 @@ impl Shard {
         Some(place)
     }
 
-    fn put(&mut self, hash: u64, place: u32) {
-        put(&mut self.slots, hash, place);
-        self.taken += 1;
-    }
-
-    /// Builds the index anew, with an eighth more room: seven of eight slots are taken at
-    /// most, and seven of nine at least.
-    fn index(&mut self, hash_of: &dyn Fn(&[u8], u8) -> u64) {
+    /// Builds the index anew for so many more, with an eighth more room: seven of eight slots
+    /// are taken at most, and seven of nine at least.
+    ///
+    /// A shard that grows comes here eight times for every client there is.
+    fn index(&mut self, more: usize, hasher: &Hasher) {
+        // Never two of them at once.
         self.slots = Vec::new();
-        let mut slots = vec![FREE; (self.len * 9 / 7).max(SLOTS_MIN)];
-        self.each(&mut |place, row, _, key| put(&mut slots, hash_of(key, row.identity), place));
-        self.slots = slots;
+        self.slots = vec![FREE; ((self.len + more) * 9 / 7).max(SLOTS_MIN)];
         self.taken = self.len;
+        for (chunk, first) in self.chunks.iter().zip((0..).step_by(CHUNK_BYTES)) {
+            let mut at = 0;
+            while let Some((identity, key, bytes)) = chunk.get(at..).and_then(row::whose) {
+                if identity != DEAD {
+                    put(&mut self.slots, hasher.hash(key, identity), first | at as u32);
+                }
+                at += bytes;
+            }
+        }
     }
 
     /// Gives a record a note, which may take another place.
@@ -178,11 +184,7 @@ impl Shard {
     }
 
     /// Takes a client out. Its key is overwritten at once.
-    pub(crate) fn remove(
-        &mut self,
-        (slot, place): (usize, u32),
-        hash_of: &dyn Fn(&[u8], u8) -> u64,
-    ) {
+    pub(crate) fn remove(&mut self, (slot, place): (usize, u32), hasher: &Hasher) {
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot = LEFT;
         }
@@ -190,7 +192,7 @@ impl Shard {
         self.len -= 1;
         // An eighth of a part is nobody's at most.
         if self.dead * 8 > self.bytes() + CHUNK_BYTES {
-            self.rewrite(&mut |_, _, _| true, hash_of);
+            self.rewrite(&mut |_, _, _| true, hasher);
         }
     }
 
@@ -213,7 +215,7 @@ impl Shard {
     pub(crate) fn rewrite(
         &mut self,
         keep: &mut dyn FnMut(&mut Row, Note, &[u8]) -> bool,
-        hash_of: &dyn Fn(&[u8], u8) -> u64,
+        hasher: &Hasher,
     ) {
         let mut before = std::mem::take(self);
         for chunk in &mut before.chunks {
@@ -227,7 +229,7 @@ impl Shard {
             }
             overwrite(&mut std::mem::take(chunk));
         }
-        self.index(hash_of);
+        self.index(0, hasher);
     }
 
     /// Shows every client.
@@ -297,12 +299,13 @@ pub(crate) fn overwrite(bytes: &mut [u8]) {
 
 /// Takes the first slot that nobody has had; there is one.
 #[inline]
-fn put(slots: &mut [u32], hash: u64, place: u32) {
+fn put(slots: &mut [u32], hash: u64, place: u32) -> Option<usize> {
     let mut slot = start(hash, slots.len());
-    while let Some(found) = slots.get_mut(slot) {
+    loop {
+        let found = slots.get_mut(slot)?;
         if *found == FREE {
             *found = tag(hash) << PLACE_BITS | (place + 1);
-            return;
+            return Some(slot);
         }
         slot = if slot + 1 == slots.len() { 0 } else { slot + 1 };
     }

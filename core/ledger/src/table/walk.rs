@@ -29,9 +29,8 @@ impl Ledger {
 
     /// The client with this number.
     pub fn with_id(&self, id: u64) -> Option<Client<'_>> {
-        let hash_of = |key: &[u8], identity| self.hasher.hash(key, identity);
         let part = shard_of(id);
-        let place = self.shards.get(part)?.with_hash(id, &hash_of)?;
+        let place = self.shards.get(part)?.with_hash(id, &self.hasher)?;
         self.client_at((part as u32) << PLACE_BITS | place)
     }
 

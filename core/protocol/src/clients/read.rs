@@ -29,6 +29,8 @@ const REPORT: [&str; 9] =
 const REPORT_NEEDS: u32 = 0b11_1111;
 const ROW: [&str; 7] = ["key", "on", "counts", "refused", "agent", "identity", "says"];
 const ROW_NEEDS: u32 = 0b111;
+/// About as many as a client's row has in a report: a name, and software.
+const ROW_BYTES: usize = 96;
 
 /// Reads a report.
 ///
@@ -232,12 +234,17 @@ impl<'t> Reader<'t> {
     fn number(&mut self, max: u64) -> Read<u64> {
         self.peek();
         let start = self.at;
-        let mut number = Some(0_u64);
+        let mut number = 0_u64;
         while let digit @ 0..=9 = self.byte().wrapping_sub(b'0') {
-            number = number.and_then(|it| it.checked_mul(10)?.checked_add(digit.into()));
+            number = number.wrapping_mul(10).wrapping_add(digit.into());
             self.at += 1;
         }
         let digits = self.at - start;
+        // So many are never too large; WebAssembly has no multiplication that tells.
+        let number = match digits {
+            ..20 => Some(number),
+            _ => self.text.get(start..self.at).and_then(|digits| digits.parse().ok()),
+        };
         let zeros = digits > 1 && self.text.as_bytes()[start] == b'0';
         let whole = digits > 0 && !zeros && !matches!(self.byte(), b'.' | b'e' | b'E');
         match number.filter(|number| whole && *number <= max) {
@@ -282,7 +289,9 @@ impl<'t> Reader<'t> {
     }
 
     fn rows(&mut self) -> Read<Vec<ClientRow>> {
-        let mut rows = Vec::new();
+        // Taken at once: a list that grew would be copied as often as it doubled.
+        let rest = self.text.len() - self.at.min(self.text.len());
+        let mut rows = Vec::with_capacity(rest / ROW_BYTES);
         self.list(&mut |reader| {
             rows.push(reader.row()?);
             Ok(())

@@ -175,3 +175,25 @@ fn who_is_served_elsewhere_without_a_name_may_still_be_there() {
     assert!(said.contains("no node has reported clients"), "{said}");
     assert!(said.contains(r#""ready":false"#), "{said}");
 }
+
+#[test]
+fn a_snapshot_knows_when_nodes_were_heard_and_who_made_room() {
+    let mut engine = engine();
+    let report = |engine: &mut Engine, now_ms| {
+        let mut out = Vec::new();
+        engine.observe(now_ms);
+        engine.merge(
+            br#"{"node":"n","epoch":"1","sequence":1,"revision":1,"versions":[]}"#,
+            &mut out,
+        );
+    };
+    report(&mut engine, 5);
+    engine.fleet.folded.push(7);
+    let (mut saved, mut out) = (Vec::new(), Vec::new());
+    engine.snapshot(&mut saved);
+    let mut other = super::super::tests::engine();
+    other.restore(&saved, &mut out);
+    assert!(out.is_empty() && other.fleet == engine.fleet, "{:?}", other.fleet);
+    report(&mut other, 6);
+    assert_ne!(other.fleet, engine.fleet, "heard again");
+}

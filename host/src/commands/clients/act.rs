@@ -206,6 +206,6 @@ impl ForgetArgs {
             ("reason", Some(common.reason.clone())),
         ];
         let answer = client.delete(&with_query(&common.path(), &query))?;
-        common.tell(&client, answer, ["is forgotten", "was not known; nothing is kept of it"], &[])
+        common.tell(&client, answer, ["is forgotten", "was not known"], &[])
     }
 }

@@ -19,9 +19,6 @@ use crate::serve::store::{
 pub(super) const JOBS_MAX: usize = 1_024;
 pub(super) const CALLS_BYTES_MAX: usize = 512 << 10;
 
-/// The protocol's error code for something that is not there.
-const UNKNOWN: u32 = 20;
-
 /// What was done by whom, before ids are given out.
 #[derive(Debug)]
 struct Done {
@@ -44,6 +41,8 @@ struct Waiting {
 pub(super) struct Forgotten {
     /// Under which names there may be traces.
     pub(super) names: Vec<String>,
+    /// Where there may be some that stay.
+    pub(super) left: Vec<String>,
     /// What the engine said of it.
     pub(super) said: Value,
     /// Who waits for that.
@@ -61,7 +60,7 @@ pub(super) struct Batch {
     /// Of those acts that have a key. Their revision is that of the commit, and 0 before.
     receipts: Vec<Receipt>,
     /// Whose traces are to go once this is kept.
-    forgotten: Vec<Forgotten>,
+    pub(super) forgotten: Vec<Forgotten>,
     events: Vec<EventRow>,
     /// Whether the policy may be another one.
     ask_policy: bool,
@@ -115,13 +114,13 @@ impl Batch {
         let looks = matches!(work, Work::Ask { .. } | Work::Status | Work::Nodes | Work::Read(_));
         let answer = match work {
             Work::Forget { names, identity, note } => {
-                match self.forget(running, &names, identity.as_deref(), note) {
-                    Ok(said) => {
-                        self.forgotten.push(Forgotten { names, said, reply });
-                        return;
-                    }
-                    Err(refusal) => Err(refusal),
-                }
+                // Who has been forgotten is answered when the store has forgotten, too.
+                let identity = identity.as_deref();
+                let refused = self.forget(running, names, identity, note, reply).err();
+                let refused = refused.map(|(reply, refusal)| (reply, Err(refusal)));
+                let waiting = |(reply, answer)| Waiting { reply, answer, looks: false };
+                self.answers.extend(refused.map(waiting));
+                return;
             }
             Work::Act { message, answer, note, expected } => {
                 self.act(running, &message, answer, note, expected)
@@ -171,6 +170,7 @@ impl Batch {
                 return Err(Refusal::Revision { expected, found });
             }
         }
+        self.hides_no_names(running, message)?;
         let reply = running.engine.act(message, answer, self.now_ms)?;
         self.changed = true;
         if let Some(Note { who, what, why, .. }) = &note {
@@ -194,61 +194,6 @@ impl Batch {
             self.receipts.push(Receipt { at_ms, who, key, request, reply, revision: 0 });
         }
         Ok(Answer::Reply(reply))
-    }
-
-    /// Has the engine forget somebody under every name. It is enough that one is known.
-    fn forget(
-        &mut self,
-        running: &mut Running,
-        names: &[String],
-        identity: Option<&str>,
-        note: Note,
-    ) -> Result<Value, Refusal> {
-        if running.trial_until.is_some() {
-            let text = "an engine is on trial, and the one before it remembers: come again in 30 \
-                        seconds";
-            return Err(Refusal::Unavailable(text.to_owned()));
-        }
-        let mut changed = false;
-        let mut said = Value::Null;
-        for name in names {
-            // First from the policy's lists: they keep whom the engine does not know.
-            for message in [
-                json!({ "type": "declare_client", "client": name, "says": "nothing" }),
-                json!({ "type": "repin_client", "client": name, "to": "policy" }),
-            ] {
-                match running.engine.act(&message, Some("client_ok"), self.now_ms) {
-                    Ok(_) => self.changed = true,
-                    Err(Refusal::Engine { .. }) => {}
-                    Err(refusal) => return Err(refusal),
-                }
-            }
-            let mut message = json!({ "type": "forget_client", "client": name });
-            if let Some(identity) = identity {
-                message["identity"] = identity.into();
-            }
-            match running.engine.act(&message, Some("client_ok"), self.now_ms) {
-                Ok(reply) => {
-                    let reply: Value =
-                        serde_json::from_str(&reply.unwrap_or_default()).unwrap_or_default();
-                    changed |= reply["changed"] == true;
-                    if said.is_null() || reply["changed"] == true {
-                        said = reply;
-                    }
-                    self.changed = true;
-                }
-                Err(Refusal::Engine { code: UNKNOWN, .. }) => {}
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        if said.is_null() {
-            said = json!({ "client": names.first(), "revision": running.revision() });
-        }
-        said["changed"] = changed.into();
-        let Note { who, what, why, .. } = note;
-        info!("{what} by {who}");
-        self.note(&who, what, &why);
-        Ok(said)
     }
 
     /// Whose traces are still in the store.
@@ -281,6 +226,11 @@ impl Batch {
         report: &Report,
         shared: &Shared,
     ) -> Result<String, Refusal> {
+        if report.has_names && running.is_hashed() {
+            // It was read while the policy before was in force.
+            let text = "the policy asks for hashes since this was read: send it again";
+            return Ok(json!({ "type": "error", "code": 11, "text": text }).to_string());
+        }
         let merged = running.engine.merge(&report.line)?;
         let counters = &shared.counters;
         if merged.taken {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crossfade_protocol::clients::ClientsReport;
-use crossfade_protocol::limits::TOTALS_SOURCES_MAX;
+use crossfade_protocol::limits::{SOURCE_SILENT_MS, TOTALS_SOURCES_MAX};
 use crossfade_protocol::totals::Totals;
 use serde_json::{Value, json};
 
 use crate::serve::job::{Of, Report};
+use crate::serve::privacy::is_hash;
 
 /// A node that has not reported for so long is not counted among those that do.
 const REPORTING_MS: u64 = 30_000;
@@ -32,7 +33,11 @@ impl Nodes {
         }
         let key = (report.node.clone(), report.epoch);
         let seen = Seen { sequence: report.sequence, revision: report.revision, at_ms: now_ms };
-        let has_room = self.0.len() < TOTALS_SOURCES_MAX;
+        let full = |nodes: &Nodes| nodes.0.len() >= TOTALS_SOURCES_MAX;
+        if full(self) && !self.0.contains_key(&key) {
+            self.0.retain(|_, seen| now_ms.saturating_sub(seen.at_ms) < SOURCE_SILENT_MS);
+        }
+        let has_room = !full(self);
         match self.0.get_mut(&key) {
             Some(known) if known.sequence > seen.sequence => known.at_ms = now_ms,
             Some(known) => *known = seen,
@@ -76,14 +81,17 @@ impl Nodes {
 pub(crate) fn read(line: &[u8]) -> Result<Report, String> {
     let totals = Totals::read(line).map_err(|fault| fault.text)?;
     let Totals { node, epoch, sequence, revision, .. } = totals;
-    Ok(Report { of: Of::Totals, line: line.to_vec(), node, epoch, sequence, revision })
+    let line = line.to_vec();
+    Ok(Report { of: Of::Totals, line, node, epoch, sequence, revision, has_names: false })
 }
 
 /// The same of a report of clients that has been read; `line` is that report.
 pub(crate) fn of_clients(report: &ClientsReport, line: Vec<u8>) -> Report {
     let ClientsReport { node, epoch, sequence, revision, .. } = report;
     let (epoch, sequence, revision) = (*epoch, *sequence, *revision);
-    Report { of: Of::Clients, line, node: node.clone(), epoch, sequence, revision }
+    let has_names = !report.clients.iter().all(|row| is_hash(&row.key));
+    let node = node.clone();
+    Report { of: Of::Clients, line, node, epoch, sequence, revision, has_names }
 }
 
 /// A line of either kind, which a server that stands by has handed on.

@@ -110,13 +110,6 @@ fn names(app: &App, given: &str) -> Vec<String> {
     app.identities().names(policy.as_deref(), given, Reading::now().wall_ms)
 }
 
-/// A message about somebody, under one of their names.
-fn about(message: &Value, name: &str) -> Value {
-    let mut message = message.clone();
-    message["client"] = name.into();
-    message
-}
-
 /// Somebody and their history.
 #[utoipa::path(
     get,
@@ -141,15 +134,8 @@ pub(super) async fn one(
     if let Some(identity) = which.identity {
         message["identity"] = json!(identity);
     }
-    let mut answer = Err(unknown());
-    for name in names(&app, &given) {
-        let work = Work::Ask { message: about(&message, &name), answer: "client" };
-        answer = app.desk().ask(work).await;
-        if !matches!(answer, Err(Refusal::Engine { code: UNKNOWN, .. })) {
-            break;
-        }
-    }
-    match answer? {
+    let asked = |message| app.desk().ask(Work::Ask { message, answer: "client" });
+    match by_any_name(&app, &given, &message, asked).await? {
         Answer::Reply(text) => {
             let mut reply: Value = serde_json::from_str(&text)
                 .map_err(|error| Answered::new(500, format!("the engine said: {error}")))?;
@@ -161,8 +147,26 @@ pub(super) async fn one(
     }
 }
 
-fn unknown() -> Refusal {
-    Refusal::Engine { code: UNKNOWN, text: "no such client".to_owned() }
+/// What comes of a message about somebody under the first name that the engine knows, or
+/// under the likeliest when it knows none.
+async fn by_any_name<T, F: Future<Output = Result<T, Refusal>>>(
+    app: &App,
+    given: &str,
+    message: &Value,
+    ask: impl Fn(Value) -> F,
+) -> Result<T, Refusal> {
+    let mut unknown = None;
+    for name in names(app, given) {
+        let mut message = message.clone();
+        message["client"] = name.into();
+        match ask(message).await {
+            Err(refusal @ Refusal::Engine { code: UNKNOWN, .. }) => {
+                unknown.get_or_insert(refusal);
+            }
+            answer => return answer,
+        }
+    }
+    Err(unknown.unwrap_or(Refusal::Engine { code: UNKNOWN, text: "no such client".to_owned() }))
 }
 
 /// How the audit log, which is kept for good, names somebody: by a keyed hash, whatever the
@@ -211,14 +215,8 @@ async fn tell(
     // Of whom it is is told by the note, in which the name is hashed.
     let once = once.of(&json!([message, noted]));
     let note = Note { who: operator.name, what, why: noted, once };
-    let mut answer = Err(unknown());
-    for name in names(app, &given) {
-        answer = act(app, about(&message, &name), Some("client_ok"), note.clone()).await;
-        if !matches!(answer, Err(Refusal::Engine { code: UNKNOWN, .. })) {
-            break;
-        }
-    }
-    answer.map_err(Answered::from)
+    let told = |message| act(app, message, Some("client_ok"), note.clone());
+    by_any_name(app, &given, &message, told).await.map_err(Answered::from)
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

@@ -101,7 +101,7 @@ pub(super) struct NewPolicy {
     extensions(("x-crossfade-role" = json!("operate"))),
     responses(
         (status = 200, description = "The policy now in force", body = documents::Policy),
-        (status = 409, description = "A rollout is running", body = documents::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A rollout is running, or the document asks for hashes while clients are known by name", body = documents::Problem, content_type = "application/problem+json"),
         (status = 412, description = "Another revision is in force", body = documents::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The document has problems", body = documents::Problem, content_type = "application/problem+json"),
         (status = 428, description = "`If-Match` is missing", body = documents::Problem, content_type = "application/problem+json"),

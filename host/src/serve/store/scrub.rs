@@ -1,10 +1,8 @@
 //! Documents without any trace of somebody.
 
+use crossfade_protocol::names::{FORGOTTEN, without};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-
-/// What stands where a name stood.
-const FORGOTTEN: &str = "(forgotten)";
 
 /// How a name stands in a JSON text, without its quotes: for a first look.
 pub(crate) fn in_json(name: &str) -> String {
@@ -37,22 +35,38 @@ pub(crate) fn policy(document: &Value, names: &[String]) -> Option<Value> {
     (scrubbed != *document).then_some(scrubbed)
 }
 
-/// An event without a client; `None` when it is not about that one. Its kind and its time
-/// stay, since events are counted.
+/// The fields in which these documents differ.
+pub(crate) fn changed<'d>(document: &'d Value, other: &Value) -> Vec<&'d str> {
+    let fields = document.as_object().into_iter().flatten();
+    fields.filter(|(name, value)| other[*name] != **value).map(|(name, _)| name.as_str()).collect()
+}
+
+/// An event without a client; `None` when it does not name that one. Of one that is about
+/// it only its kind and its time stay, since events are counted; from others the name goes.
 pub(crate) fn event(body: &str, names: &[String]) -> Option<Box<RawValue>> {
-    let event: Value = serde_json::from_str(body).ok()?;
-    let named = event.get("client").and_then(Value::as_str).is_some_and(|n| is_named(n, names));
-    if !named {
+    let mut event: Value = serde_json::from_str(body).ok()?;
+    if event["client"].as_str().is_some_and(|client| is_named(client, names)) {
+        let mut scrubbed =
+            json!({ "client": FORGOTTEN, "sentence": "About a client since forgotten." });
+        for field in ["type", "event", "at_ms", "revision"] {
+            if let Some(value) = event.get(field) {
+                scrubbed[field] = value.clone();
+            }
+        }
+        return RawValue::from_string(scrubbed.to_string()).ok();
+    }
+    // Others tell in words of ours alone: `1` is in "Step 1 began", and nobody's name.
+    if ["client", "name", "reason"].iter().all(|field| event[*field].is_null()) {
         return None;
     }
-    let mut scrubbed =
-        json!({ "client": FORGOTTEN, "sentence": "About a client since forgotten." });
-    for field in ["type", "event", "at_ms", "revision"] {
-        if let Some(value) = event.get(field) {
-            scrubbed[field] = value.clone();
+    let mut is_changed = false;
+    for field in ["name", "reason", "sentence"] {
+        if let Some(text) = event[field].as_str().and_then(|text| sentence(text, names)) {
+            event[field] = text.into();
+            is_changed = true;
         }
     }
-    RawValue::from_string(scrubbed.to_string()).ok()
+    is_changed.then(|| RawValue::from_string(event.to_string()).ok())?
 }
 
 /// An answer without a name in any text of it; `None` when it was in none.
@@ -78,26 +92,11 @@ pub(crate) fn answer(text: &str, names: &[String]) -> Option<String> {
     texts(&mut value, names).then(|| value.to_string())
 }
 
-/// A sentence of the audit log without a name in it; `None` when it was not there. Only
-/// whole words count: `ann` is not in `planned`.
+/// A sentence without names in it, as [`without`] has it; `None` when none was there.
 pub(crate) fn sentence(text: &str, names: &[String]) -> Option<String> {
-    let mut scrubbed = text.to_owned();
-    for name in names.iter().filter(|name| !name.is_empty()) {
-        let mut from = 0;
-        while let Some(found) = scrubbed[from..].find(name.as_str()) {
-            let (start, end) = (from + found, from + found + name.len());
-            let part = |c: char| c.is_alphanumeric() || c == '_';
-            let whole = !scrubbed[..start].chars().next_back().is_some_and(part)
-                && !scrubbed[end..].chars().next().is_some_and(part);
-            if whole {
-                scrubbed.replace_range(start..end, FORGOTTEN);
-                from = start + FORGOTTEN.len();
-            } else {
-                from = end;
-            }
-        }
-    }
-    (scrubbed != text).then_some(scrubbed)
+    names.iter().fold(None, |scrubbed, name| {
+        without(scrubbed.as_deref().unwrap_or(text), name).or(scrubbed)
+    })
 }
 
 fn is_named(text: &str, names: &[String]) -> bool {
@@ -138,19 +137,29 @@ mod tests {
         assert!(!scrubbed.get().contains("ann") && !scrubbed.get().contains("failures"));
         let read: Value = serde_json::from_str(scrubbed.get()).unwrap();
         assert_eq!((&read["event"], &read["at_ms"]), (&json!("client_sick"), &json!(7)));
-        assert!(
-            event(&body.replace("\"client\":\"ann\"", "\"client\":\"bob\""), &names()).is_none()
-        );
+        let of_bob = body.replace("ann", "bob");
+        assert!(event(&of_bob, &names()).is_none());
     }
 
     #[test]
-    fn only_whole_words_are_taken_out_of_a_sentence() {
-        let said = |text: &str| sentence(text, &names());
-        assert_eq!(
-            said("ann fails, and `ann` stays; planned anna ann"),
-            Some("(forgotten) fails, and `(forgotten)` stays; planned anna (forgotten)".to_owned())
-        );
-        assert_eq!(said("planned"), None);
+    fn an_event_about_others_loses_the_name_alone() {
+        let body = r#"{"event":"brownout_stopped","name":"zz","reason":"ann called","sentence":"Brownout zz was stopped: ann called"}"#;
+        let expected = r#"{"event":"brownout_stopped","name":"zz","reason":"(forgotten) called","sentence":"Brownout zz was stopped: (forgotten) called"}"#;
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let scrubbed = event(body, &names()).unwrap();
+        assert_eq!(read(scrubbed.get()), read(expected));
+        assert!(event(expected, &names()).is_none());
+        let ours = r#"{"event":"step_started","step":1,"sentence":"Step 1 began."}"#;
+        assert!(event(ours, &["1".to_owned()]).is_none());
+    }
+
+    #[test]
+    fn all_names_go_from_a_sentence() {
+        let said = sentence("ann, that is h:1, called", &names());
+        assert_eq!(said.as_deref(), Some("(forgotten), that is (forgotten), called"));
+        assert_eq!(sentence("planned", &names()), None);
         assert_eq!(in_json("a\"b\u{1}"), "a\\\"b\\u0001");
+        let (one, other) = (json!({ "a": 1, "b": 2 }), json!({ "a": 1 }));
+        assert_eq!(changed(&one, &other), ["b"]);
     }
 }

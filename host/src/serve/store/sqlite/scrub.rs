@@ -21,8 +21,16 @@ impl Sqlite {
     /// is left in pages that are free, and so is the log of writes beside it.
     pub(super) fn scrub_names(&mut self, names: &[String]) -> Result<Scrubbed, StoreError> {
         let mut scrubbed = Scrubbed::default();
-        let changes = self.changes(names, &mut scrubbed)?;
-        let Changes { policies, events, audit, views, reasons } = &changes;
+        let mut changes = self.changes(names, &mut scrubbed)?;
+        // A row that has two of the names was found twice.
+        let Changes { policies, events, audit, views, reasons } = &mut changes;
+        for rows in [&mut *policies, events, audit, reasons] {
+            rows.sort();
+            rows.dedup();
+        }
+        views.sort();
+        views.dedup();
+        scrubbed.left.dedup();
         scrubbed.rows =
             (policies.len() + events.len() + audit.len() + views.len() + reasons.len()) as u64;
         self.write_changes(&changes).map_err(|error| self.failed(&error))?;
@@ -47,13 +55,16 @@ impl Sqlite {
             let sql = "SELECT revision, document FROM policy WHERE instr(document, ?)";
             for (revision, document) in self.all(sql, [&name], pair)? {
                 let document: Value = serde_json::from_str(&document).unwrap_or_default();
-                let Some(document) = scrub::policy(&document, names) else { continue };
+                let Some(without) = scrub::policy(&document, names) else { continue };
                 if revision == newest {
                     // What the engine has: only another plan can change that.
-                    out.left
-                        .push("the policy in force, which an operator wrote: put another".into());
+                    let places = scrub::changed(&document, &without).join("`, `");
+                    out.left.push(format!(
+                        "the policy in force, where an operator wrote it (`{places}`): put \
+                         another, and then forget it once more"
+                    ));
                 } else {
-                    changes.policies.push((revision, document.to_string()));
+                    changes.policies.push((revision, without.to_string()));
                 }
             }
             let sql = "SELECT id, body FROM event WHERE instr(body, ?)";
