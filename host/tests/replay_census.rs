@@ -166,9 +166,9 @@ fn a_log_in_which_the_old_version_was_left_long_ago_says_that_it_can_go() {
     // Of nobody who may call again an interval is known.
     assert!(words.contains("30 days, 0 are allowed") && !words.contains("interval"), "{text}");
 
-    let one = "10.0.0.1 - - [01/Jan/2026:12:00:00 +0000] \"GET /home HTTP/1.1\" 200 5\n";
+    let one = "10.0.0.1 - - [01/Jan/2026:12:00:00 +0000] \"GET /about HTTP/1.1\" 200 5\n";
     let text = said(&(one.to_owned() + &log), &[]);
-    assert!(text.contains("- 1 request is of no version, such as /home: see"), "{text}");
+    assert!(text.contains("- 1 request is of no version, such as /about: see"), "{text}");
 
     let text = said(&(days("/v1/x", 0..10) + &days("/v2/x", 10..20)), &[]);
     assert!(text.contains("✘ The old version cannot be switched off yet."), "{text}");
@@ -183,7 +183,7 @@ fn a_policy_says_how_long_is_quiet_and_what_its_share_is() {
     let policy = folder.path().join("policy.json");
     let checks = |percentage: u32, quiet_days: u32| {
         let document = serde_json::json!({
-            "api": "shop", "versions": { "from": "v1", "to": "v2" }, "key": { "attribute": "client" },
+            "api": "shop", "versions": { "from": "v1", "to": "v2" }, "key": { "attribute": "client", "on_missing_key": "random" },
             "canary_percentage": percentage, "sunset": { "quiet_days": quiet_days },
         });
         fs::write(&policy, document.to_string()).unwrap();
