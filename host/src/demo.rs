@@ -159,6 +159,9 @@ pub(crate) fn run(options: DemoOptions) -> Result<Exit, Failure> {
     if let Some(reporting) = reporting {
         let _ = reporting.join();
     }
+    if let Carrier::Own(edge) = &parts.carrier {
+        edge.end_record();
+    }
     let ended = ended.and_then(|exit| parts.last_words(&options, exit));
     let Parts { control, carrier, runtime, .. } = parts;
     drop(carrier);

@@ -66,6 +66,12 @@ pub(crate) fn print_json_safely(value: &impl Serialize) -> Result<(), Failure> {
     print(&(json_escaped(&text) + "\n"))
 }
 
+/// Says on stderr what the answer on stdout does not.
+pub(crate) fn warn(text: &str) {
+    // Not `eprintln!`: that panics when stderr is closed.
+    let _ = writeln!(io::stderr(), "warning: {text}");
+}
+
 /// Rows as CSV (RFC 4180, but with line feeds). What a terminal would obey is escaped, and
 /// what a spreadsheet would take for a formula begins with an apostrophe: strangers have
 /// written parts of it.

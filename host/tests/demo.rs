@@ -62,6 +62,7 @@ fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let played: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&played["same"], &played["difference"]), (&true.into(), &Value::Null));
+    assert_eq!(played["complete"], true, "{played}");
     // One for each request; on a slow machine the last may still be under way.
     let decisions = played["decisions"].as_u64().unwrap();
     let asked = answered..=count("/sent");
@@ -88,6 +89,97 @@ fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
     let output = run(crossfade(&["replay", path]), b"");
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).contains("breaks off"), "{}", stderr(&output));
+}
+
+/// A demo that goes on with what is there is heard by the control plane, whatever its seed.
+#[test]
+fn a_second_demo_on_the_same_data_with_the_same_seed_counts_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let temporary = tempfile::tempdir().unwrap();
+    let demo_until = |enough: u64| {
+        let data = data.to_str().unwrap();
+        let running = Running::start(demo(temporary.path(), &["--data", data]));
+        let started: Value = serde_json::from_str(&running.reply().unwrap()).unwrap();
+        let page = started["page"].as_str().unwrap().trim_end_matches('/').to_owned();
+        let requests = support::serve::wait_for("reports are taken in", || {
+            let mut answer = ureq::get(format!("{page}/v1/status")).call().ok()?;
+            let status: Value =
+                serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
+            let outcomes = status["migration"]["outcomes"].as_object()?;
+            let requests: u64 = outcomes.values().filter_map(|one| one["requests"].as_u64()).sum();
+            (requests >= enough).then_some(requests)
+        });
+        running.signal(Signal::INT);
+        assert_eq!(running.end().code(), Some(130));
+        requests
+    };
+    let first = demo_until(1);
+    // What the first had reported at its end may be more than was seen of it.
+    let second = demo_until(first + 2_000);
+    assert!(second > first, "{first} {second}");
+}
+
+/// The start of an engine, one decision of it, and the end.
+const RECORD: [&str; 3] = [
+    r#"{"crossfade_record":1,"crossfade":"0.1.0","seed":0,"at_ms":0,"document":{}}"#,
+    r#"{"at_ms":0,"call":"handle","ask":{"type":"get_users","msg_id":1,"user_id":"user123"},"said":[{"type":"users_response","in_reply_to":1,"version":"v1"}]}"#,
+    r#"{"end":1}"#,
+];
+
+#[test]
+fn a_record_says_whether_it_is_whole_and_is_played_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("access.log"), "no line of a log\n").unwrap();
+    let replay = |lines: &[&str], arguments: &[&str], stdin: bool| {
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        fs::write(folder.path().join("run.jsonl"), &text).unwrap();
+        let mut command = crossfade(&[&["replay"], arguments].concat());
+        command.current_dir(&folder);
+        let output = run(command, if stdin { text.as_bytes() } else { b"" });
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code().unwrap(), said + &stderr(&output))
+    };
+    let check = |lines: &[&str], arguments: &[&str], expected: (i32, &str)| {
+        let (code, said) = replay(lines, arguments, arguments.contains(&"-"));
+        assert!(code == expected.0 && said.contains(expected.1), "{arguments:?}: {code} {said}");
+        said
+    };
+    let [head, call, end] = RECORD;
+    let same = "1 call played again, 0 of them decisions: every byte is the same\n";
+    for place in ["run.jsonl", "-"] {
+        check(&RECORD, &[place], (0, same));
+        check(&RECORD, &["--output", "json", place], (0, r#""complete": true"#));
+        check(&[head, call], &[place], (0, "The record has no end"));
+        check(&[head, call], &["--output", "json", place], (0, r#""complete": false"#));
+        check(&[head], &[place], (65, "a record without any call"));
+        check(&[head, r#"{"end":0}"#], &[place], (65, "a record without any call"));
+        check(
+            &[head, end],
+            &[place],
+            (65, "line 2: calls that were recorded: 1; calls that are here: 0"),
+        );
+        check(&[head, call, end, call], &[place], (65, "line 4: there is more after the end"));
+        let refused = head.replace("{}", r#"{"policy":{"versions":5}}"#);
+        let said = check(&[&refused, call, end], &[place], (65, "refuses to start"));
+        assert!(!said.contains("same"), "{said}");
+        // What is for logs says nothing of a record.
+        let options = ["--top", "3", "--canary=10", place];
+        let said = check(&RECORD, &options, (64, "--canary, --top is for logs"));
+        assert!(said.contains("--module, and --output human or json"), "{said}");
+        check(&RECORD, &["--census", "--output", "csv", place], (64, "--census is for logs"));
+        check(&RECORD, &["--output", "csv", place], (64, "--output csv is for logs"));
+        for both in [[place, "access.log"], ["access.log", place]] {
+            check(
+                &RECORD,
+                &both,
+                (64, "is a record of `crossfade demo`: it is played again by itself"),
+            );
+        }
+    }
+    // A log on standard input is still read from its beginning.
+    let (code, said) = replay(&["no line of a log"], &["-"], true);
+    assert!(code == 65 && said.contains("nothing to replay"), "{code} {said}");
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl fmt::Display for Need {
             Need::Everybody(share) | Need::RatherEverybody(share) => {
                 return write!(f, "the new version has {share}, not 100 %");
             }
-            Need::Rollout => "no rollout runs: `gradual_rollout` begins one",
+            Need::Rollout => "no rollout runs: start one first",
             Need::NoRollout => "a rollout runs: wait for its end, or abort it",
             Need::GoodRollout => "the last rollout was taken back",
             Need::Deprecation(None) => "the plan has no `deprecation`",
@@ -219,7 +219,9 @@ impl fmt::Display for Need {
             Need::Alike(differed, seen) => {
                 return write!(f, "{differed} of {seen} answers differed, which is too many");
             }
-            Need::Ready => "clients still depend on the old version: see `get_sunset`",
+            Need::Ready => {
+                "clients may still depend on the old version: the checks of the sunset say why"
+            }
         };
         f.write_str(text)
     }

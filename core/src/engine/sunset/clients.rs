@@ -113,16 +113,19 @@ impl Engine {
 
 fn depend_check(outlook: &Outlook<'_>, plan: &SunsetPlan) -> Check {
     let depend = &outlook.depend;
-    check(
-        "clients",
-        depend.at_most <= plan.at_most,
-        format!(
-            "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed; the longest usual interval among those who may is {} days",
-            100.0 * plan.confidence,
-            depend.at_most,
-            plan.horizon_days,
-            plan.at_most,
+    let mut detail = format!(
+        "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed",
+        100.0 * plan.confidence,
+        depend.at_most,
+        plan.horizon_days,
+        plan.at_most
+    );
+    // 0 where no interval is known.
+    if outlook.longest_s > 0 {
+        detail.push_str(&format!(
+            "; the longest usual interval among those who may is {} days",
             f64::from(outlook.longest_s / 8_640) / 10.0
-        ),
-    )
+        ));
+    }
+    check("clients", depend.at_most <= plan.at_most, detail)
 }

@@ -66,6 +66,10 @@ impl Store for Trying {
         self.file.audit(after, limit)
     }
 
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.file.audit_before(before, limit)
+    }
+
     fn policies(&mut self, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, StoreError> {
         self.file.policies(up_to, limit)
     }

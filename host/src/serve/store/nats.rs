@@ -428,6 +428,13 @@ impl Store for Nats {
         })
     }
 
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.runtime.block_on(async {
+            self.archive.caught_up().await?;
+            self.archive.audit_before(before, limit).await
+        })
+    }
+
     fn policies(&mut self, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, StoreError> {
         self.runtime.block_on(async {
             self.archive.caught_up().await?;
