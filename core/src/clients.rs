@@ -306,6 +306,7 @@ impl Clients {
         };
         let order = match order {
             ClientOrder::Requests => Order::Requests,
+            ClientOrder::OldRequests => Order::OldRequests,
             ClientOrder::LastSeen => Order::LastSeen,
             ClientOrder::FirstSeen => Order::FirstSeen,
             ClientOrder::Interval => Order::Interval,

@@ -242,7 +242,7 @@ impl Controller {
         now_ms: u64,
     ) -> Result<Vec<Changed>, Refused> {
         let Some(rollout) = self.rollout.as_mut() else {
-            return Err(Refused("there is no rollout: `gradual_rollout` begins one".to_owned()));
+            return Err(Refused("there is no rollout: start one first".to_owned()));
         };
         let changes = rollout.command(command, now_ms)?;
         if command == Command::Retry {

@@ -3,6 +3,7 @@
 
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Instant;
+use crossfade_protocol::words::{counted, measured};
 use serde::Serialize;
 
 use crate::gate::Evidence;
@@ -175,8 +176,8 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
         Change::Held { step } => format!("Step {step} has had its time and waits for evidence."),
         Change::ApprovalNeeded { step } => format!("Step {step} waits for a person to promote it."),
         Change::TimedOut { step, max_minutes } => format!(
-            "Step {step} timed out: no evidence either way within {} minutes. It goes on when a person promotes or resumes it.",
-            max_minutes.minutes()
+            "Step {step} timed out: no evidence either way within {}. It goes on when a person promotes or resumes it.",
+            measured(max_minutes.minutes(), "minute")
         ),
         Change::Paused => "Paused by an operator.".to_owned(),
         Change::Resumed => "Resumed by an operator.".to_owned(),
@@ -195,12 +196,14 @@ fn rollout_sentence(change: &Change, because: &str) -> String {
         Change::Retried => "Begun again by an operator, with the same clients.".to_owned(),
         Change::Undone { percentage } => format!("Undone by an operator: back to {percentage}."),
         Change::WatchStarted { watch_minutes } => {
-            format!("Health is watched for {} more minutes.", watch_minutes.minutes())
+            let minutes = watch_minutes.minutes();
+            format!("Health is watched for {}.", measured(minutes, "more minute"))
         }
         Change::Completed { percentage, duration_minutes } => {
             // To the hundredth: what lasted so long was measured by a clock.
             let hundredths = duration_minutes.ms() / 600;
-            format!("Completed at {percentage} after {} minutes.", hundredths as f64 / 100.0)
+            let lasted = measured(hundredths as f64 / 100.0, "minute");
+            format!("Completed at {percentage} after {lasted}.")
         }
     };
     if because.is_empty() { text } else { format!("{text} {because}") }
@@ -210,7 +213,8 @@ fn node_sentence(change: &NodeChange) -> String {
     match change {
         NodeChange::Configured { revision } => format!("Policy revision {revision} is in force."),
         NodeChange::GuardTripped { failures, requests, max_failure_ratio, gone } => format!(
-            "The local guard tripped: {failures} of {requests} requests failed on the new version, more than {} %. {}",
+            "The local guard tripped: {failures} of {} failed on the new version, more than {} %. {}",
+            counted(*requests, "request"),
             100.0 * max_failure_ratio,
             match gone {
                 false => "Everything goes to the stable version until a newer policy comes.",
@@ -238,7 +242,8 @@ fn client_sentence(change: &ClientChange) -> String {
             threshold,
         } => {
             format!(
-                "The new version fails {client}: {failures} of {requests} requests, where {} % would be nothing out of the ordinary (e-value {e_value:.0}, {threshold:.0} are needed among all clients).",
+                "The new version fails {client}: {failures} of {}, where {} % would be nothing out of the ordinary (e-value {e_value:.0}, {threshold:.0} are needed among all clients).",
+                counted(*requests, "request"),
                 libm::round(1000.0 * expected_ratio) / 10.0
             )
         }
@@ -260,14 +265,66 @@ fn client_sentence(change: &ClientChange) -> String {
             Instant::of_ms(*until_ms)
         ),
         ClientChange::BrownoutEnded { name, clients, refused } => {
-            format!("Brownout {name} ended: {refused} calls of {clients} clients were refused.")
+            let (calls, clients) = (counted(*refused, "call"), counted(*clients, "client"));
+            format!("Brownout {name} ended: it refused {calls} of {clients}.")
         }
         ClientChange::BrownoutStopped { name, reason, clients, refused } => format!(
-            "Brownout {name} was stopped after {refused} refused calls of {clients} clients{}",
+            "Brownout {name} was stopped after {} of {}{}",
+            counted(*refused, "refused call"),
+            counted(*clients, "client"),
             because(reason)
         ),
         ClientChange::Life { from, to, reason } => {
             format!("The migration went from {from} to {to}{}", because(reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossfade_protocol::share::Minutes;
+
+    use super::*;
+
+    #[test]
+    fn one_is_told_as_one() {
+        let minute = Minutes::from_ms(60_000);
+        let rollout = |change| rollout_sentence(&change, "");
+        let half = Share::from_buckets(5_000).expect("half of all");
+        for (said, wanted) in [
+            (rollout(Change::TimedOut { step: 2, max_minutes: minute }), "within 1 minute. It"),
+            (rollout(Change::WatchStarted { watch_minutes: minute }), "for 1 more minute."),
+            (
+                rollout(Change::Completed { percentage: half, duration_minutes: minute }),
+                "after 1 minute.",
+            ),
+            (
+                node_sentence(&NodeChange::GuardTripped {
+                    failures: 1,
+                    requests: 1,
+                    max_failure_ratio: 0.2,
+                    gone: false,
+                }),
+                "1 of 1 request failed",
+            ),
+            (
+                client_sentence(&ClientChange::BrownoutEnded {
+                    name: "b".into(),
+                    clients: 1,
+                    refused: 1,
+                }),
+                "it refused 1 call of 1 client.",
+            ),
+            (
+                client_sentence(&ClientChange::BrownoutEnded {
+                    name: "b".into(),
+                    clients: 2,
+                    refused: 7,
+                }),
+                "it refused 7 calls of 2 clients.",
+            ),
+        ] {
+            assert!(said.contains(wanted), "{said}");
         }
     }
 }

@@ -232,15 +232,6 @@ impl Policy {
         self.rules.get(usize::from(rule)).map(|rule| rule.name.as_str())
     }
 
-    /// Whether a share, and nothing else, chooses the version of this key. Where rules may
-    /// have chosen, only the request would tell.
-    pub fn is_randomised(&self, key: &[u8]) -> bool {
-        (!self.kill_switch || self.is_gone())
-            && self.rules.is_empty()
-            && self.pin(Some(key)).is_none()
-            && self.listed.get(Some(key)).is_none()
-    }
-
     /// Whether every request of a key is decided alike: by the key, and by nothing else but
     /// the guard.
     pub(crate) fn is_by_key_alone(&self) -> bool {
@@ -352,16 +343,6 @@ impl Policy {
             return decision;
         }
         self.by_traffic(request, draw, trace)
-    }
-
-    /// What is said of a brake that sends nobody back.
-    #[cold]
-    fn passed(&self, on: bool, off: &str) -> String {
-        if on {
-            format!("on, but {} is gone: nobody is sent there", self.version_name(STABLE))
-        } else {
-            off.to_owned()
-        }
     }
 
     /// By the first rule that matches. Out of line, as what follows is: a decision without

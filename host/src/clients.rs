@@ -3,6 +3,7 @@
 //! logs.
 
 mod csv;
+mod estimate;
 mod one;
 mod sunset;
 mod table;
@@ -10,7 +11,8 @@ mod table;
 use serde::Deserialize;
 
 pub(crate) use csv::{HEADER, csv_rows};
-pub(crate) use table::rows;
+pub(crate) use estimate::Estimate;
+pub(crate) use table::{More, rows};
 
 /// The reply `clients`.
 #[derive(Debug, Clone, Deserialize)]
@@ -120,23 +122,6 @@ pub(crate) struct Check {
     pub(crate) detail: String,
 }
 
-impl Listed {
-    /// `1,234 clients`, `about 5,000 clients (4,800 to 5,200)`. What is not exact is never
-    /// shown as if it were.
-    pub(crate) fn total_text(&self) -> String {
-        let total = crate::replay::grouped(self.total);
-        let noun = if self.total == 1 && self.exact { "client" } else { "clients" };
-        match (self.exact, self.low, self.high) {
-            (true, ..) => format!("{total} {noun}"),
-            (false, Some(low), Some(high)) => {
-                let (low, high) = (crate::replay::grouped(low), crate::replay::grouped(high));
-                format!("about {total} {noun} ({low} to {high}, 95 % confidence)")
-            }
-            (false, ..) => format!("at least {total} {noun}"),
-        }
-    }
-}
-
 /// The word for a state.
 fn state_name(state: &str) -> String {
     state.replace('_', " ")
@@ -169,16 +154,5 @@ pub(crate) mod tests {
             "last_seen_ms": 1_431_857_103_000_u64, "requests": 1_234,
         }))
         .unwrap()
-    }
-
-    #[test]
-    fn what_is_not_exact_is_never_shown_as_if_it_were() {
-        let listed = |exact, low, high| Listed { total: 5_000, exact, low, high, clients: vec![] };
-        assert_eq!(listed(true, None, None).total_text(), "5,000 clients");
-        assert_eq!(
-            listed(false, Some(4_800), Some(5_200)).total_text(),
-            "about 5,000 clients (4,800 to 5,200, 95 % confidence)"
-        );
-        assert_eq!(listed(false, None, None).total_text(), "at least 5,000 clients");
     }
 }

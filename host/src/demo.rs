@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::client::page::Tone;
 use crate::exit::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::replay::grouped;
 
 pub(crate) use again::again;
@@ -159,6 +159,9 @@ pub(crate) fn run(options: DemoOptions) -> Result<Exit, Failure> {
     if let Some(reporting) = reporting {
         let _ = reporting.join();
     }
+    if let Carrier::Own(edge) = &parts.carrier {
+        edge.end_record();
+    }
     let ended = ended.and_then(|exit| parts.last_words(&options, exit));
     let Parts { control, carrier, runtime, .. } = parts;
     drop(carrier);
@@ -185,7 +188,7 @@ fn choose(options: &DemoOptions) -> Result<Option<envoy::Found>, Failure> {
     }
     match envoy::find(options.envoy.as_deref(), options.filter.as_deref()) {
         Ok(found) => Ok(Some(found)),
-        Err(why) if wants => Err(Failure::new(Exit::Unavailable, why)),
+        Err(why) if wants => Err(Failure::new(Exit::Unavailable, format!("no Envoy: {why}"))),
         Err(_) => Ok(None),
     }
 }
@@ -251,12 +254,12 @@ impl Parts {
         );
         screen.text(Tone::Plain, &crowd);
         if !crate::page::is_built() {
-            let text = "The page is not in this program yet: `cargo xtask page`, then build it \
-                        again. Until then `crossfade status -w` shows the same.";
+            let text = "The page is not in this program: in a checkout `cargo xtask page` builds \
+                        it, and the next build takes it in. `crossfade status -w` shows the same.";
             screen.text(Tone::Faint, text);
         }
         if let Some(hint) = hint {
-            screen.text(Tone::Faint, &format!("No Envoy carries the traffic: {hint}."));
+            screen.text(Tone::Faint, &format!("No Envoy is in front of v1 and v2: {hint}."));
         }
         let fields = json!({
             "page": page, "token_file": token, "traffic": format!("http://{address}/"),
@@ -351,8 +354,8 @@ impl Parts {
         let agree =
             if same { "the services' own logs say the same" } else { "their own logs differ" };
         let text = format!(
-            "v1 has answered {} requests, v2 {}: {agree}. {} calls were refused, {} had no answer.",
-            grouped(seen.served[0]),
+            "v1 has answered {}, v2 {}: {agree}. Refused: {}; without an answer: {}.",
+            counted(seen.served[0], "request"),
             grouped(seen.served[1]),
             grouped(seen.brownout + seen.gone),
             unknown
@@ -360,9 +363,9 @@ impl Parts {
         let fields = json!({ "seen": seen, "services": logs, "same": same, "exit": exit as u8 });
         self.screen.event("ended", Tone::Plain, &text, fields);
         if let (Some(record), Carrier::Own(edge)) = (&options.record, &self.carrier) {
-            let (calls, path) = (grouped(edge.calls()), record.display());
+            let (calls, path) = (counted(edge.calls(), "call"), record.display());
             let text = format!(
-                "{calls} calls of the engine are in {path}: `crossfade replay {path}` plays them again."
+                "{path} has {calls} of the engine: `crossfade replay {path}` plays all of it again."
             );
             self.screen.text(Tone::Plain, &text);
         }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use clap::ValueEnum;
+use crossfade_protocol::words::plural;
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -66,6 +67,12 @@ pub(crate) fn print_json_safely(value: &impl Serialize) -> Result<(), Failure> {
     print(&(json_escaped(&text) + "\n"))
 }
 
+/// Says on stderr what the answer on stdout does not.
+pub(crate) fn warn(text: &str) {
+    // Not `eprintln!`: that panics when stderr is closed.
+    let _ = writeln!(io::stderr(), "warning: {text}");
+}
+
 /// Rows as CSV (RFC 4180, but with line feeds). What a terminal would obey is escaped, and
 /// what a spreadsheet would take for a formula begins with an apostrophe: strangers have
 /// written parts of it.
@@ -98,8 +105,7 @@ fn cell(value: &str) -> String {
     text
 }
 
-/// `1 problem`, `2 problems`.
+/// `1 problem`, `1,753 problems`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
+    format!("{} {noun}{}", crate::replay::grouped(count), plural(count == 1))
 }

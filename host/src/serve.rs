@@ -12,6 +12,8 @@ mod access;
 mod calls;
 mod clock;
 mod controller;
+#[cfg(test)]
+mod controller_tests;
 pub(crate) mod data;
 mod decider;
 mod engine;

@@ -62,6 +62,7 @@ fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let played: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&played["same"], &played["difference"]), (&true.into(), &Value::Null));
+    assert_eq!(played["complete"], true, "{played}");
     // One for each request; on a slow machine the last may still be under way.
     let decisions = played["decisions"].as_u64().unwrap();
     let asked = answered..=count("/sent");
@@ -88,6 +89,132 @@ fn a_broken_v2_is_taken_back_and_every_decision_can_be_played_again() {
     let output = run(crossfade(&["replay", path]), b"");
     assert_eq!(output.status.code(), Some(65));
     assert!(stderr(&output).contains("breaks off"), "{}", stderr(&output));
+}
+
+/// A demo that goes on with what is there is heard by the control plane, whatever its seed:
+/// what has the epoch of a run before is old news there.
+#[test]
+fn a_second_demo_on_the_same_data_with_the_same_seed_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let temporary = tempfile::tempdir().unwrap();
+    // Reports of the node under an epoch that is not the one given.
+    let heard_beside = |epoch: &str| -> String {
+        let arguments = ["--data", data.to_str().unwrap(), "--rps", "40"];
+        let running = Running::start(demo(temporary.path(), &arguments));
+        let started: Value = serde_json::from_str(&running.reply().unwrap()).unwrap();
+        let page = started["page"].as_str().unwrap().trim_end_matches('/').to_owned();
+        let heard = support::serve::wait_for("a report of another epoch", || {
+            let mut answer = ureq::get(format!("{page}/v1/nodes")).call().ok()?;
+            let text = answer.body_mut().read_to_string().ok()?;
+            let nodes: Value = serde_json::from_str(&text).ok()?;
+            let mut epochs =
+                nodes["nodes"].as_array()?.iter().filter_map(|one| one["epoch"].as_str());
+            epochs.find(|found| *found != epoch).map(str::to_owned)
+        });
+        running.signal(Signal::INT);
+        assert_eq!(running.end().code(), Some(130));
+        heard
+    };
+    let first = heard_beside("");
+    assert_ne!(heard_beside(&first), first);
+}
+
+/// The start of an engine, one decision of it, and the end.
+const RECORD: [&str; 3] = [
+    r#"{"crossfade_record":1,"crossfade":"0.1.0","seed":0,"at_ms":0,"document":{}}"#,
+    r#"{"at_ms":0,"call":"handle","ask":{"type":"get_users","msg_id":1,"user_id":"user123"},"said":[{"type":"users_response","in_reply_to":1,"version":"v1"}]}"#,
+    r#"{"end":1}"#,
+];
+
+#[test]
+fn a_record_says_whether_it_is_whole_and_is_played_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("access.log"), "no line of a log\n").unwrap();
+    let replay = |lines: &[&str], arguments: &[&str], stdin: bool| {
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        fs::write(folder.path().join("run.jsonl"), &text).unwrap();
+        let mut command = crossfade(&[&["replay"], arguments].concat());
+        command.current_dir(&folder);
+        let output = run(command, if stdin { text.as_bytes() } else { b"" });
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code().unwrap(), said + &stderr(&output))
+    };
+    let check = |lines: &[&str], arguments: &[&str], expected: (i32, &str)| {
+        let (code, said) = replay(lines, arguments, arguments.contains(&"-"));
+        assert!(code == expected.0 && said.contains(expected.1), "{arguments:?}: {code} {said}");
+        said
+    };
+    let [head, call, end] = RECORD;
+    let same = "1 call played again, 0 of them decisions: every byte is the same\n";
+    for place in ["run.jsonl", "-"] {
+        check(&RECORD, &[place], (0, same));
+        check(&RECORD, &["--output", "json", place], (0, r#""complete": true"#));
+        check(&[head, call], &[place], (0, "The record has no end"));
+        check(&[head, call], &["--output", "json", place], (0, r#""complete": false"#));
+        check(&[head], &[place], (65, "a record without any call"));
+        check(&[head, r#"{"end":0}"#], &[place], (65, "a record without any call"));
+        check(
+            &[head, end],
+            &[place],
+            (65, "line 2: calls that were recorded: 1; calls that are here: 0"),
+        );
+        check(&[head, call, end, call], &[place], (65, "line 4: there is more after the end"));
+        let refused = head.replace("{}", r#"{"policy":{"versions":5}}"#);
+        let said = check(&[&refused, call, end], &[place], (65, "refuses to start"));
+        assert!(!said.contains("same"), "{said}");
+        // What is for logs says nothing of a record.
+        let options = ["--top", "3", "--canary=10", place];
+        let said = check(&RECORD, &options, (64, "--canary, --top is for logs"));
+        assert!(said.contains("--module, and --output human or json"), "{said}");
+        check(&RECORD, &["--census", "--output", "csv", place], (64, "--census is for logs"));
+        check(&RECORD, &["--output", "csv", place], (64, "--output csv is for logs"));
+        for both in [[place, "access.log"], ["access.log", place]] {
+            check(
+                &RECORD,
+                &both,
+                (64, "is a record of `crossfade demo`: it is played again by itself"),
+            );
+        }
+    }
+    // A log on standard input is still read from its beginning.
+    let (code, said) = replay(&["no line of a log"], &["-"], true);
+    assert!(code == 65 && said.contains("nothing to replay"), "{code} {said}");
+}
+
+/// The folders of demos in here.
+fn folders(temporary: &Path) -> Vec<String> {
+    let names = fs::read_dir(temporary).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[test]
+fn what_a_demo_that_was_killed_has_left_goes_with_the_next_and_one_that_runs_stays() {
+    let temporary = tempfile::tempdir().unwrap();
+    let start = || {
+        let running = Running::start(demo(temporary.path(), &[]));
+        running.reply().unwrap();
+        running
+    };
+    let killed = start();
+    let left = folders(temporary.path());
+    assert_eq!(left.len(), 1);
+    killed.signal(Signal::KILL);
+    killed.end();
+    assert_eq!(folders(temporary.path()), left);
+    // Not a demo's, whatever it is called.
+    fs::create_dir(temporary.path().join("crossfade-demo-mine")).unwrap();
+
+    let first = start();
+    let there = folders(temporary.path());
+    assert!(there.len() == 2 && !there.contains(&left[0]), "{there:?}");
+    let second = start();
+    assert_eq!(folders(temporary.path()).len(), 3, "each has its own");
+    for running in [first, second] {
+        running.signal(Signal::INT);
+        assert_eq!(running.end().code(), Some(130));
+    }
+    assert_eq!(folders(temporary.path()), ["crossfade-demo-mine"]);
 }
 
 #[test]
@@ -135,7 +262,7 @@ fn what_cannot_be_started_is_named() {
         assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "{arguments:?}");
     };
     check(&["--port", &port, "--through", "own"], 74, "take another port with --port");
-    check(&["--port", "0", "--envoy", "/nowhere/envoy"], 69, "no Envoy at /nowhere/envoy");
+    check(&["--port", "0", "--envoy", "/nowhere/envoy"], 69, "no Envoy: /nowhere/envoy is no file");
     check(&["--port", "0", "--record", "/nowhere/run"], 74, "cannot write the record /nowhere/run");
     if Path::new("/dev/full").exists() {
         check(&["--port", "0", "--record", "/dev/full"], 74, "make room");

@@ -4,6 +4,8 @@
 #![cfg(feature = "test-nats")]
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+#[path = "fleet/again.rs"]
+mod again;
 #[path = "fleet/cut.rs"]
 mod cut;
 #[cfg(target_os = "linux")]

@@ -72,7 +72,44 @@ fn images_are_built_by_tasks_that_exist_and_run_without_rights() {
         let version = toolchain.lines().find_map(|line| line.strip_prefix("rust-version = "));
         let image = format!("FROM rust:{}-", version.unwrap().trim_matches('"'));
         assert!(text.contains(&image), "{path}: not {image}");
+        assert!(text.contains("RUSTUP_TOOLCHAIN="), "{path}: rustup would fetch another Rust");
+        copied(path, &text);
     }
+    // The page's build empties this folder, and cargo watches it.
+    let left_out = read(".dockerignore");
+    assert!(!left_out.lines().any(|line| line == "web/page/dist"), "{left_out}");
+}
+
+/// What is copied is there: in the repository, or made by the stage before.
+#[track_caller]
+fn copied(path: &str, text: &str) {
+    let copies: Vec<_> = text.lines().filter(|line| line.starts_with("COPY ")).collect();
+    assert!(copies.len() > 1, "{path}");
+    for line in copies {
+        let words: Vec<_> =
+            line.split(' ').skip(1).filter(|word| !word.starts_with("--")).collect();
+        let [sources @ .., _] = words.as_slice() else { panic!("{path}: {line}") };
+        assert!(!sources.is_empty(), "{path}: {line}");
+        for source in sources {
+            let there = if line.contains("--from=build") {
+                let built = source.strip_prefix("/src/");
+                // By its task, or by a command above.
+                let made = text.split("FROM ").nth(1).unwrap().contains(&format!(" {source}"));
+                made || built.is_some_and(is_built_there)
+            } else {
+                root().join(source).exists()
+            };
+            assert!(there, "{path}: nothing makes {source}: {line}");
+        }
+    }
+}
+
+/// Whether git is told that this file is made by a build.
+fn is_built_there(file: &str) -> bool {
+    let path = Path::new(file);
+    let ending = path.extension().unwrap().to_str().unwrap();
+    let pattern = format!("/{}/*.{ending}", path.parent().unwrap().display());
+    read(".gitignore").lines().any(|line| line == pattern)
 }
 
 /// The documents of a file of manifests.

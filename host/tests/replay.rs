@@ -483,7 +483,7 @@ fn a_log_that_names_no_version_is_the_old_ones() {
     // One that does name a version shows that the others belong to none.
     let (counted, other, notes) = requests("access.log v1.log");
     assert_eq!((counted, other), (vec![1, 0], 10_000));
-    assert!(notes.contains("10,000 requests are of no version"), "{notes}");
+    assert!(notes.contains("Of no version: 10,000 requests"), "{notes}");
     // And what was asked for is not second-guessed.
     let (counted, other, _) = requests("--version-of /a/=v1,/b/=v2 access.log");
     assert_eq!((counted, other), (vec![0, 0], 10_000));

@@ -65,6 +65,11 @@ fn the_real_log_gives_exactly_these_numbers() {
     let text = said(&log, &VERSIONS);
     assert!(text.contains("Busiest on v1"), "{text}");
     assert!(text.contains("The old version cannot be switched off yet"), "{text}");
+    // There is no server here that `crossfade clients` could ask.
+    assert!(text.contains("The likeliest 10; `--top 20` shows more"), "{text}");
+    assert!(!text.contains("crossfade clients"), "{text}");
+    let more = said(&log, &[&VERSIONS[..], &["--top", "20"]].concat());
+    assert!(!more.contains("shows more"), "{more}");
 }
 
 /// Every seventh line comes hours late, and then the whole log backwards: nothing is another.
@@ -124,4 +129,74 @@ fn a_pattern_without_a_version_is_a_usage_error() {
     let wrong = census(&real_log(), &["--version-of", "/v1/"]);
     assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
     assert!(stderr(&wrong).contains("--version-of"), "{}", stderr(&wrong));
+}
+
+/// A log of `days`: each day ten clients call `path`, at noon of that day of 2026.
+fn days(path: &str, days: std::ops::Range<i8>) -> String {
+    let start = jiff::civil::date(2026, 1, 1);
+    let day = |day: i8| {
+        let date = start.saturating_add(jiff::Span::new().days(i64::from(day)));
+        let date = date.strftime("%d/%b/%Y").to_string();
+        (0..10).map(move |client| {
+            format!(
+                "10.0.0.{client} - - [{date}:12:00:00 +0000] \"GET {path} HTTP/1.1\" 200 5 \"-\" \"job/1.0\"\n"
+            )
+        })
+    };
+    days.flat_map(day).collect()
+}
+
+/// Ten days of v1, then 110 days of v2: the old version can go, and nothing says otherwise.
+#[test]
+fn a_log_in_which_the_old_version_was_left_long_ago_says_that_it_can_go() {
+    let log = days("/v1/x", 0..10) + &days("/v2/x", 10..120);
+    let json = said(&log, &["--output", "json"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let sunset = &report["sunset"];
+    assert_eq!(sunset["ready"], true, "{sunset:#}");
+    let checks = sunset["checks"].as_array().unwrap();
+    let names: Vec<&str> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
+    assert!(names.contains(&"quiet") && names.contains(&"clients"), "{names:?}");
+    // Of a policy nothing is known.
+    assert!(!names.contains(&"share") && !names.contains(&"rollout"), "{names:?}");
+    let text = said(&log, &[]);
+    assert!(text.contains("✔ The old version can be switched off."), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("last called 110 days before the logs end, 14 days are"), "{text}");
+    // Of nobody who may call again an interval is known.
+    assert!(words.contains("30 days, 0 are allowed") && !words.contains("interval"), "{text}");
+
+    let one = "10.0.0.1 - - [01/Jan/2026:12:00:00 +0000] \"GET /about HTTP/1.1\" 200 5\n";
+    let text = said(&(one.to_owned() + &log), &[]);
+    assert!(text.contains("- 1 request is of no version, such as /about: see"), "{text}");
+
+    let text = said(&(days("/v1/x", 0..10) + &days("/v2/x", 10..20)), &[]);
+    assert!(text.contains("✘ The old version cannot be switched off yet."), "{text}");
+    assert!(text.contains("✘ quiet     an older version was last called 10 days before"), "{text}");
+}
+
+/// With a policy its share and its days are asked for, and the quiet is still the logs'.
+#[test]
+fn a_policy_says_how_long_is_quiet_and_what_its_share_is() {
+    let log = days("/v1/x", 0..10) + &days("/v2/x", 10..120);
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.json");
+    let checks = |percentage: u32, quiet_days: u32| {
+        let document = serde_json::json!({
+            "api": "shop", "versions": { "from": "v1", "to": "v2" }, "key": { "attribute": "client", "on_missing_key": "random" },
+            "canary_percentage": percentage, "sunset": { "quiet_days": quiet_days },
+        });
+        fs::write(&policy, document.to_string()).unwrap();
+        let json = said(&log, &["--policy", policy.to_str().unwrap(), "--output", "json"]);
+        let report: Value = serde_json::from_str(&json).unwrap();
+        let sunset = &report["sunset"];
+        let ok = |name: &str| {
+            let checks = sunset["checks"].as_array().unwrap();
+            checks.iter().find(|check| check["check"] == name).unwrap()["ok"] == true
+        };
+        (sunset["ready"] == true, ok("share"), ok("quiet"))
+    };
+    assert_eq!(checks(100, 110), (true, true, true));
+    assert_eq!(checks(100, 111), (false, true, false));
+    assert_eq!(checks(50, 110), (false, false, true));
 }

@@ -227,6 +227,50 @@ fn the_page_is_for_everybody_and_what_it_shows_is_not() {
     assert_eq!(ask_head(&open.url, "GET", "/", &[("host", "evil.example")]).status, 403);
 }
 
+/// The table of routes in `docs/serve.md` is that of the description: every request, with
+/// its role and what a query may say.
+#[test]
+fn every_route_of_the_description_stands_in_the_documentation() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let guide = fs::read_to_string(docs.join("serve.md")).unwrap();
+    let description = fs::read_to_string(docs.join("openapi.json")).unwrap();
+    let description: Value = serde_json::from_str(&description).unwrap();
+    let table = guide.split("## Routes").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut told = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        for request in cells[0].split('`').filter(|part| part.contains(" /")) {
+            let (request, query) = request.split_once('?').unwrap_or((request, ""));
+            let query = query.split('&').map(|part| part.split('=').next().unwrap());
+            let query: BTreeSet<&str> = query.filter(|name| !name.is_empty()).collect();
+            told.insert(format!("{request} {} {query:?}", cells[1]));
+        }
+    }
+    // The page is no part of the description.
+    assert!(told.remove("GET / none {}"), "{told:#?}");
+    let mut described = BTreeSet::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let query: BTreeSet<&str> = parameters
+                .filter(|parameter| parameter["in"] == "query")
+                .filter_map(|parameter| parameter["name"].as_str())
+                .collect();
+            let role = operation["x-crossfade-role"].as_str().unwrap();
+            described.insert(format!("{} {path} {role} {query:?}", method.to_uppercase()));
+        }
+    }
+    assert_eq!(told, described, "docs/serve.md and docs/openapi.json");
+    let roles = guide.split("| role | may |").nth(1).unwrap().split("\n\n").next().unwrap();
+    for role in ["read", "report", "report:NODE", "operate", "admin"] {
+        assert!(roles.contains(&format!("\n| `{role}` | ")), "{role}: {roles}");
+    }
+    let help = crossfade(&["serve", "--help"]).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("the roles read, report, report:NODE, operate and admin"), "{help}");
+}
+
 /// The description is of what is served, it is in the repository, and it is whole.
 #[test]
 fn the_description_is_the_one_in_the_documentation() {

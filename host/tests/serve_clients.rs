@@ -284,3 +284,112 @@ fn what_a_brownout_would_do_is_told_before_it_does() {
     assert!(stderr(&missing).contains("nowhere.yaml"), "{}", stderr(&missing));
     assert_ne!(missing.status.code(), Some(0));
 }
+
+/// With more clients than places a sample is kept: every number says so, wherever it is told.
+#[test]
+fn a_sample_is_never_shown_as_everybody() {
+    let brownout = "clients: { limit: 1000 }\ndeprecation: { deprecated_at: 2025-01-01 }\nbrownouts:\n  \
+         - { name: half, start: 2099-01-10T10:00:00Z, minutes: 30, percentage: 50 }\n";
+    let plan = PLAN.replace("percentage: 10", "percentage: 0");
+    let world = World::new(&format!("{plan}{brownout}"));
+    let keys: Vec<String> = (0..8_000).map(|place| format!("c{place:05}")).collect();
+    for (place, keys) in keys.chunks(400).enumerate() {
+        world.report(place as u64 + 1, keys);
+    }
+    let all = world.run(&["clients", "--all", "--output", "csv"]);
+    let rows = String::from_utf8(all.stdout.clone()).unwrap().lines().count() - 1;
+    assert!((1..=1_000).contains(&rows), "{rows}");
+    let warned = stderr(&all);
+    assert!(
+        warned.contains("warning: a sample: ") && warned.contains(" there are about "),
+        "{warned}"
+    );
+    let last = |arguments: &[&str]| {
+        world.said(&[&["clients"], arguments].concat()).lines().last().unwrap().to_owned()
+    };
+    let some = last(&["--limit", "100"]);
+    assert!(some.starts_with("100 of about ") && some.contains("not all are kept"), "{some}");
+    assert!(some.ends_with(": --limit or --all lists more"), "{some}");
+    let kept = last(&["--all"]);
+    assert!(kept.ends_with(", of whom not all are kept"), "{kept}");
+    let none = last(&["--state", "blocked"]);
+    assert!(none.starts_with("at most "), "{none}");
+
+    let foreseen = world.said(&["brownout", "plan", "--output", "json"]);
+    let foreseen: Value = serde_json::from_str(&foreseen).unwrap();
+    let half = &foreseen["brownouts"][0];
+    let number = |field: &str| half.pointer(field).and_then(Value::as_u64).unwrap();
+    let (known, hit) = (number("/known_clients"), number("/hit_clients"));
+    assert_eq!(half["exact"], false, "{half}");
+    assert!((6_000..10_000).contains(&known) && (3_000..5_000).contains(&hit), "{half}");
+    assert!(number("/known_range/0") <= 8_000 && 8_000 <= number("/known_range/1"), "{half}");
+    assert!(number("/hit_range/0") < hit && hit < number("/hit_range/1"), "{half}");
+    let text = world.said(&["brownout", "plan"]);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("hits about ") && text.contains("the server keeps "), "{text}");
+}
+
+/// Whoever calls the old version most is in front, also when its last call was to the new.
+#[test]
+fn the_top_is_by_calls_to_the_old_version_and_names_say_where_they_are_from() {
+    let world = World::new(PLAN);
+    let (first, last) = (1_760_000_000, 1_760_000_060);
+    let report = json!({
+        "node": "edge-1", "epoch": "00000000000000e1", "sequence": 1, "revision": 1,
+        "versions": ["v1", "v2"], "clients": [
+            { "key": "busy", "on": 1, "counts": [[1, 900, 0, first, last]] },
+            { "key": "both", "on": 1, "counts": [[0, 500, 0, first, first], [1, 1, 0, last, last]] },
+            { "key": "ann", "on": 0, "counts": [[0, 30, 0, first, last]] },
+            { "key": "ann", "on": 0, "identity": "jwt", "counts": [[0, 20, 0, first, last]] },
+        ],
+    });
+    let taken =
+        world.server.caller().post_bytes("/v1/client-reports", report.to_string().as_bytes());
+    assert_eq!(taken.unwrap().status, 200);
+    let top = world.said(&["clients", "top", "3", "--output", "csv"]);
+    let names: Vec<&str> = top.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!(names, ["both", "ann", "ann"], "{top}");
+    let top = world.said(&["clients", "top", "3"]);
+    assert!(top.contains(" ann (jwt) "), "{top}");
+    assert!(top.ends_with("3 of 4 clients: `crossfade clients top N` lists more\n"), "{top}");
+    let by = world.server.get("/v1/clients?sort=old_requests&reverse=true&limit=1").body;
+    assert_eq!(by["clients"][0]["client"], "busy", "{by}");
+
+    let shown = world.said(&["clients", "show", "ann"]);
+    assert!(shown.contains("Others of this name are known by jwt: --identity shows"), "{shown}");
+    let shown = world.said(&["clients", "show", "ann", "--identity", "jwt"]);
+    assert!(shown.starts_with("ann  known by jwt") && !shown.contains("Others"), "{shown}");
+    assert!(!world.said(&["clients", "show", "busy"]).contains("Others"));
+    let pin = ["clients", "repin", "ann", "--to", "old", "--reason", "orders fail"];
+    let pinned = world.said(&pin);
+    let pinned = pinned.split_whitespace().collect::<Vec<_>>().join(" ");
+    let others = "That is the one known by key. Others of this name are known by jwt:";
+    assert!(pinned.contains(others), "{pinned}");
+}
+
+/// What the program knows itself is refused before a server is asked, and with what is right.
+#[test]
+fn words_and_numbers_that_cannot_be_are_usage_errors() {
+    let brownout = ["brownout", "start", "--reason", "x"];
+    let start = |more: &[&'static str]| [&brownout[..], more].concat();
+    for (arguments, says) in [
+        (vec!["clients", "show", "ann", "--identity", "foo"], "possible values: key, sender"),
+        (
+            vec!["clients", "ready", "ann", "--identity", "api", "--reason", "x"],
+            "possible values: key, sender",
+        ),
+        (vec!["life", "advance", "foo", "--reason", "x"], "possible values: shadow, canary"),
+        (start(&["--minutes", "nan", "--percent", "5"]), "`nan` is not a length above 0"),
+        (start(&["--minutes", "-1", "--percent", "5"]), "`-1` is not a length above 0"),
+        (start(&["--minutes", "0", "--percent", "5"]), "`0` is not a length above 0"),
+        (start(&["--minutes", "5", "--percent", "-5"]), "`-5` is not a percentage"),
+        (start(&["--minutes", "5", "--percent", "5", "--status", "99"]), "400..=599"),
+        (start(&["--minutes", "5", "--percent", "5", "--status", "-1"]), "'-1'"),
+        (vec!["audit", "--limit", "10001"], "10000"),
+        (vec!["policy", "history", "--limit", "1001"], "1000"),
+    ] {
+        let output = run(crossfade(&arguments), b"");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    }
+}

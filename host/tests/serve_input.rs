@@ -71,11 +71,20 @@ fn a_wrong_body_is_refused_with_the_field_and_what_would_be_right() {
         ("/v1/policy?wiat=1", "unknown field `wiat`, expected `wait`"),
         ("/v1/audit?after=-1", "after"),
         ("/v1/audit?after=9223372036854775808", "over 2^63 - 1"),
+        ("/v1/audit?after=1&before=9", "`after` and `before` are two directions"),
+        ("/v1/clients?limit=10001", "limit: 10001 is over 10000"),
+        ("/v1/audit?limit=10001", "limit: 10001 is over 10000"),
+        ("/v1/policies?limit=1001", "limit: 1001 is over 1000"),
     ] {
         let answer = query(path);
         assert_eq!(answer.status, 400, "{path}: {answer:?}");
         assert!(answer.body.contains(words), "{path}: {answer:?}");
     }
+    for path in ["/v1/clients?limit=10000", "/v1/audit?limit=10000", "/v1/policies?limit=1000"] {
+        assert_eq!(query(path).status, 200, "{path}");
+    }
+    let newest = query("/v1/audit?before=9007199254740991&limit=1");
+    assert!(newest.body.contains("\"id\":1,"), "the first act is the newest: {newest:?}");
     still_serves(&server);
 }
 

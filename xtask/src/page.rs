@@ -52,6 +52,8 @@ fn npm(args: &[&str]) -> Result<(), TaskError> {
 /// the folder, and cargo watches nothing that is not there.
 fn clear(folder: &Path) -> Result<(), TaskError> {
     let error = |source| TaskError::Write { path: folder.display().to_string(), source };
+    // It is there in a clone, and need not be in what was copied from one.
+    fs::create_dir_all(folder).map_err(error)?;
     for entry in fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         if path.is_dir() {

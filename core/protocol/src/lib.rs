@@ -23,6 +23,7 @@ pub mod reply;
 pub mod request;
 pub mod share;
 pub mod totals;
+pub mod words;
 
 pub use error::{ErrorCode, Fault, Problem, Problems};
 pub use plan::Plan;

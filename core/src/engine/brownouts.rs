@@ -5,6 +5,7 @@ use crossfade_protocol::plan::{Brownout, Instant, StopWhen};
 use crossfade_protocol::reply::{BrownoutSeen, Brownouts as Reply};
 use crossfade_protocol::request::Brownouts as Asked;
 use crossfade_protocol::share::Minutes;
+use crossfade_protocol::words::counted;
 use crossfade_protocol::{Fault, json};
 
 use super::{Engine, write};
@@ -189,8 +190,8 @@ fn harm(bound: &StopWhen, (clients, more): (u64, bool), refused: u64) -> Option<
         ));
     }
     if let Some(most) = bound.clients.filter(|most| clients >= *most) {
-        return Some(format!("{clients} clients were refused, stop_when allows {most}"));
+        return Some(format!("it refused {}, stop_when allows {most}", counted(clients, "client")));
     }
     let most = bound.calls.filter(|most| refused >= *most)?;
-    Some(format!("{refused} calls were refused, stop_when allows {most}"))
+    Some(format!("it refused {}, stop_when allows {most}", counted(refused, "call")))
 }

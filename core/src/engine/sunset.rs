@@ -8,6 +8,7 @@ use crossfade_protocol::plan::{KeyFrom, Then};
 use crossfade_protocol::reply::{Check, Sunset};
 use crossfade_protocol::request::Clock;
 use crossfade_protocol::share::Minutes;
+use crossfade_protocol::words::{counted, measured};
 
 use super::Engine;
 use crate::request::Request;
@@ -116,7 +117,10 @@ impl Engine {
                 "notice",
                 given_ms >= u64::from(days) * DAY_MS
                     && self.now_ms >= dates.deprecated_at.unix_ms(),
-                format!("deprecated for {} days, {days} are asked for", given_ms / DAY_MS),
+                format!(
+                    "deprecated for {}, and `sunset.notice_days` asks for {days}",
+                    counted(given_ms / DAY_MS, "day")
+                ),
             )
         });
         passed.into_iter().chain(notice)
@@ -164,17 +168,17 @@ impl Engine {
         }
         let last = self.last_served_ms.iter().take(newest).flatten().max();
         // In hundredths, rounded down: what is asked for has not passed before it has.
-        let minutes = |ms: u64| Minutes::from_ms(ms / 600 * 600).minutes();
+        let minutes = |ms: u64| measured(Minutes::from_ms(ms / 600 * 600).minutes(), "minute");
         let watched_ms = self.now_ms.saturating_sub(self.started_ms);
         match last {
             None if self.clock == Clock::Wall && watched_ms < window_ms => format!(
-                "this node has watched for {} minutes, {} are asked for",
+                "this node has watched for {}, and the window is {}",
                 minutes(watched_ms),
                 minutes(window_ms)
             ),
             None => "no older version has served anybody".to_owned(),
             Some(last) => format!(
-                "an older version last served somebody {} minutes ago, {} are asked for",
+                "an older version last served somebody {} ago, and the window is {}",
                 minutes(self.now_ms.saturating_sub(*last)),
                 minutes(window_ms)
             ),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crossfade_protocol::words::plural;
+
 use super::data::DataState;
 use super::evidence::{
     Evidence, FailureEvidence, LatencyEvidence, SampleRatioEvidence, SloEvidence,
@@ -219,9 +221,10 @@ fn bound(test: &SloEvidence, slow: bool, names: Names<'_>) -> String {
     };
     let of = |trials: Trials| {
         format!(
-            "{} of {} requests {past} ({})",
+            "{} of {} request{} {past} ({})",
             grouped(trials.failures()),
             grouped(trials.requests()),
+            plural(trials.requests() == 1),
             rate(trials)
         )
     };
@@ -301,9 +304,10 @@ fn margin(margin: f64, old: &str) -> String {
 fn counts(canary: Trials, control: Trials, last: &str, names: Names<'_>) -> String {
     let Names { old, new } = names;
     format!(
-        "{} of {new}'s {last}{} requests failed ({}) and {} of {old}'s {last}{} ({})",
+        "{} of {new}'s {last}{} request{} failed ({}) and {} of {old}'s {last}{} ({})",
         grouped(canary.failures()),
         grouped(canary.requests()),
+        plural(canary.requests() == 1),
         rate(canary),
         grouped(control.failures()),
         grouped(control.requests()),

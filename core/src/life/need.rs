@@ -4,6 +4,7 @@ use std::fmt;
 
 use crossfade_protocol::Share;
 use crossfade_protocol::plan::Instant;
+use crossfade_protocol::words::counted;
 
 use super::{Facts, Phase};
 use crate::rollout;
@@ -186,7 +187,7 @@ impl fmt::Display for Need {
             Need::Everybody(share) | Need::RatherEverybody(share) => {
                 return write!(f, "the new version has {share}, not 100 %");
             }
-            Need::Rollout => "no rollout runs: `gradual_rollout` begins one",
+            Need::Rollout => "no rollout runs: start one first",
             Need::NoRollout => "a rollout runs: wait for its end, or abort it",
             Need::GoodRollout => "the last rollout was taken back",
             Need::Deprecation(None) => "the plan has no `deprecation`",
@@ -211,15 +212,21 @@ impl fmt::Display for Need {
                 );
             }
             Need::Notice(days, asked) => {
-                return write!(f, "clients have {days} days of notice, {asked} are asked for");
+                return write!(
+                    f,
+                    "clients have {} of notice, and `sunset.notice_days` asks for {asked}",
+                    counted(u64::from(days), "day")
+                );
             }
             Need::Compared(seen, asked) => {
-                return write!(f, "{seen} answers were compared, {asked} are asked for");
+                return write!(f, "answers compared so far: {seen}, asked for: {asked}");
             }
             Need::Alike(differed, seen) => {
                 return write!(f, "{differed} of {seen} answers differed, which is too many");
             }
-            Need::Ready => "clients still depend on the old version: see `get_sunset`",
+            Need::Ready => {
+                "clients may still depend on the old version: the checks of the sunset say why"
+            }
         };
         f.write_str(text)
     }

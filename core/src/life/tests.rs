@@ -102,10 +102,10 @@ fn what_has_to_be_the_case() {
         let shadow = fitting(Canary).shadow.map(|s| Compared { requests, mismatches, ..s });
         Facts { shadow, ..fitting(Canary) }
     };
-    check(Shadow, Canary, seen(999, 0), false, "999 answers were compared, 1000 are asked for");
+    check(Shadow, Canary, seen(999, 0), false, "answers compared so far: 999, asked for: 1000");
     check(Shadow, Canary, seen(1000, 11), false, "11 of 1000 answers differed, which is too many");
     let canary = fitting(Canary);
-    check(Canary, Rollout, canary, true, "no rollout runs: `gradual_rollout` begins one");
+    check(Canary, Rollout, canary, true, "no rollout runs: start one first");
     check(Canary, Complete, canary, true, "the new version has 5 %, not 100 %");
     check(Canary, Shadow, canary, true, "the new version has 5 %: take it back to 0 % first");
     let watched = Facts { rollout: Some(rollout::Phase::Watching), ..fitting(Complete) };
@@ -122,10 +122,11 @@ fn what_has_to_be_the_case() {
     check(Deprecated, Brownout, facts(), true, "no brownout runs");
     check(Complete, Sunset, facts(), true, "`deprecated` has to come between");
     let short = Facts { notice_days: 31, ..facts() };
-    check(Deprecated, Sunset, short, false, "clients have 30 days of notice, 31 are asked for");
+    let notice = "clients have 30 days of notice, and `sunset.notice_days` asks for 31";
+    check(Deprecated, Sunset, short, false, notice);
     let left = Facts { brownouts_left: 2, ready: false, ..facts() };
     let both = "brownouts still to come: 2; \
-                clients still depend on the old version: see `get_sunset`";
+                clients may still depend on the old version: the checks of the sunset say why";
     check(Deprecated, Sunset, left, false, both);
     let running = Facts { brownout_runs: true, ..facts() };
     let runs = "a brownout runs: wait for its end, or stop it";
@@ -136,7 +137,7 @@ fn what_has_to_be_the_case() {
     check(Sunset, Gone, facts(), true, to_come);
     let gone = fitting(Gone);
     let unready = Facts { ready: false, ..gone };
-    let depend = "clients still depend on the old version: see `get_sunset`";
+    let depend = "clients may still depend on the old version: the checks of the sunset say why";
     check(Sunset, Gone, unready, false, depend);
     let passed =
         "the sunset of 1970-05-01T00:00:00Z has passed and calls are refused: move it first";

@@ -8,7 +8,7 @@
 use crossfade_protocol::plan::{Brownout, Headers, Instant, Plan, Refusal};
 use crossfade_protocol::{Reason, Share};
 
-use super::{Apart, Policy};
+use super::{Apart, Policy, STABLE};
 use crate::bucket::{Seed, bucket_of_key};
 use crate::decision::{Decision, Trace};
 
@@ -132,6 +132,25 @@ impl Policy {
             .running
             .iter()
             .filter_map(|running| self.plan.brownouts.get(usize::from(running.place)))
+    }
+
+    /// Whether a share, and nothing else, chooses the version of this key. Where rules may
+    /// have chosen, only the request would tell.
+    pub fn is_randomised(&self, key: &[u8]) -> bool {
+        (!self.kill_switch || self.is_gone())
+            && self.rules.is_empty()
+            && self.pin(Some(key)).is_none()
+            && self.listed.get(Some(key)).is_none()
+    }
+
+    /// What is said of a brake that sends nobody back.
+    #[cold]
+    pub(super) fn passed(&self, on: bool, off: &str) -> String {
+        if on {
+            format!("on, but {} is gone: nobody is sent there", self.version_name(STABLE))
+        } else {
+            off.to_owned()
+        }
     }
 
     /// What a client gets whose call is refused; `None` for a decision that serves it.

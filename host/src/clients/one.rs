@@ -3,6 +3,7 @@
 use super::table::{about, again, minute};
 use super::{ClientOn, ClientView, state_name};
 use crate::client::page::{Line, Page, Tone};
+use crate::output::counted;
 use crate::replay::grouped;
 
 /// Where values begin behind their names.
@@ -41,7 +42,7 @@ impl ClientView {
             }
         }
         if self.refused > 0 {
-            let text = format!("{} calls, by a brownout or the sunset", grouped(self.refused));
+            let text = format!("{}, by a brownout or the sunset", counted(self.refused, "call"));
             page.paragraph(head("Refused"), Tone::Plain, &text);
         }
         if let Some(interval) = self.interval_ms {
@@ -85,8 +86,7 @@ fn calls(on: ClientOn) -> String {
         (Some(first), Some(last)) => format!(", {} to {} UTC", minute(first), minute(last)),
         _ => String::new(),
     };
-    let noun = if requests == 1 { "call" } else { "calls" };
-    format!("{} {noun}{failed}{between}", grouped(requests))
+    format!("{}{failed}{between}", counted(requests, "call"))
 }
 
 #[cfg(test)]

@@ -1,29 +1,31 @@
 //! Whether the old version can go, in words.
 
+use crossfade_protocol::words::plural;
+
 use super::table::{self, about, minute};
 use super::{Depend, Forecast, Sunset};
 use crate::client::page::{Line, Page, Tone, percent};
-use crate::replay::grouped;
-
-/// Candidates that a person is shown; `crossfade clients --sort again` lists all.
-const CANDIDATES_SHOWN: usize = 10;
+use crate::output::counted;
 
 /// Where values begin behind their names.
 const VALUES: usize = 14;
 
 impl Sunset {
-    /// All of it, for people.
-    pub(crate) fn text(&self, columns: Option<u16>, color: bool, now_ms: u64) -> String {
+    /// All of it, for people, with `shown` candidates at most; `more` says how to see others.
+    pub(crate) fn text(
+        &self,
+        columns: Option<u16>,
+        color: bool,
+        now_ms: u64,
+        (shown, more): (usize, &str),
+    ) -> String {
         let mut out = self.page(columns).text(color);
-        let shown = self.candidates.len().min(CANDIDATES_SHOWN);
+        let shown = self.candidates.len().min(shown);
         if shown > 0 {
             out += "\n";
             table::rows(&mut out, &self.candidates[..shown], columns, color, now_ms);
             if shown < self.candidates.len() {
-                out += &format!(
-                    "{} more candidates: `crossfade clients --sort again`\n",
-                    grouped((self.candidates.len() - shown) as u64)
-                );
+                out += &format!("The likeliest {shown}; {more}\n");
             }
         }
         out
@@ -70,11 +72,11 @@ impl Sunset {
             0 => String::new(),
             horizon => format!(" within {}", about(horizon)),
         };
-        let counted = if exact { "every client counted" } else { "estimated from a sample" };
+        let how = if exact { "every client counted" } else { "estimated from a sample" };
         format!(
-            "at most {} clients call again{horizon}, at {} confidence; {expected:.1} expected; \
-             {counted}",
-            grouped(at_most),
+            "at most {} call{} again{horizon}, at {} confidence; {expected:.1} expected; {how}",
+            counted(at_most, "client"),
+            plural(at_most != 1),
             percent(self.confidence * 100.0),
         )
     }
@@ -105,7 +107,7 @@ mod tests {
             "candidates": (0..12).map(candidate).collect::<Vec<_>>(),
         }))
         .unwrap();
-        let text = sunset.text(Some(100), false, 1_431_900_000_000);
+        let text = sunset.text(Some(100), false, 1_431_900_000_000, (10, "more: --all"));
         for part in [
             "✘ The old version cannot be switched off yet.\n",
             "  Not yet, because two clients call.\n",
@@ -116,11 +118,26 @@ mod tests {
             "  ✔ share     100 %\n",
             "  ✘ a_long_check_name  no\n",
             " c9 ",
-            "2 more candidates: `crossfade clients --sort again`\n",
+            "The likeliest 10; more: --all\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(!text.contains(" c10 "), "{text}");
+    }
+
+    #[test]
+    fn one_client_calls_and_two_call() {
+        let says = |at_most: u64| {
+            let sunset: Sunset = serde_json::from_value(json!({
+                "ready": false, "statement": "Not yet.", "confidence": 0.95,
+                "horizon_ms": 86_400_000, "checks": [],
+                "depend": { "at_most": at_most, "expected": 0.5, "exact": true },
+            }))
+            .unwrap();
+            sunset.text(None, false, 0, (0, ""))
+        };
+        assert!(says(1).contains("at most 1 client calls again within 1 d"), "{}", says(1));
+        assert!(says(2).contains("at most 2 clients call again within 1 d"), "{}", says(2));
     }
 
     #[test]
@@ -130,7 +147,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            sunset.text(Some(80), false, 0),
+            sunset.text(Some(80), false, 0, (10, "")),
             "✔ The old version can be switched off.\n  ✔ share     100 %\n"
         );
     }

@@ -14,20 +14,43 @@ const CLIENT_CHARS_MIN: usize = 12;
 /// Where nothing says how wide a page is.
 const WIDTH: u16 = 120;
 
+/// How more of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More<'a> {
+    /// With what the text says, as long as `limit` keeps some back.
+    By { limit: u64, how: &'a str },
+    /// All that there is was asked for.
+    Nothing,
+}
+
 impl Listed {
     /// Writes it, and how many there are in all. `now_ms` tells what is overdue.
-    pub(crate) fn text(&self, columns: Option<u16>, color: bool, now_ms: u64) -> String {
+    pub(crate) fn text(
+        &self,
+        more: More<'_>,
+        columns: Option<u16>,
+        color: bool,
+        now_ms: u64,
+    ) -> String {
         let mut out = String::new();
-        let (listed, total) = (self.clients.len() as u64, self.total_text());
-        if listed == 0 {
-            return format!("{total}\n");
+        let (listed, total) = (self.clients.len() as u64, self.estimate().text());
+        if listed > 0 {
+            rows(&mut out, &self.clients, columns, color, now_ms);
         }
-        rows(&mut out, &self.clients, columns, color, now_ms);
-        out += &if listed < self.total {
-            format!("{} of {total}: --limit or --all lists more\n", grouped(listed))
-        } else {
-            format!("{total}\n")
+        // Of a sample all may be listed although there are more.
+        let ends = match more {
+            More::By { limit, how } if listed >= limit && listed < self.total => {
+                format!(": {how} lists more")
+            }
+            _ => String::new(),
         };
+        let sample = if self.exact { "" } else { ", of whom not all are kept" };
+        let head = match listed {
+            0 => String::new(),
+            _ if listed < self.total => format!("{} of ", grouped(listed)),
+            _ => String::new(),
+        };
+        out += &format!("{head}{total}{sample}{ends}\n");
         out
     }
 }
@@ -75,7 +98,8 @@ impl Kind {
     fn table(self, clients: &[ClientView], room: usize, now_ms: u64) -> Table {
         let name = |client: &ClientView| match room {
             0 => String::new(),
-            _ => shown(&client.client, room),
+            _ if self == Kind::Bare => shown(&client.client, room),
+            _ => named(client, room),
         };
         let rows = clients.iter();
         match self {
@@ -161,6 +185,19 @@ fn shown(value: &str, chars_max: usize) -> String {
     text::shown(value.as_bytes(), chars_max)
 }
 
+/// Its key, and where that is from when it is not the routing key: another client may have
+/// the same.
+fn named(client: &ClientView, chars_max: usize) -> String {
+    match client.identity.as_str() {
+        "key" => shown(&client.client, chars_max),
+        identity => {
+            let from = format!(" ({})", shown(identity, 20));
+            let room = chars_max.saturating_sub(from.chars().count()).max(1);
+            shown(&client.client, room) + &from
+        }
+    }
+}
+
 fn software(client: &ClientView) -> String {
     client.software.as_deref().map_or(String::new(), |software| shown(software, 20))
 }
@@ -242,6 +279,7 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_431_900_000_000;
+    const MORE: More<'static> = More::By { limit: 2, how: "--limit or --all" };
 
     fn listed(clients: Vec<ClientView>, total: u64) -> Listed {
         Listed { total, exact: true, low: None, high: None, clients }
@@ -252,8 +290,12 @@ mod tests {
         let long = "x".repeat(300);
         for width in [70, 80, 100, 120, 160] {
             for make in [bare, known] {
-                let text =
-                    listed(vec![make("ann"), make(&long)], 1_753).text(Some(width), false, NOW);
+                let text = listed(vec![make("ann"), make(&long)], 1_753).text(
+                    MORE,
+                    Some(width),
+                    false,
+                    NOW,
+                );
                 let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
                 assert!(widest <= usize::from(width), "{widest} > {width}\n{text}");
                 assert!(
@@ -263,13 +305,58 @@ mod tests {
                 assert!(text.contains(" ann "), "{text}");
             }
         }
-        assert_eq!(listed(vec![], 0).text(None, false, NOW), "0 clients\n");
+        assert_eq!(listed(vec![], 0).text(MORE, None, false, NOW), "0 clients\n");
+    }
+
+    #[test]
+    fn of_a_sample_the_footer_neither_promises_more_nor_says_none() {
+        let end = |clients: usize, total: u64, high: u64, more| {
+            let sample = Listed {
+                total,
+                exact: false,
+                low: Some(clients as u64),
+                high: Some(high),
+                clients: vec![bare("a"); clients],
+            };
+            let text = sample.text(more, Some(160), false, NOW);
+            text.lines().last().unwrap().to_owned()
+        };
+        let about = "about 32 clients (2 to 90, 95 % confidence), of whom not all are kept";
+        assert_eq!(end(2, 32, 90, MORE), format!("2 of {about}: --limit or --all lists more"));
+        assert_eq!(end(2, 32, 90, More::Nothing), format!("2 of {about}"));
+        let fits = More::By { limit: 100, how: "--limit or --all" };
+        assert_eq!(end(2, 32, 90, fits), format!("2 of {about}"));
+        assert_eq!(
+            end(0, 0, 98, fits),
+            "at most 98 clients (95 % confidence), of whom not all are kept"
+        );
+    }
+
+    #[test]
+    fn clients_of_one_name_are_told_apart_by_where_it_comes_from() {
+        let mut other = known("ann");
+        other.identity = "jwt".into();
+        let mut long = known(&"x".repeat(300));
+        long.identity = "address".into();
+        for width in [70, 80, 100, 120, 160] {
+            let all = vec![known("ann"), other.clone(), long.clone()];
+            let text = listed(all, 3).text(MORE, Some(width), false, NOW);
+            let names: Vec<&str> =
+                text.lines().skip(2).filter_map(|line| line.split("  ").next()).collect();
+            assert_eq!(
+                names[..2].iter().map(|name| name.trim()).collect::<Vec<_>>(),
+                ["ann", "ann (jwt)"]
+            );
+            assert!(names[2].trim().ends_with(" (address)"), "{text}");
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= usize::from(width), "{widest} > {width}\n{text}");
+        }
     }
 
     #[test]
     fn a_row_says_when_the_next_call_is_due_and_how_likely_it_is() {
         let row = |client: ClientView| {
-            let text = listed(vec![client], 1).text(Some(160), false, NOW);
+            let text = listed(vec![client], 1).text(MORE, Some(160), false, NOW);
             text.lines()
                 .nth(2)
                 .unwrap()
@@ -310,9 +397,9 @@ mod tests {
         let mut client = known("\u{1b}[31m");
         client.software = Some("\u{1b}]0;x\u{7}".into());
         client.state = Some("blocked".into());
-        let text = listed(vec![client.clone()], 1).text(Some(160), false, NOW);
+        let text = listed(vec![client.clone()], 1).text(MORE, Some(160), false, NOW);
         assert!(text.contains(" \\x1b[31m ") && !text.contains('\u{1b}'), "{text}");
-        let text = listed(vec![client], 1).text(Some(160), true, NOW);
+        let text = listed(vec![client], 1).text(MORE, Some(160), true, NOW);
         assert_eq!(text.matches('\u{1b}').count(), 2, "{text:?}");
         assert!(text.contains("\u{1b}[1;31mblocked\u{1b}[0m\n"), "{text:?}");
     }

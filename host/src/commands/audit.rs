@@ -16,8 +16,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     after: Option<u64>,
 
-    /// How many entries are listed [default: as the server likes].
-    #[arg(long, value_name = "N")]
+    /// How many entries are listed, at most 10,000 [default: 1000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=10_000))]
     limit: Option<u64>,
 
     /// For whom the answer is printed.

@@ -2,14 +2,16 @@
 
 mod plan;
 
+use crossfade_protocol::Share;
+use crossfade_protocol::share::Minutes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::page::{self, Line, Page, Tone, percent};
 use crate::client::{AgainArgs, Client, ServerArgs, segment};
 use crate::exit::{self, Exit, Failure};
-use crate::output::{Output, print, print_json_safely};
-use crate::replay::grouped;
+use crate::output::{Output, counted, print, print_json_safely};
+use crate::replay::{grouped, read_share as share};
 
 /// Refuse a share of the old version's calls for a while: plan, start, stop, report.
 ///
@@ -28,19 +30,20 @@ enum What {
     /// Begin a brownout now.
     Start {
         /// For how long, in minutes.
-        #[arg(long, value_name = "N")]
-        minutes: f64,
+        #[arg(long, value_name = "N", value_parser = minutes, allow_negative_numbers = true)]
+        minutes: Minutes,
 
         /// The share of the old version's clients that is refused.
-        #[arg(long, value_name = "PERCENT")]
-        percent: f64,
+        #[arg(long, value_name = "PERCENT", value_parser = share, allow_negative_numbers = true)]
+        percent: Share,
 
         /// What it is called [default: manual].
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
 
-        /// The status of refused calls [default: 503].
-        #[arg(long, value_name = "STATUS")]
+        /// The status of refused calls, 400 to 599 [default: 503].
+        #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(400..=599),
+              allow_negative_numbers = true)]
         status: Option<u16>,
 
         /// A client that is spared; may be repeated.
@@ -68,6 +71,13 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+}
+
+/// Reads a length, as the server does.
+fn minutes(text: &str) -> Result<Minutes, String> {
+    let number = text.parse().ok().filter(|minutes| *minutes > 0.0);
+    let minutes = number.and_then(Minutes::from_number);
+    minutes.ok_or_else(|| format!("`{text}` is not a length above 0: minutes, at most ten years"))
 }
 
 #[derive(Debug, clap::Args)]
@@ -132,6 +142,16 @@ struct Brownout {
     unchanged: Option<u64>,
     #[serde(default)]
     silent: Option<u64>,
+    /// Whether those who were hit are all that there were.
+    #[serde(default = "yes")]
+    exact: bool,
+    /// Why it was stopped.
+    #[serde(default)]
+    because: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Args {
@@ -211,6 +231,10 @@ impl Brownouts {
             let line = Line::default().with(Tone::Strong, &one.name).and("  ");
             let line = line.with(tone, one.state.replace('_', " "));
             page.push(line.with(Tone::Faint, one.when()));
+            if let Some(because) = &one.because {
+                let text = format!("stopped: {because}");
+                page.paragraph(Line::default().to(2), Tone::Wait, &text);
+            }
             if let Some(text) = one.what_it_did() {
                 page.paragraph(Line::default().to(2), Tone::Plain, &text);
             }
@@ -234,18 +258,23 @@ impl Brownout {
         if hit == 0 && refused == 0 {
             return None;
         }
-        let then = |count: Option<u64>, what: &str| {
-            count.map_or(String::new(), |count| format!(", {} {what}", grouped(count)))
-        };
-        let noun = if hit == 1 { "client" } else { "clients" };
-        Some(format!(
-            "hit {} {noun}, refused {} calls; since then{}{}{}",
-            grouped(hit),
-            grouped(refused),
-            then(self.moved, "fixed themselves").replacen(',', "", 1),
-            then(self.unchanged, "came back unchanged"),
-            then(self.silent, "not seen"),
-        ))
+        let became = [
+            (self.moved, "fixed themselves"),
+            (self.unchanged, "came back unchanged"),
+            (self.silent, "not seen"),
+        ];
+        let became: Vec<String> = became
+            .iter()
+            .filter_map(|(count, what)| Some(format!("{} {what}", grouped((*count)?))))
+            .collect();
+        // Beyond a limit nobody knows any more who else was hit, and what became of them.
+        let (least, these) = if self.exact { ("", "") } else { ("at least ", " of these") };
+        let (hit, refused) = (counted(hit, "client"), counted(refused, "call"));
+        let mut text = format!("hit {least}{hit}, refused {refused}");
+        if !became.is_empty() {
+            text += &format!("; since then{these} {}", became.join(", "));
+        }
+        Some(text)
     }
 }
 
@@ -265,6 +294,22 @@ mod tests {
             brownouts.page(Some(100)).text(false),
             "first  ended  5 %\n  hit 12 clients, refused 3,400 calls; since then 7 fixed \
              themselves, 4 came back unchanged, 1 not\n  seen\n\\x1bx  planned  10 %\n"
+        );
+    }
+
+    #[test]
+    fn a_report_says_why_it_was_stopped_and_that_more_were_hit_than_are_known() {
+        let brownouts: Brownouts = serde_json::from_value(json!({ "brownouts": [
+            { "name": "first", "state": "stopped", "percentage": 5, "hit_clients": 65_536,
+              "exact": false, "refused_calls": 1, "moved": 7, "unchanged": 4, "silent": 1,
+              "because": "the new version fails 3 % of its calls" },
+        ]}))
+        .unwrap();
+        assert_eq!(
+            brownouts.page(Some(200)).text(false),
+            "first  stopped  5 %\n  stopped: the new version fails 3 % of its calls\n  hit at \
+             least 65,536 clients, refused 1 call; since then of these 7 fixed themselves, 4 came \
+             back unchanged,\n  1 not seen\n"
         );
     }
 }

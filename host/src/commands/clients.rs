@@ -3,12 +3,13 @@
 mod act;
 mod show;
 
+use clap::ValueEnum as _;
 use serde_json::Value;
 
-use crate::client::{Client, ServerArgs, page, with_query};
-use crate::clients::{self, Listed, csv_rows};
+use crate::client::{Client, ServerArgs, page, segment, with_query};
+use crate::clients::{self, Listed, More, csv_rows};
 use crate::exit::{self, Exit, Failure};
-use crate::output::{Listing, csv_text, print, print_json_safely};
+use crate::output::{Listing, csv_text, print, print_json_safely, warn};
 
 /// List clients: who is still on the old version, and when each is expected next.
 #[derive(Debug, clap::Args)]
@@ -73,7 +74,7 @@ struct ListArgs {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
 
-    /// List all of them, however many there are.
+    /// List all that the server keeps, however many there are.
     #[arg(long, conflicts_with_all = ["limit", "offset"])]
     all: bool,
 
@@ -102,7 +103,7 @@ struct TopArgs {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: u32,
 
-    /// Those that this version served last, in the place of the oldest.
+    /// Only those that this version served last.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
 
@@ -127,11 +128,44 @@ enum State {
     Moved,
 }
 
+/// Where a client's name comes from, in the order in which the server looks for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Identity {
+    /// The routing key
+    Key,
+    /// Who sent the message, where there is no key
+    Sender,
+    /// The id of an API key
+    #[value(alias = "api_key")]
+    ApiKey,
+    /// The subject of a client certificate
+    Mtls,
+    /// The subject of a token
+    Jwt,
+    /// An address, with the software
+    Address,
+}
+
+/// Where the server knows a client of this name from, the one first that it takes when
+/// nobody says which.
+fn of_this_name(client: &Client, key: &str) -> Vec<String> {
+    let path = format!("/v1/clients/{}", segment(key));
+    let words = Identity::value_variants().iter().filter_map(word);
+    words
+        .filter(|identity| {
+            let query = [("identity", Some(identity.clone()))];
+            client.get(&with_query(&path, &query)).is_ok()
+        })
+        .collect()
+}
+
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 enum Sort {
     /// Most requests first
     #[default]
     Requests,
+    /// Most requests to old versions first
+    OldRequests,
     /// Latest call first
     LastSeen,
     /// Latest newcomer first
@@ -210,7 +244,11 @@ impl ListArgs {
             false => ask(self.offset, u64::from(self.limit))?,
             true => every_page(|offset| ask(offset, PAGE).map_err(Failure::from))?,
         };
-        self.print.print(&client, answer)
+        let more = match self.all {
+            true => More::Nothing,
+            false => More::By { limit: self.limit.into(), how: "--limit or --all" },
+        };
+        self.print.print(&client, answer, more)
     }
 }
 
@@ -237,13 +275,22 @@ fn every_page(ask: impl Fn(u64) -> Result<Value, Failure>) -> Result<Value, Fail
 impl TopArgs {
     fn run(self) -> Result<Exit, Failure> {
         let client = self.print.server.client()?;
-        let version = match self.version {
-            Some(version) => version,
-            None => oldest_version(&client)?,
+        let ask = |version: Option<String>, sort: Option<&str>| {
+            let query = [
+                ("version", version),
+                ("sort", sort.map(str::to_owned)),
+                ("limit", Some(self.count.to_string())),
+            ];
+            client.get(&with_query("/v1/clients", &query))
         };
-        let query = [("version", Some(version)), ("limit", Some(self.count.to_string()))];
-        let answer = client.get(&with_query("/v1/clients", &query))?;
-        self.print.print(&client, answer)
+        let mut answer = ask(self.version.clone(), Some("old_requests"))?;
+        // An engine's own census does not tell old calls from new ones: of those whom the
+        // old version served last, the busiest are next to it.
+        if self.version.is_none() && answer["clients"][0].get("old").is_none() {
+            answer = ask(Some(oldest_version(&client)?), None)?;
+        }
+        let more = More::By { limit: self.count.into(), how: "`crossfade clients top N`" };
+        self.print.print(&client, answer, more)
     }
 }
 
@@ -253,16 +300,23 @@ fn oldest_version(client: &Client) -> Result<String, Failure> {
 }
 
 impl PrintArgs {
-    fn print(&self, client: &Client, answer: Value) -> Result<Exit, Failure> {
+    fn print(&self, client: &Client, answer: Value, more: More<'_>) -> Result<Exit, Failure> {
         if self.output == Listing::Json {
             print_json_safely(&answer)?;
             return Ok(Exit::Ok);
         }
         let listed: Listed = client.read(answer)?;
-        print(&match self.output {
-            Listing::Csv => csv_text(clients::HEADER, csv_rows(&listed.clients))?,
-            Listing::Human | Listing::Json => listed.text(page::columns(), page::color(), now_ms()),
-        })?;
+        match self.output {
+            Listing::Csv => {
+                print(&csv_text(clients::HEADER, csv_rows(&listed.clients))?)?;
+                if let Some(sampled) = listed.sampled(listed.clients.len() as u64) {
+                    warn(&sampled);
+                }
+            }
+            Listing::Human | Listing::Json => {
+                print(&listed.text(more, page::columns(), page::color(), now_ms()))?;
+            }
+        }
         Ok(Exit::Ok)
     }
 }

@@ -1,6 +1,6 @@
 //! `crossfade life`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::client::page::{self, Line, Page, Tone};
@@ -36,12 +36,11 @@ struct Common {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Take the migration to another phase: shadow, canary, rollout, complete, deprecated,
-    /// brownout, sunset, gone.
+    /// Take the migration to another phase.
     Advance {
         /// The phase to go to.
-        #[arg(value_name = "PHASE")]
-        to: String,
+        #[arg(value_enum, value_name = "PHASE")]
+        to: Phase,
 
         /// Why, for the audit log.
         #[arg(long, value_name = "TEXT")]
@@ -57,6 +56,27 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+}
+
+#[derive(Debug, Clone, Copy, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Phase {
+    /// Nobody is on the new version; edges mirror
+    Shadow,
+    /// The share of the new version is set by hand
+    Canary,
+    /// A rollout runs
+    Rollout,
+    /// Everybody is on the new version
+    Complete,
+    /// Clients are told that the old version will go
+    Deprecated,
+    /// A share of the old version's calls is refused
+    Brownout,
+    /// The day of the old version's end is settled
+    Sunset,
+    /// The old version is switched off
+    Gone,
 }
 
 const EXAMPLES: &str = "\

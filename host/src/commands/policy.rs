@@ -101,8 +101,9 @@ struct DiffArgs {
 
 #[derive(Debug, clap::Args)]
 struct HistoryArgs {
-    /// How many are listed.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// How many are listed, at most 1,000.
+    #[arg(long, value_name = "N", default_value_t = 20,
+          value_parser = clap::value_parser!(u64).range(..=1_000))]
     limit: u64,
 
     /// For whom the answer is printed: JSON has the documents as well.

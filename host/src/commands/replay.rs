@@ -3,6 +3,9 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args as _, Command};
+
 use crate::demo;
 use crate::exit::{self, Exit, Failure};
 use crate::module::Module;
@@ -19,16 +22,52 @@ use crate::signals;
 /// and passed over.
 ///
 /// A record of `crossfade demo --record` is played again instead: every call of the engine,
-/// at its time. It ends with 1 at the first that does not say the same, to the byte.
+/// at its time. It ends with 1 at the first that does not say the same, to the byte. It
+/// takes --module and --output, and no option that is for logs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::HELP))]
 pub(crate) struct Args {
+    /// First: reading the others takes them out of what was given.
+    #[command(flatten)]
+    given: Given,
+
     #[command(flatten)]
     replay: ReplayArgs,
 
     /// Run this module in place of the built-in engine.
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
+}
+
+/// The options for logs that were given on the command line.
+#[derive(Debug)]
+struct Given(Vec<String>);
+
+impl clap::FromArgMatches for Given {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Given, clap::Error> {
+        let options = ReplayArgs::augment_args(Command::new("replay"));
+        let given = options.get_arguments().filter_map(|option| {
+            let long = option.get_long().filter(|long| *long != "output")?;
+            let source = matches.value_source(option.get_id().as_str());
+            (source == Some(ValueSource::CommandLine)).then(|| format!("--{long}"))
+        });
+        Ok(Given(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Given::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for Given {
+    fn augment_args(command: Command) -> Command {
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -59,12 +98,11 @@ impl Args {
             None => Ok(Module::builtin()?),
         };
         let output = match self.replay.output {
-            replay::Output::Json => Output::Json,
-            replay::Output::Human | replay::Output::Csv => Output::Human,
+            replay::Output::Human => Some(Output::Human),
+            replay::Output::Json => Some(Output::Json),
+            replay::Output::Csv => None,
         };
-        if let [record] = self.replay.logs.as_slice()
-            && let Some(exit) = demo::again(record, output, module)?
-        {
+        if let Some(exit) = demo::again(&self.replay.logs, &self.given.0, output, module)? {
             return Ok(exit);
         }
         let module = module()?;

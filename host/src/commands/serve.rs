@@ -30,7 +30,7 @@ pub(crate) struct Args {
     listen: SocketAddr,
 
     /// Who may do what: lines of NAME ROLE,… TOKEN, with the roles read, report,
-    /// report:NODE and operate. CROSSFADE_TOKENS may hold the same.
+    /// report:NODE, operate and admin. CROSSFADE_TOKENS may hold the same.
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
 

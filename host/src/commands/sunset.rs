@@ -23,6 +23,9 @@ The answer is the exit code:
     1  not yet
 ";
 
+/// Candidates that are shown, and where the others are.
+const CANDIDATES: (usize, &str) = (10, "`crossfade clients --sort again` lists everybody");
+
 impl Args {
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let client = self.server.client()?;
@@ -33,7 +36,7 @@ impl Args {
             Output::Human => {
                 let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond());
                 let now_ms = now_ms.unwrap_or_default();
-                print(&sunset.text(page::columns(), page::color(), now_ms))?;
+                print(&sunset.text(page::columns(), page::color(), now_ms, CANDIDATES))?;
             }
         }
         Ok(if sunset.ready { Exit::Ok } else { Exit::Unhealthy })

@@ -1,14 +1,17 @@
 //! The control plane of the demo: `crossfade serve`, on a thread of this process.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
+use tracing::debug;
 
 use crate::client::{Address, Client, ServerArgs};
 use crate::exit::{Exit, Failure};
@@ -25,8 +28,15 @@ const END_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    ends: bool,
+    /// Locked while a demo is in a folder that ends with it.
+    ends: Option<File>,
 }
+
+/// What folders of demos are called before their process's number.
+const PREFIX: &str = "crossfade-demo-";
+
+/// A file of the folder, locked by whoever uses it.
+const LOCK: &str = "lock";
 
 impl Folder {
     /// The folder that was named, or a new one for this user alone.
@@ -34,13 +44,18 @@ impl Folder {
     /// # Errors
     /// It cannot be made.
     pub(super) fn new(named: Option<&Path>) -> Result<Folder, Failure> {
-        let ends = named.is_none();
+        let temporary = std::env::temp_dir();
+        if named.is_none() {
+            sweep(&temporary);
+        }
         let path = named.map_or_else(
-            || std::env::temp_dir().join(format!("crossfade-demo-{}", std::process::id())),
+            || temporary.join(format!("{PREFIX}{}", std::process::id())),
             Path::to_owned,
         );
         let mut builder = fs::DirBuilder::new();
-        builder.mode(0o700).recursive(!ends).create(&path).map_err(|error| {
+        let made = builder.mode(0o700).recursive(named.is_some()).create(&path);
+        let ends = made.and_then(|()| named.is_none().then(|| lock(&path)).transpose());
+        let ends = ends.map_err(|error| {
             let hint = match error.kind() {
                 ErrorKind::StorageFull => "; make room, or name another place with --data",
                 _ => "; name another place with --data",
@@ -53,8 +68,35 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.ends {
+        if self.ends.is_some() {
             let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = File::create(folder.join(LOCK))?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+/// Removes what demos that were killed have left here: each folder of this user whose
+/// process has gone and whose lock is free.
+fn sweep(temporary: &Path) {
+    let Ok(entries) = fs::read_dir(temporary) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some(process) = number.and_then(|number| number.parse().ok()) else { continue };
+        // One that has just begun has no lock yet, but it runs.
+        let runs =
+            Pid::from_raw(process).is_none_or(|it| test_kill_process(it) != Err(Errno::SRCH));
+        let ours = fs::symlink_metadata(entry.path())
+            .is_ok_and(|it| it.is_dir() && it.uid() == rustix::process::getuid().as_raw());
+        // One in another container is no process here, and holds its lock.
+        if !runs && ours && lock(&entry.path()).is_ok() {
+            debug!("{} was left by a demo that was killed: removed", entry.path().display());
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

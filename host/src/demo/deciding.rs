@@ -92,12 +92,15 @@ impl Deciding {
         seed: u64,
         record: Option<&Path>,
     ) -> Result<Deciding, Failure> {
+        let internal = |why: String| Failure::new(Exit::Internal, why);
+        // Another at each start, whatever the seed: a control plane that has heard of an
+        // epoch takes what begins again at 0 for old news. A record has it in its head.
+        let epoch = getrandom::u64().map_err(|error| internal(error.to_string()))?;
         let document = json!({
-            "clock": "wall", "node": NODE, "epoch": format!("{seed:016x}"), "clients": "report",
+            "clock": "wall", "node": NODE, "epoch": format!("{epoch:016x}"), "clients": "report",
             "policy": policy,
         });
         let start = Start { document: document.to_string().into_bytes(), seed, now_ms: now_ms() };
-        let internal = |why: String| Failure::new(Exit::Internal, why);
         let head = Head::new(&start).map_err(|error| internal(error.to_string()))?;
         let record = record.map(|path| Writer::create(path, &head)).transpose()?;
         let module = Module::builtin().map_err(|error| internal(error.to_string()))?;
@@ -121,6 +124,14 @@ impl Deciding {
     /// Calls of the engine so far.
     pub(super) fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// Ends the record, if there is one: what comes after is in none.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub(super) fn end_record(&mut self) -> Result<(), Failure> {
+        self.record.take().map_or(Ok(()), Writer::end)
     }
 
     fn call(&mut self, kind: Kind, ask: &str) -> Result<String, Failure> {

@@ -59,6 +59,12 @@ impl Edge {
         self.with(|deciding| deciding.calls())
     }
 
+    /// Ends the record, if there is one.
+    pub(super) fn end_record(&self) {
+        let done = self.with(Deciding::end_record);
+        self.or_break(done);
+    }
+
     /// Why it does not work any more, if so.
     pub(super) fn broken(&self) -> Option<String> {
         self.broken.borrow().clone()

@@ -29,7 +29,7 @@ pub(super) struct Found {
 pub(super) fn find(envoy: Option<&Path>, wasm: Option<&Path>) -> Result<Found, String> {
     let envoy = match envoy {
         Some(path) if path.is_file() => Some(path.to_owned()),
-        Some(path) => return Err(format!("no Envoy at {}", path.display())),
+        Some(path) => return Err(format!("{} is no file", path.display())),
         None => on_path("envoy").or_else(installed),
     };
     let filter = match wasm {
@@ -41,12 +41,18 @@ pub(super) fn find(envoy: Option<&Path>, wasm: Option<&Path>) -> Result<Found, S
     };
     match (envoy, filter) {
         (Some(envoy), Some(filter)) => Ok(Found { envoy, filter }),
-        (None, _) => Err("no Envoy is installed (`cargo xtask edge-tools` installs one, \
-                          --envoy names another)"
+        (None, Some(_)) => Err("none is installed (in a checkout `cargo xtask edge-tools` \
+                                installs one, --envoy names another)"
             .to_owned()),
-        (Some(_), None) => Err("an Envoy is installed, and the filter for it is not built \
-                                (`cargo xtask edge` builds it, --filter names another)"
+        (None, None) => Err("none is installed (in a checkout `cargo xtask edge-tools` installs \
+                             one, and `cargo xtask edge` builds the filter for it; --envoy and \
+                             --filter name others)"
             .to_owned()),
+        (Some(envoy), None) => Err(format!(
+            "there is {}, and no filter for it (in a checkout `cargo xtask edge` builds one, \
+             --filter names another)",
+            envoy.display()
+        )),
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! JSON lines. The first says how the engine was started; each of the others is a call:
 //! `{"at_ms":…,"call":"handle","ask":…,"said":[…]}`. `ask` and `said` are the engine's own
-//! bytes, so whoever plays them again can compare to the byte, and `jq` can read them.
+//! bytes, so whoever plays them again can compare to the byte, and `jq` can read them. The
+//! last line, `{"end":…}`, says how many calls there are; where it is missing, whoever wrote
+//! the record did not come to its end.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
@@ -94,6 +96,14 @@ impl Call {
     }
 }
 
+/// The last line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    /// How many calls there are.
+    end: u64,
+}
+
 /// Calls an engine.
 ///
 /// # Errors
@@ -116,6 +126,7 @@ pub(super) fn make<'a>(
 pub(super) struct Writer {
     file: BufWriter<File>,
     path: String,
+    calls: u64,
 }
 
 impl Writer {
@@ -126,7 +137,7 @@ impl Writer {
     pub(super) fn create(path: &Path, head: &Head) -> Result<Writer, Failure> {
         let name = path.display().to_string();
         let file = File::create(path).map_err(|error| unwritten(&name, &error))?;
-        let mut writer = Writer { file: BufWriter::new(file), path: name };
+        let mut writer = Writer { file: BufWriter::new(file), path: name, calls: 0 };
         writer.line(head)?;
         writer.flush()?;
         Ok(writer)
@@ -148,9 +159,21 @@ impl Writer {
         let said: serde_json::Result<Vec<_>> = lines.lines().map(raw).collect();
         let ask = if ask.is_empty() { Ok(None) } else { raw(ask).map(Some) };
         match (ask, said) {
-            (Ok(ask), Ok(said)) => self.line(&Call { at_ms, call, ask, said }),
+            (Ok(ask), Ok(said)) => {
+                self.calls += 1;
+                self.line(&Call { at_ms, call, ask, said })
+            }
             (Err(error), _) | (_, Err(error)) => Err(Failure::new(Exit::Internal, error)),
         }
+    }
+
+    /// Writes that nothing comes any more.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        self.line(&End { end: self.calls })?;
+        self.flush()
     }
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), Failure> {
@@ -176,35 +199,47 @@ fn unwritten(path: &str, error: &io::Error) -> Failure {
 }
 
 /// A record that is read again.
-#[derive(Debug)]
 pub(crate) struct Reader {
-    lines: BufReader<File>,
+    lines: Box<dyn BufRead>,
     name: String,
     line: u64,
+    calls: u64,
+    ended: bool,
     text: String,
 }
 
+/// How every record begins.
+const BEGINNING: &[u8] = br#"{"crossfade_record":"#;
+
 impl Reader {
-    /// Opens a record; `None` for a file that is something else.
+    /// Opens a record, `-` for standard input; `None` for what is something else.
     ///
     /// # Errors
-    /// The file cannot be read, or is a record that this program does not know.
+    /// It cannot be read, or is a record that this program does not know.
     pub(crate) fn open(path: &Path) -> Result<Option<(Head, Reader)>, Failure> {
-        let name = path.display().to_string();
-        // A pipe cannot be looked into beforehand. And whoever reads a log says what is wrong
-        // with the file.
-        if !path.is_file() {
+        let stdin = path.as_os_str() == "-";
+        // A pipe with a name cannot be looked into beforehand. And whoever reads a log says
+        // what is wrong with the file.
+        if !stdin && !path.is_file() {
             return Ok(None);
         }
-        let Ok(file) = File::open(path) else { return Ok(None) };
-        let mut reader = Reader { lines: BufReader::new(file), name, line: 0, text: String::new() };
-        let mut beginning = [0; 20];
-        let mut probe = reader.lines.fill_buf().unwrap_or_default();
-        let known = io::Read::read(&mut probe, &mut beginning).unwrap_or(0);
-        if &beginning[..known] != br#"{"crossfade_record":"# {
+        let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
+        let mut lines: Box<dyn BufRead> = if stdin {
+            // What is looked at here stays there for whoever reads it as a log.
+            Box::new(io::stdin().lock())
+        } else {
+            let Ok(file) = File::open(path) else { return Ok(None) };
+            Box::new(BufReader::new(file))
+        };
+        if !lines.fill_buf().unwrap_or_default().starts_with(BEGINNING) {
             return Ok(None);
         }
-        let Some(head) = reader.read::<Head>()? else { return Ok(None) };
+        let mut reader =
+            Reader { lines, name, line: 0, calls: 0, ended: false, text: String::new() };
+        if !reader.more()? {
+            return Ok(None);
+        }
+        let head: Head = reader.read()?;
         if head.crossfade_record != FORMAT {
             let text = format!(
                 "{}: a record of format {}: this program reads {FORMAT}",
@@ -215,28 +250,59 @@ impl Reader {
         Ok(Some((head, reader)))
     }
 
+    /// How it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the last line has been read, and was the one that says so.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next call, with the number of its line.
     ///
     /// # Errors
-    /// The file cannot be read, or the line is none of a record.
+    /// The record cannot be read, the line is none of a record, or calls are missing.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, Call)>, Failure> {
-        Ok(self.read::<Call>()?.map(|call| (self.line, call)))
+        if !self.more()? {
+            return Ok(None);
+        }
+        if self.ended {
+            return Err(self.wrong("there is more after the end"));
+        }
+        if self.text.starts_with(r#"{"end":"#) {
+            let End { end } = self.read()?;
+            if end != self.calls {
+                let text =
+                    format!("calls that were recorded: {end}; calls that are here: {}", self.calls);
+                return Err(self.wrong(&text));
+            }
+            self.ended = true;
+            return self.next();
+        }
+        self.calls += 1;
+        Ok(Some((self.line, self.read()?)))
     }
 
-    fn read<T: for<'a> Deserialize<'a>>(&mut self) -> Result<Option<T>, Failure> {
+    /// Reads a line, if there is another.
+    fn more(&mut self) -> Result<bool, Failure> {
         self.text.clear();
         let read = self.lines.read_line(&mut self.text).map_err(|error| {
             Failure::new(Exit::Io, format!("cannot read {}: {error}", self.name))
         })?;
-        if read == 0 {
-            return Ok(None);
-        }
-        self.line += 1;
-        serde_json::from_str(&self.text).map(Some).map_err(|error| {
-            let whole = if self.text.ends_with('\n') { "" } else { "; the file breaks off here" };
-            let text =
-                format!("{}, line {}: no call of a record: {error}{whole}", self.name, self.line);
-            Failure::new(Exit::Data, text)
+        self.line += u64::from(read > 0);
+        Ok(read > 0)
+    }
+
+    fn read<T: for<'a> Deserialize<'a>>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            let whole = if self.text.ends_with('\n') { "" } else { "; it breaks off here" };
+            self.wrong(&format!("no line of a record: {error}{whole}"))
         })
+    }
+
+    fn wrong(&self, text: &str) -> Failure {
+        Failure::new(Exit::Data, format!("{}, line {}: {text}", self.name, self.line))
     }
 }

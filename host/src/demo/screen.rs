@@ -42,6 +42,13 @@ impl Screen {
         }
     }
 
+    /// What somebody else has said, set in.
+    pub(super) fn quote(&mut self, tone: Tone, text: &str) {
+        if self.output == Output::Human {
+            self.paragraph(Line::default().to(2), tone, text);
+        }
+    }
+
     /// Something that happened: a sentence for people, with its fields for programs.
     pub(super) fn event(&mut self, kind: &str, tone: Tone, sentence: &str, fields: Value) {
         let elapsed = self.since.elapsed();

@@ -13,7 +13,7 @@ use super::{Parts, Until};
 use crate::client::page::Tone;
 use crate::client::{Follow, News, segment};
 use crate::exit::{Exit, Failure};
-use crate::replay::grouped;
+use crate::output::counted;
 
 /// Into the second step a fault is laid, when one was asked for.
 const FAULT_AFTER: Duration = Duration::from_secs(3);
@@ -193,9 +193,10 @@ impl<'a> Story<'a> {
         let old = self.parts.traffic.old(usize::MAX).len();
         let blocked = self.parts.traffic.blocked_key();
         let text = format!(
-            "{} clients were last served by v1: {old} have an app before 2.0, {blocked} says that \
-             it is blocked, and the others have not called for a while.",
-            grouped(left)
+            "v1 was the last to serve {}: {} an app before 2.0, {blocked} says that it is \
+             blocked, and the others have not called for a while.",
+            counted(left, "client"),
+            if old == 1 { "one has".to_owned() } else { format!("{old} have") },
         );
         self.say("tail", Tone::Plain, &text, json!({ "clients": left, "old_apps": old }));
         self.announce()
@@ -269,11 +270,11 @@ impl<'a> Story<'a> {
         let body = json!({ "to": "old", "reason": "v2 fails this partner" });
         client.post(&format!("{path}/repin"), &body)?;
         let text = format!(
-            "{key} fails on v2 with {} of {} requests: an operator pins it back to v1, and the \
+            "{key} fails on v2 with {} of {}: an operator pins it back to v1, and the \
              rollout goes on. (By itself the control plane is as sure in about five minutes: a \
              client is judged by the minute, so that no single event accuses one.)",
             count("failures"),
-            count("requests"),
+            counted(count("requests"), "request"),
         );
         self.say("partner", Tone::Wait, &text, json!({ "client": known["client"] }));
         Ok(())
@@ -296,10 +297,10 @@ impl<'a> Story<'a> {
         let count = |name: &str| first[name].as_u64().unwrap_or_default();
         let updated = self.parts.traffic.seen().updated;
         let text = format!(
-            "It hit {} clients with {} calls. {updated} owners have brought theirs up to date, \
-             {} of these call v2 already.",
-            count("hit_clients"),
-            count("refused_calls"),
+            "It refused {} of {}. Brought up to date by their owners since: {updated}; on v2 \
+             already: {}.",
+            counted(count("refused_calls"), "call"),
+            counted(count("hit_clients"), "client"),
             count("moved"),
         );
         self.say("brownout_report", Tone::Plain, &text, json!({ "brownout": first }));
@@ -328,10 +329,10 @@ impl<'a> Story<'a> {
         let gone = self.parts.traffic.seen().gone;
         let (tone, text) = if since == 0 {
             let text =
-                format!("v1 serves nobody any more; {gone} calls were told that it is gone.");
+                format!("v1 serves nobody any more; {} got `410 Gone`.", counted(gone, "call"));
             (Tone::Good, text)
         } else {
-            (Tone::Bad, format!("v1 still served {since} requests after its sunset."))
+            (Tone::Bad, format!("v1 still served {} after its sunset.", counted(since, "request")))
         };
         self.say("end", tone, &text, json!({ "v1_since": since, "gone": gone }));
         if self.until == Some(Until::Sunset) {
@@ -356,9 +357,11 @@ impl<'a> Story<'a> {
             lines.push(format!("  {name}: {}", value.as_str().unwrap_or_default()));
         }
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        lines.extend(body["detail"].as_str().map(|detail| format!("  “{detail}”")));
         for line in lines {
             self.parts.screen.text(Tone::Faint, &line);
+        }
+        if let Some(detail) = body["detail"].as_str() {
+            self.parts.screen.quote(Tone::Faint, &format!("“{detail}”"));
         }
         let fields = json!({
             "on_the_wire": kind, "client": key, "status": answer.status, "headers": headers,
@@ -378,13 +381,15 @@ impl<'a> Story<'a> {
         }
         let rollout = &self.status["rollout"];
         let Some(percentage) = rollout["percentage"].as_f64() else { return };
-        let text = format!(
-            "{} · {percentage} % to v2 · v1 {:.0}/s, v2 {:.0}/s · {}",
+        let mut text = format!(
+            "{} · {percentage} % to v2 · v1 {:.0}/s, v2 {:.0}/s",
             self.stage.name(),
             self.rates[0],
             self.rates[1],
-            rollout["verdict"].as_str().unwrap_or("…"),
         );
+        if let Some(verdict) = rollout["verdict"].as_str() {
+            text += &format!(" · {verdict}");
+        }
         self.parts.screen.progress(&text);
     }
 }

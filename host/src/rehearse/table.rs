@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use comfy_table::Table;
+use crossfade_protocol::words::measured;
 
 use super::Foresight;
 use super::numbers::Quantile;
 use super::search::{COSTS, Found, GRID, Regression, Smallest, Spread};
 use super::warnings::TOO_OFTEN;
+use crate::output::counted;
 use crate::replay::grouped;
 use crate::tables::{self, table};
 
@@ -22,10 +24,10 @@ impl Foresight {
             self.latency_ms.map_or(String::new(), |ms| format!(", median latency {ms} ms"));
         let _ = writeln!(
             out,
-            "{requests_per_s} requests a second of {} clients, {rate} % fail{latency}: {} \
-             simulated rollouts for each number, seed {seed}",
-            grouped(u64::from(*clients)),
-            grouped(u64::from(*runs)),
+            "{} a second of {}, {rate} % fail{latency}: {} for each number, seed {seed}",
+            measured(*requests_per_s, "request"),
+            counted(u64::from(*clients), "client"),
+            counted(u64::from(*runs), "simulated rollout"),
         );
         let _ = writeln!(out, "\nWhat each step sees of {new}, against {old}");
         tables::write(&mut out, &steps(&self.steps));

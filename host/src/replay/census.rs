@@ -4,6 +4,7 @@
 //! What each client did in a minute goes to the engine as a node's report of its clients
 //! would, so the table and the statement are those of a running control plane.
 
+mod checks;
 mod ledger;
 mod order;
 mod report;
@@ -16,6 +17,7 @@ use crossfade_protocol::agent::product;
 use crossfade_protocol::clients::Identity;
 
 use super::entry::{BadLine, Entry, Part};
+use super::policy::Policy;
 use super::reading::{self, Clock, Reading, Take};
 use super::report::{FileRow, Input};
 use super::{Engine, ReplayArgs, ReplayError, Source};
@@ -51,7 +53,11 @@ pub(super) fn run<E: Engine>(
         ledger: None,
         policy,
         visits: Visits::new(versions.clone()),
-        seen: Seen { requests: vec![0; versions.len()], ..Seen::default() },
+        seen: Seen {
+            requests: vec![0; versions.len()],
+            last_ms: vec![None; versions.len()],
+            ..Seen::default()
+        },
     };
     let mut reading = Reading::new(args);
     for log in order::by_time(args) {
@@ -72,7 +78,7 @@ struct Census<'a, E, S> {
     identity: Identity,
     start: Option<S>,
     ledger: Option<Ledger<E>>,
-    policy: super::policy::Policy,
+    policy: Policy,
     visits: Visits,
     seen: Seen,
 }
@@ -93,8 +99,12 @@ enum Unversioned {
 struct Seen {
     /// Of each version.
     requests: Vec<u64>,
+    /// When each version had its latest request.
+    last_ms: Vec<Option<u64>>,
     /// Of no version.
     other: u64,
+    /// The latest of them.
+    other_last_ms: Option<u64>,
     /// Where the first of them went.
     other_example: Option<String>,
     /// Of those of the oldest version, the ones that no pattern knows.
@@ -105,6 +115,7 @@ struct Seen {
 /// All that is known when everything is read.
 struct Known<E> {
     ledger: Ledger<E>,
+    policy: Policy,
     versions: Vec<String>,
     seen: Seen,
     /// Requests that came when their time had been handed on.
@@ -141,10 +152,12 @@ where
                     self.visits.forget();
                 }
                 self.seen.requests[usize::from(version)] += 1;
+                let last_ms = &mut self.seen.last_ms[usize::from(version)];
+                *last_ms = (*last_ms).max(Some(entry.time_ms));
                 version
             }
             None => {
-                self.seen.pass(looked_at.as_deref());
+                self.seen.pass(looked_at.as_deref(), entry.time_ms);
                 if self.unversioned == Unversioned::Nobodys {
                     return Ok(Ok(()));
                 }
@@ -168,9 +181,18 @@ where
 }
 
 impl Seen {
+    /// How long the versions before the newest were not called.
+    fn quiet(&self) -> checks::Quiet {
+        let (first_ms, now_ms) = self.clock.span.unwrap_or_default();
+        let (new_ms, old) = self.last_ms.split_last().map_or((None, &[][..]), |(n, o)| (*n, o));
+        let old_ms = old.iter().copied().flatten().max();
+        checks::Quiet { old_ms, new_ms, first_ms, now_ms }
+    }
+
     /// A request that no pattern knows.
-    fn pass(&mut self, text: Option<&str>) {
+    fn pass(&mut self, text: Option<&str>, time_ms: u64) {
         self.other += 1;
+        self.other_last_ms = self.other_last_ms.max(Some(time_ms));
         if self.other_example.is_none() {
             self.other_example = text.map(str::to_owned);
         }
@@ -207,11 +229,13 @@ where
         if self.unversioned == Unversioned::Oldest {
             self.seen.unversioned = std::mem::take(&mut self.seen.other);
             self.seen.requests[usize::from(OLDEST)] += self.seen.unversioned;
+            let last_ms = &mut self.seen.last_ms[usize::from(OLDEST)];
+            *last_ms = (*last_ms).max(self.seen.other_last_ms);
         }
-        let Census { ledger, visits, seen, .. } = self;
+        let Census { ledger, policy, visits, seen, .. } = self;
         // The first call finds a start, and leaves a ledger or an error.
         let ledger = ledger.ok_or_else(|| ReplayError::Census("no engine".to_owned()))?;
-        Ok(Known { ledger, late: visits.late(), versions: visits.versions, seen })
+        Ok(Known { ledger, policy, late: visits.late(), versions: visits.versions, seen })
     }
 }
 

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::source;
+use crate::output::counted;
 
 /// Lines between two looks at the bar, which draws itself less often still.
 const LINES_PER_LOOK: u64 = 1024;
@@ -45,7 +46,7 @@ impl Progress {
     pub(super) fn line(&mut self) {
         self.lines += 1;
         if self.lines.is_multiple_of(LINES_PER_LOOK) && !self.bar.is_hidden() {
-            self.bar.set_message(format!("{} lines", super::table::grouped(self.lines)));
+            self.bar.set_message(counted(self.lines, "line"));
             self.bar.set_position(self.bytes_read.get());
         }
     }

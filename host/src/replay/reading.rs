@@ -10,9 +10,9 @@ use super::entry::{BadLine, Entry};
 use super::lines::Line;
 use super::progress::Progress;
 use super::report::{BadLineRow, FileRow, Input};
-use super::table::grouped;
 use super::text::{SHOWN_CHARS_MAX, shown};
 use super::{ReplayArgs, ReplayError, SourceError, source};
+use crate::output::counted;
 
 /// What is done with a line that is not blank and not too long.
 pub(super) trait Take {
@@ -99,7 +99,7 @@ impl Reading {
         self.progress.finish();
         if self.input.bad > self.bad_lines.len() as u64 && !self.bad_lines.is_empty() {
             let more = self.input.bad - self.bad_lines.len() as u64;
-            self.progress.say(&format!("{} more bad lines", grouped(more)));
+            self.progress.say(&counted(more, "more bad line"));
         }
     }
 

@@ -6,6 +6,7 @@ use comfy_table::Table;
 
 use super::report::{RampRow, Report};
 use super::{text, time};
+use crate::output::counted;
 use crate::tables::{self, table};
 
 /// A client's name where the width of the page is not known.
@@ -171,11 +172,6 @@ fn shown(value: &str, chars_max: usize) -> String {
 
 fn percent(percent: f64) -> String {
     format!("{percent:.2} %")
-}
-
-/// `1 client`, `1,753 clients`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// `1,234,567`.

@@ -9,8 +9,6 @@ mod batch;
 mod forget;
 pub(crate) mod nodes;
 mod standby;
-#[cfg(test)]
-mod tests;
 mod told;
 
 use std::sync::Arc;
@@ -73,11 +71,11 @@ pub(crate) struct Setup {
 
 /// See the module.
 pub(crate) struct Controller {
-    setup: Setup,
-    shared: Arc<Shared>,
+    pub(super) setup: Setup,
+    pub(super) shared: Arc<Shared>,
     running: Option<Running>,
     /// When the store is tried again.
-    try_again: Option<Instant>,
+    pub(super) try_again: Option<Instant>,
     /// Whether the clock is known to be off.
     clock_is_off: bool,
 }

@@ -145,6 +145,13 @@ pub(crate) enum Query {
         /// At most so many.
         limit: usize,
     },
+    /// The newest audit rows before an id.
+    AuditBefore {
+        /// The id.
+        before: u64,
+        /// At most so many.
+        limit: usize,
+    },
     /// Policies up to a revision, the newest first.
     Policies {
         /// The revision.
@@ -160,6 +167,7 @@ impl Query {
         Ok(match self {
             Query::Events { after, limit } => Rows::Events(store.events(after, limit)?),
             Query::Audit { after, limit } => Rows::Audit(store.audit(after, limit)?),
+            Query::AuditBefore { before, limit } => Rows::Audit(store.audit_before(before, limit)?),
             Query::Policies { up_to, limit } => Rows::Policies(store.policies(up_to, limit)?),
         })
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{SimulateError, begin, most_ms};
 use crate::module::Module;
+use crate::output::counted;
 use crate::rehearse::{bar, on_all_processors};
 use crate::tables::{self, table};
 use crate::units::span;
@@ -165,15 +166,16 @@ impl Expected {
     pub(crate) fn text(&self) -> String {
         let time = |ms: Option<u64>| ms.map_or("–".to_owned(), span);
         let count = |n: Option<u64>| n.map_or("–".to_owned(), |n| n.to_string());
+        let clients = |n: Option<u64>| n.map_or("no clients".to_owned(), |n| counted(n, "client"));
         let [low, high] = self.healthy.rolled_back_interval.map(percent);
         let mut text = format!(
             "Rolls back a healthy v2 in {} of runs ({low} to {high}); finds {} in {}, after {} \
-             (median), with {} clients affected.\n\n",
+             (median), with {} affected.\n\n",
             percent(self.healthy.rolled_back),
             self.regression,
             percent(self.worse.rolled_back),
             time(self.worse.found_after_ms.median),
-            count(self.worse.harmed_clients.median),
+            clients(self.worse.harmed_clients.median),
         );
         let ends = |name: &str, group: &Group| {
             let shares = [group.completed, group.rolled_back, group.waiting].map(percent);

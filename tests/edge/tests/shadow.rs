@@ -79,7 +79,7 @@ fn comparisons_and_clients_reach_the_control_plane_and_the_shadow_can_be_left() 
     assert_eq!(serve.status()["rollout"]["phase"], "idle");
     assert_eq!(serve.json(&["life"])["phase"], "shadow");
     let refused = serve.run(&["start", "--reason", "too early"]).unwrap_err();
-    assert!(refused.contains("0 answers were compared, 90 are asked for"), "{refused}");
+    assert!(refused.contains("answers compared so far: 0, asked for: 90"), "{refused}");
     in_force(serve.revision());
 
     // Everybody is answered by v1; of half of the clients v2 gets what changes nothing, and

@@ -184,7 +184,12 @@ impl Setup {
     /// What a mutant needs to be seen at all.
     pub(crate) fn adapt(&mut self, mutant: Option<Mutant>) {
         match mutant {
-            Some(Mutant::KeepsOneLine | Mutant::Unfenced | Mutant::AnswersWithoutLease) => {
+            Some(
+                Mutant::KeepsOneLine
+                | Mutant::KeepsTheLaterLine
+                | Mutant::Unfenced
+                | Mutant::AnswersWithoutLease,
+            ) => {
                 self.servers = 2;
             }
             Some(

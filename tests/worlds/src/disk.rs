@@ -229,6 +229,17 @@ impl Disk {
                 subject = format!("{subject}.clients.{}", value["sequence"]);
             }
             let again = self.lines.iter().any(|known| known.subject == subject);
+            let sequence = |line: &[u8]| {
+                let value: Value = serde_json::from_slice(line).unwrap_or_default();
+                value["sequence"].as_u64().unwrap_or_default()
+            };
+            let older = self
+                .lines
+                .iter()
+                .any(|known| known.subject == subject && sequence(&known.line) > sequence(line));
+            if !clients && older && self.mutant != Some(Mutant::KeepsTheLaterLine) {
+                continue;
+            }
             if clients && again && self.mutant != Some(Mutant::KeepsOneLine) {
                 continue;
             }

@@ -117,7 +117,7 @@ impl Books {
                 Books::newer(&mut source.acknowledged, totals.sequence, seen);
                 match by_leader {
                     true => Books::newer(&mut source.taken, totals.sequence, seen),
-                    false => source.handed = (totals.sequence, seen),
+                    false => Books::newer(&mut source.handed, totals.sequence, seen),
                 }
             }
             "client-reports" => {

@@ -24,6 +24,8 @@ pub enum Mutant {
     SwallowsClients,
     /// Of what a standby hands on, only the newest line of a node is kept, whatever it is.
     KeepsOneLine,
+    /// Of what standbys hand on, the line of a node that came last is kept, also an older one.
+    KeepsTheLaterLine,
     /// The store acknowledges commits and keeps none.
     ForgetsCommits,
     /// The store leaves a commit out when it is read.
@@ -52,7 +54,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every one.
-    pub const ALL: [Mutant; 22] = [
+    pub const ALL: [Mutant; 23] = [
         Mutant::TakesOlderPolicies,
         Mutant::AnotherSalt,
         Mutant::DecidesByChance,
@@ -63,6 +65,7 @@ impl Mutant {
         Mutant::RepeatsClients,
         Mutant::SwallowsClients,
         Mutant::KeepsOneLine,
+        Mutant::KeepsTheLaterLine,
         Mutant::ForgetsCommits,
         Mutant::SkipsACommit,
         Mutant::Unfenced,

@@ -75,6 +75,7 @@ const NOTICED: [(Mutant, &[&str]); Mutant::ALL.len()] = [
     (Mutant::RepeatsClients, &["clients"]),
     (Mutant::SwallowsClients, &["clients"]),
     (Mutant::KeepsOneLine, &["clients"]),
+    (Mutant::KeepsTheLaterLine, &["counts"]),
     (Mutant::ForgetsCommits, &["one state", "log", "counts", "one document"]),
     (Mutant::SkipsACommit, &["one state", "log", "counts", "one document"]),
     (Mutant::Unfenced, &["log", "reads", "one document", "counts", "one state"]),

@@ -13,6 +13,8 @@ export interface Question {
   also?: string;
   /** What an empty line is told; without it one is taken. */
   empty?: string;
+  /** Said when nobody knows whether it was done. The same is asked again then, or nothing. */
+  unknown?: string;
 }
 
 /** Asks, and stays open until `answer` has no sentence about what is wrong. */
@@ -31,7 +33,10 @@ export function ask(question: Question, answer: (line: string, also: boolean) =>
     const given = line.value.trim();
     if (!given && question.empty) return text(wrong, question.empty);
     act.disabled = true;
-    const problem = await answer(given, also.checked).catch(() => "The server cannot be reached: nothing is known to have changed.");
+    const problem = await answer(given, also.checked).catch(() => {
+      if (question.unknown) line.readOnly = also.disabled = true;
+      return question.unknown ?? "The server cannot be reached.";
+    });
     act.disabled = false;
     if (problem) text(wrong, problem);
     else dialog.close();

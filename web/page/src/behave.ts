@@ -112,7 +112,7 @@ export class Behave {
     const of = (n: number, all: number) => (all > 0 ? percent(n / all) : "–");
     const row = (label: string, value: string, more: string) => h("div", {}, h("dt", {}, label), h("dd", { class: "num" }, h("strong", {}, value), more ? h("small", {}, more) : null));
     this.said.replaceChildren(
-      h("p", { class: "sentence" }, `Rolls back a healthy ${fresh} in ${of(back.length, healthy.runs.length)} of runs; finds ${fault} in ${of(found.length, worse.runs.length)}, after ${duration(at(after, 0.5))} (median), with ${count(Math.round(at(clients, 0.5) || 0))} clients affected.`),
+      h("p", { class: "sentence" }, `Rolls back a healthy ${fresh} in ${of(back.length, healthy.runs.length)} of runs; finds ${fault} in ${of(found.length, worse.runs.length)}, after ${duration(at(after, 0.5))} (median), with ${((n) => (n === 1 ? "1 client" : `${count(n)} clients`))(Math.round(at(clients, 0.5) || 0))} affected.`),
       h("dl", {},
         row("Healthy: taken back", of(back.length, healthy.runs.length), range(back.length, healthy.runs.length)),
         row("Healthy: completed after", duration(at(took, 0.5)), took.length ? `9 of 10 within ${duration(at(took, 0.9))}` : ""),

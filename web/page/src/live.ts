@@ -31,7 +31,8 @@ interface Document {
 }
 
 const COLUMNS = ["to_ms", "v1_requests", "v1_failures", "v2_requests", "v2_failures", "asked_percent", "ratio", "ratio_low", "ratio_high", "worse", "healthy", "step", "v1_clients", "v1_measured", "v1_slow", "v2_measured", "v2_slow"];
-/** Entries of the audit log that are fetched at once. */
+/** Entries of the audit log that are fetched at once: the newest, and what came since. */
+const NEWEST = 200;
 const ROWS = 1_000;
 const NODES_SHOWN = 20;
 const NODES_EVERY_MS = 5_000;
@@ -65,6 +66,8 @@ export class Live {
   private heard = NaN;
   private trouble = "";
   private entries = 0;
+  /** The oldest entry of the audit log that was fetched. */
+  private oldest = 1;
   private operates = false;
   /** A connection that has told nothing yet: it may be to a server that stands by. */
   private fresh = true;
@@ -74,7 +77,7 @@ export class Live {
   private verdict = new Verdict("The policy is in force as it stands. Whoever may operate can start the rollout, here or with `crossfade start`.");
   private operator = new Operator((command) => this.act(command), [START]);
   private health = new Health(this.store, () => undefined, { time: this.time, axis: (ms) => axis(this.base + ms, this.store.end) });
-  private log = new Log(() => undefined, () => this.both[0], { time: this.time });
+  private log = new Log(() => undefined, () => this.both[0], { time: this.time, older: () => void this.fetchOlder() });
   private shadow = new Shadow();
   private sunset = new Sunset();
   private pill = pill();
@@ -299,14 +302,34 @@ export class Live {
   private async look(): Promise<void> {
     for (;;) {
       if (!this.base) return;
-      const response = await this.stream.ask(`v1/audit?after=${this.entries}&limit=${ROWS}`);
-      if (!response.ok) return;
-      const { audit } = (await response.json()) as { audit: { id: number; at_ms: number; who: string; what: string; why: string }[] };
-      if (audit.length === 0) return;
-      this.entries = audit.at(-1)!.id;
-      const told = audit.map(({ at_ms, who, what, why }): Told => ({ at_ms: at_ms - this.base, event: { event: what, sentence: who === "crossfade" ? why : `${who}: ${why || "no reason given"}` } }));
-      if (this.log.add(told)) this.health.mark(this.log.all);
+      const first = this.entries === 0;
+      const entries = await this.audit(first ? `before=${Number.MAX_SAFE_INTEGER}&limit=${NEWEST}` : `after=${this.entries}&limit=${ROWS}`);
+      if (entries.length === 0) return;
+      this.entries = entries.at(-1)!.id;
+      if (this.log.add(entries.map(({ told }) => told))) this.health.mark(this.log.all);
+      if (first) this.log.before([], (this.oldest = entries[0]!.id) > 1);
     }
+  }
+
+  private reading = false;
+
+  /** What was before all of that. */
+  private async fetchOlder(): Promise<void> {
+    const { base } = this;
+    if (this.reading) return;
+    this.reading = true;
+    const entries = await this.audit(`before=${this.oldest}&limit=${NEWEST}`).catch(() => undefined);
+    this.reading = false;
+    if (!entries || base !== this.base) return;
+    this.log.before(entries.map(({ told }) => told), (this.oldest = entries[0]?.id ?? 1) > 1);
+    this.health.mark(this.log.all);
+  }
+
+  private async audit(which: string): Promise<{ id: number; told: Told }[]> {
+    const response = await this.stream.ask(`v1/audit?${which}`);
+    if (!response.ok) throw new Error(await sentence(response));
+    const { audit } = (await response.json()) as { audit: { id: number; at_ms: number; who: string; what: string; why: string }[] };
+    return audit.map(({ id, at_ms, who, what, why }) => ({ id, told: { at_ms: at_ms - this.base, event: { event: what, sentence: who === "crossfade" ? why : `${who}: ${why || "no reason given"}` } } }));
   }
 
   private sign(): void {
@@ -337,11 +360,15 @@ export class Live {
       label: "Reason",
       act: label,
       empty: "Say why: whoever comes next will want to know.",
+      unknown: "The server does not answer, and whether it was done is not known. Ask again: it is not done twice.",
       ...(label === "Promote" ? { also: "All the way, past the steps that are left" } : {}),
     };
+    // By what the server knows what this dialog has asked, however often it had to.
+    const keys = new Map<string, string>();
     ask(question, async (reason, full) => {
       const body = JSON.stringify({ reason, ...(full ? { full } : {}) });
-      const response = await this.stream.ask(path, { method: "POST", body, headers: { "content-type": "application/json" } });
+      if (!keys.has(body)) keys.set(body, Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-"));
+      const response = await this.stream.tell(path, body, keys.get(body)!);
       if (!response.ok) return sentence(response);
       void this.history();
       return undefined;

@@ -15,6 +15,8 @@ export interface Live {
   time: (ms: number) => string;
   /** The same at an axis. */
   axis?: (ms: number) => string;
+  /** Fetches what was before the oldest that is known. */
+  older?: () => void;
 }
 
 const WORDS: Record<string, string> = {
@@ -29,10 +31,12 @@ const SHOWN = 100;
 export class Log {
   readonly root: HTMLElement;
   private shown = SHOWN;
-  private older = h("button", { type: "button", class: "quiet older", hidden: true, onclick: () => this.showOlder() }, "");
+  private older = h("button", { type: "button", class: "quiet older", hidden: true, onclick: () => this.press() }, "");
   private list = h("ol", { class: "log" });
   private empty = h("p", { class: "empty" }, "Nothing was decided yet. The first step begins when you press play.");
   private events: Told[] = [];
+  /** Whether there are more that were not fetched. */
+  private more = false;
 
   constructor(private seek: (ms: number) => void, private old: () => string, private live?: Live) {
     const { root, body } = card("decisions", "Decisions", live ? "who did what, and why" : "click one to go there");
@@ -47,6 +51,7 @@ export class Log {
 
   reset(): void {
     this.events = [];
+    this.more = false;
     this.shown = SHOWN;
     this.list.replaceChildren();
     this.trim();
@@ -68,12 +73,25 @@ export class Log {
     return true;
   }
 
+  /** Takes up what was before all that is known, and whether there is more before that. */
+  before(events: Told[], more: boolean): void {
+    this.more = more;
+    this.events.unshift(...events);
+    if (events.length > 0) this.showOlder();
+    else this.trim();
+  }
+
   /** Leaves only the newest in the list, and says how many there are before them. */
   private trim(): void {
     while (this.list.childElementCount > this.shown) this.list.firstElementChild?.remove();
     const hidden = this.events.length - this.list.childElementCount;
-    this.older.hidden = hidden === 0;
-    text(this.older, `Show older (${count(hidden)})`);
+    this.older.hidden = hidden === 0 && !this.more;
+    text(this.older, this.more ? "Show older" : `Show older (${count(hidden)})`);
+  }
+
+  private press(): void {
+    if (this.events.length > this.list.childElementCount) this.showOlder();
+    else this.live?.older?.();
   }
 
   private showOlder(): void {

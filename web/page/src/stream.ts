@@ -5,6 +5,9 @@
 const SILENCE_MS = 40_000;
 const AGAIN_MS = [1_000, 2_000, 4_000, 8_000];
 
+/** Before each further try of a command that may not have been done. */
+const TELL_AGAIN_MS = [300, 700, 1_000, 2_000, 4_000];
+
 export interface Listener {
   /** The status document. */
   status(document: unknown): void;
@@ -73,6 +76,22 @@ export class Stream {
     const headers = new Headers(init.headers);
     if (this.token) headers.set("authorization", `Bearer ${this.token}`);
     return fetch(path, { ...init, headers, cache: "no-store", redirect: "manual" });
+  }
+
+  /** Has something done, once: asks again with the same key while nobody knows whether it
+   *  was. Throws when that is not known in the end. */
+  async tell(path: string, body: string, key: string): Promise<Response> {
+    const headers = { "content-type": "application/json", "idempotency-key": `"${key}"` };
+    let unclear = false;
+    for (let tries = 0; ; tries += 1) {
+      const response = await this.ask(path, { method: "POST", body, headers }).catch(() => undefined);
+      if (response && ![502, 503, 504].includes(response.status)) return response;
+      unclear ||= response?.status !== 503;
+      const wait = TELL_AGAIN_MS[tries];
+      if (wait !== undefined) await new Promise((done) => setTimeout(done, wait));
+      else if (response && !unclear) return response;
+      else throw new Error(`nothing certain was heard of ${path}`);
+    }
   }
 
   /** Begins anew, with the token that there is now. */

@@ -110,7 +110,9 @@ const HEADS: [Order, string][] = [["client", "Client"], ["state", "State"], ["ex
 const UPWARDS: Order[] = ["client", "state", "expected_ms"];
 
 /** The engine's detail with longer stretches as people say them. */
-const detail = (told: string): string => said(told).replace(/\b1 days/g, "1 day").replaceAll("_", " ").replace(/(: )(\d{4,})$/, (_, colon: string, n: string) => colon + count(Number(n))).replace(/([\d.]+) minutes ago, ([\d.]+) are asked for/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, ${duration(Number(asked) * 60_000)} are asked for`);
+const detail = (told: string): string => said(told).replaceAll("_", " ").replace(/(: )(\d{4,})$/, (_, colon: string, n: string) => colon + count(Number(n))).replace(/([\d.]+) minutes? ago, and the window is ([\d.]+) minutes?/, (_, ago: string, asked: string) => `${duration(Number(ago) * 60_000)} ago, and the window is ${duration(Number(asked) * 60_000)}`);
+
+const still = (left: number): string => (left === 1 ? "1 client is" : `${count(left)} clients are`);
 
 /** When the last client may have left, if they go on leaving as they do: the number on
  *  the old version falls by the same part in the same time. */
@@ -125,8 +127,8 @@ function estimate(store: Store, old: string): string {
   const from = store.at(store.end - Math.min(store.end / 2, 6 * 3_600_000));
   const before = clients[from]!;
   const passed = store.end - store.column("to_ms")[from]!;
-  if (before <= left || passed <= 0) return `${count(left)} clients are still on ${old}, and none leaves at present.`;
+  if (before <= left || passed <= 0) return `${still(left)} still on ${old}, and none leaves at present.`;
   const rate = Math.log(before / left) / passed;
   const wait = Math.log(left / 0.5) / rate;
-  return wait > 60 * 86_400_000 ? `${count(left)} clients are still on ${old}; at this rate that takes more than two months.` : `${count(left)} clients are still on ${old}; at this rate the last one leaves in about ${duration(wait)}.`;
+  return wait > 60 * 86_400_000 ? `${still(left)} still on ${old}; at this rate that takes more than two months.` : `${still(left)} still on ${old}; at this rate the last one leaves in about ${duration(wait)}.`;
 }

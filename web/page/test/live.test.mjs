@@ -77,6 +77,39 @@ test('without a token one can look; with the operator\'s, what is pressed is don
   assert.deepEqual(kept, [false, server.token, `${server.url}/`, '']);
 });
 
+test('a command whose answers get lost is done once, and one that nobody knows of can be asked again', async (t) => {
+  const server = await new Server(t).start();
+  const page = await visit(server, { expected: /ERR_/ });
+  await live(page);
+  await useToken(page, server.token);
+  let swallowed = 0;
+  let most = 2;
+  await page.route('**/v1/rollout/promote', async (route) => {
+    if (swallowed >= most) return route.continue();
+    swallowed += 1;
+    await route.fetch();
+    await route.abort();
+  });
+  const promoted = async () => (await server.get('/v1/audit')).audit.filter(({ what }) => what === 'promote').length;
+  await page.getByRole('button', { name: 'Promote' }).click();
+  await page.getByLabel('Reason').fill('seen enough');
+  await page.getByLabel('Reason').press('Enter');
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual([swallowed, await promoted(), (await server.get('/v1/rollout')).step], [2, 1, 2]);
+
+  // For longer than it tries: the same is asked again, or nothing.
+  most = Infinity;
+  await page.getByRole('button', { name: 'Promote' }).click();
+  await page.getByLabel('Reason').fill('once more');
+  await page.getByLabel('Reason').press('Enter');
+  await until(page, () => /is not known. Ask again/.test(document.querySelector('dialog [role=alert]').textContent));
+  assert.equal(await page.getByLabel('Reason').getAttribute('readonly'), '');
+  most = 0;
+  await page.locator('dialog .wide-button').click();
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual([await promoted(), (await server.get('/v1/rollout')).step], [2, 3]);
+});
+
 test('with a token file nothing is shown without one, and a reader\'s lets one look', async (t) => {
   const server = await new Server(t, true).start();
   const page = await visit(server, { expected: /status of 401/ });
@@ -135,19 +168,30 @@ test('a rehearsal can be played beside it', async (t) => {
 test('old decisions and many nodes are counted, not listed', async (t) => {
   const server = await new Server(t).start();
   const act = (what) => fetch(`${server.url}/v1/rollout/${what}`, { method: 'POST', body: '{"reason":"again"}', headers: { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' } });
-  for (let i = 0; i < 60; i += 1) {
+  for (let i = 0; i < 130; i += 1) {
     assert.equal((await act('pause')).status, 200);
     assert.equal((await act('resume')).status, 200);
   }
   for (let i = 0; i < 23; i += 1) await server.report(1, [10, 0], [1, 0], undefined, `edge-${i}`);
   const page = await visit(server);
   await live(page);
-  const older = page.getByRole('button', { name: /^Show older \(\d+\)/ });
+  const older = page.getByRole('button', { name: /^Show older/ });
   await older.waitFor();
-  assert.equal(await page.locator('.log li').count(), 100);
+  const listed = () => page.locator('.log li').count();
+  assert.equal(await listed(), 100);
+  await older.click();
+  assert.equal(await listed(), 200);
+  // The rest is fetched when somebody asks for it.
+  const asked = () => page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.includes('/v1/audit')));
+  assert.equal((await asked()).filter((url) => url.includes('before=')).length, 1);
+  const { audit } = await server.get('/v1/audit');
+  assert.ok(audit.length > 250);
   await older.click();
   await older.waitFor({ state: 'hidden' });
-  assert.ok((await page.locator('.log li').count()) > 120);
+  assert.equal(await listed(), audit.length);
+  const urls = await asked();
+  assert.equal(urls.filter((url) => url.includes('before=')).length, 2, urls.join(' '));
+  assert.ok(urls.every((url) => !url.includes('after=0&')), urls.join(' '));
   await shows(page, '#decisions', 'Step 1 began: 10 % to the new version.');
   await shows(page, '#nodes', '3 more nodes are not listed here.');
   assert.equal(await page.locator('#nodes tbody tr').count(), 20);

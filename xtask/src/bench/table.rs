@@ -54,13 +54,21 @@ impl Row {
         format!("{what:<width$}{value:>10} {unit:<26}{limit:>10}  {verdict}").trim_end().to_owned()
     }
 
+    /// The name of what belongs to the row before it.
+    fn belonging(&self) -> Option<&str> {
+        self.what.strip_prefix("  ").map(str::trim_start)
+    }
+
     /// A line of Markdown; what belongs to the line before it is set off.
     fn markdown(&self) -> String {
+        match self.belonging() {
+            Some(peer) => self.markdown_as(&format!("· {peer}")),
+            None => self.markdown_as(&self.what),
+        }
+    }
+
+    fn markdown_as(&self, what: &str) -> String {
         let (limit, verdict) = self.judged();
-        let what = match self.what.strip_prefix("  ") {
-            Some(peer) => format!("· {}", peer.trim_start()),
-            None => self.what.clone(),
-        };
         let verdict = if verdict == "MISSED" { " **missed**" } else { "" };
         format!("| {what} | {} {} | {limit}{verdict} |", number(self.value), self.unit)
     }
@@ -90,14 +98,34 @@ pub(crate) fn print(rows: &[Row], load_before: &str, load_after: &str) {
     println!("\n{}", machine(load_before, load_after));
 }
 
-/// The same for a README.
+/// The same as Markdown.
 pub(crate) fn markdown(rows: &[Row], load_before: &str, load_after: &str) -> String {
+    markdown_of(rows.iter().map(Row::markdown), load_before, load_after)
+}
+
+/// What has a limit, as Markdown, for whoever has a minute.
+pub(crate) fn headline(rows: &[Row], load_before: &str, load_after: &str) -> String {
+    let mut of = "";
+    let mut lines = Vec::new();
+    for row in rows {
+        let part = row.belonging();
+        of = if part.is_none() { &row.what } else { of };
+        if !matches!(row.limit, Limit::None) {
+            // The row it belongs to may not be there.
+            let what = part.map_or_else(|| of.to_owned(), |part| format!("{of}: {part}"));
+            lines.push(row.markdown_as(&what));
+        }
+    }
+    markdown_of(lines.into_iter(), load_before, load_after)
+}
+
+fn markdown_of(rows: impl Iterator<Item = String>, before: &str, after: &str) -> String {
     let mut text = "| figure | measured | limit |\n|---|---|---|\n".to_owned();
     for row in rows {
         // Writing into a string does not fail.
-        let _ = writeln!(text, "{}", row.markdown());
+        let _ = writeln!(text, "{row}");
     }
-    let _ = writeln!(text, "\n{}", machine(load_before, load_after));
+    let _ = writeln!(text, "\n{}", machine(before, after));
     text
 }
 
@@ -127,6 +155,22 @@ mod tests {
         let row = Row::new("node", 700_000.0, "lines a CPU second", Limit::AtLeast(8e5));
         assert!(row.line(10).ends_with(">= 800,000  MISSED"), "{}", row.line(10));
         assert_eq!(row.markdown(), "| node | 700,000 lines a CPU second | >= 800,000 **missed** |");
+    }
+
+    #[test]
+    fn the_headline_has_what_has_a_limit_be_it_kept_or_missed() {
+        let rows = [
+            Row::new("node", 9e5, "lines", Limit::AtLeast(8e5)),
+            Row::new("  a loop in Python", 2e5, "lines", Limit::None),
+            Row::new("ledger", 2.0, "ns", Limit::None),
+            Row::new("  over a map", 1.0, "x", Limit::AtMost(1.5)),
+            Row::new("page", 320.0, "KB", Limit::AtMost(300.0)),
+        ];
+        let text = headline(&rows, "0", "1");
+        let ledger = "| ledger: over a map | 1.00 x | <= 1.50 |\n| page | 320 KB |";
+        assert!(text.contains("| node | 900,000 lines | >= 800,000 |\n") && text.contains(ledger));
+        assert!(text.contains("**missed**") && !text.contains("Python"), "{text}");
+        assert!(markdown(&rows, "0", "1").contains("| · a loop in Python | 200,000 lines |  |"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Why a client is called sick.
 
+use crossfade_protocol::words::counted;
+
 use super::Served;
 
 /// A client that is called sick, with the evidence.
@@ -28,10 +30,10 @@ impl Finding {
     pub fn sentence(&self, name: &str, old: &str, new: &str) -> String {
         let per_mille = |served: Served| libm::round(served.ratio() * 1_000.0) / 10.0;
         format!(
-            "{name} fails on {new}: {} of {} requests ({} %), on {old} {} % of {}, all others on \
+            "{name} fails on {new}: {} of {} ({} %), on {old} {} % of {}, all others on \
              {new} {} %; evidence 10^{} against its being chance, 10^{} was asked for",
             self.new.failures,
-            self.new.requests,
+            counted(self.new.requests, "request"),
             per_mille(self.new),
             per_mille(self.old),
             self.old.requests,

@@ -105,6 +105,8 @@ words! {
         /// Requests, most first.
         #[default]
         Requests = "requests",
+        /// Requests to versions other than the newest, most first.
+        OldRequests = "old_requests",
         /// The last call, latest first.
         LastSeen = "last_seen",
         /// The first call, latest first.

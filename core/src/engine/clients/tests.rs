@@ -64,6 +64,21 @@ fn report(
 }
 
 #[test]
+fn one_client_and_one_day_are_told_as_one() {
+    let mut engine = engine(json!({ "sunset": { "horizon_days": 1 } }));
+    report(&mut engine, 1, START_MS, &[("ann", 0, 3, 0, 0)]);
+    let sunset = say(&mut engine, START_MS + 60_000, &json!({"type": "get_sunset"}));
+    assert_eq!(sunset["depend"]["at_most"], 1, "{sunset}");
+    for text in [
+        "at most 1 client still depends on v1: calls it again within 1 day;",
+        "at most 1 client calls an older version again within 1 day, and",
+        "1 client, every one of them counted",
+    ] {
+        assert!(sunset.to_string().contains(text), "{text}: {sunset}");
+    }
+}
+
+#[test]
 fn a_report_counts_once_and_is_listed() {
     let mut engine = engine(json!({}));
     let rows = [("ann", 0, 3, 1, 0), ("bob", 1, 5, 0, 0)];
@@ -153,7 +168,7 @@ fn calls_that_an_edge_dropped_stand_in_the_way_for_the_whole_horizon() {
     assert_eq!(stats["clients_sampled"], true);
     let (ok, detail, exact) = ask(&mut engine, START_MS + 31 * DAY_MS);
     assert_eq!((ok, exact), (json!(true), json!(true)));
-    assert!(detail.contains("1 clients, every one of them counted"), "{detail}");
+    assert!(detail.contains("1 client, every one of them counted"), "{detail}");
 }
 
 #[test]

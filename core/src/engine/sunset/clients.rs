@@ -2,6 +2,7 @@
 
 use crossfade_protocol::plan::{Instant, SunsetPlan};
 use crossfade_protocol::reply::{Check, Depend, Forecast, Sunset};
+use crossfade_protocol::words::{counted, measured, plural};
 
 use super::{Engine, check};
 use crate::clients::{Clients, Outlook, seconds};
@@ -60,14 +61,18 @@ impl Engine {
                     "clients of the last days were only sampled: nobody can be ruled out".to_owned()
                 }
                 (true, untold) => format!(
-                    "of {untold} calls nobody knows whose they were: an edge dropped them, the last on {}; see to that edge, and ask again {} days after it",
+                    "of {} nobody knows whose they were: an edge dropped them, the last on {}; see to that edge, and ask again {} after it",
+                    counted(untold, "call"),
                     Instant::of_ms(1000 * clients.table.sampled_until_s().map_or(0, u64::from)),
-                    plan.horizon_days
+                    counted(u64::from(plan.horizon_days), "day")
                 ),
                 (false, _) if uncounted > 0 => {
                     format!("requests of clients that did not fit into the table: {uncounted}")
                 }
-                (false, _) => format!("{} clients, every one of them counted", clients.table.len()),
+                (false, _) => format!(
+                    "{}, every one of them counted",
+                    counted(clients.table.len() as u64, "client")
+                ),
             },
         ));
         let (blocked, pinned_back) = (clients.kept.blocked, clients.kept.pinned_back);
@@ -84,15 +89,14 @@ impl Engine {
         let depend = &outlook.depend;
         let sure = 100.0 * plan.confidence;
         let stable = self.versions().stable();
+        let horizon = counted(u64::from(plan.horizon_days), "day");
         let mut text = match depend.at_most {
-            0 => format!(
-                "At {sure} % confidence no client calls {stable} again within {} days.",
-                plan.horizon_days
-            ),
+            0 => format!("At {sure} % confidence no client calls {stable} again within {horizon}."),
             n => format!(
-                "At {sure} % confidence at most {n} clients still depend on {stable} (they call again within {} days); {} are expected.",
-                plan.horizon_days,
-                libm::round(10.0 * depend.expected) / 10.0
+                "At {sure} % confidence at most {} still depend{s} on {stable}: call{s} it again within {horizon}; {} expected.",
+                counted(n, "client"),
+                libm::round(10.0 * depend.expected) / 10.0,
+                s = plural(n != 1),
             ),
         };
         if let Some(in_s) = depend.last_in_s {
@@ -102,7 +106,7 @@ impl Engine {
         let untold = clients.table.untold(Some(self.look().since_s()));
         if untold > 0 {
             text.push_str(&format!(
-                " Whose {untold} calls were that edges dropped is in no number."
+                " Calls that edges dropped, nobody knows whose: {untold}, in no number."
             ));
         } else if !depend.exact {
             text.push_str(" Clients were sampled, which is in the number.");
@@ -113,16 +117,19 @@ impl Engine {
 
 fn depend_check(outlook: &Outlook<'_>, plan: &SunsetPlan) -> Check {
     let depend = &outlook.depend;
-    check(
-        "clients",
-        depend.at_most <= plan.at_most,
-        format!(
-            "at {} % confidence at most {} clients call an older version again within {} days, {} are allowed; the longest usual interval among those who may is {} days",
-            100.0 * plan.confidence,
-            depend.at_most,
-            plan.horizon_days,
-            plan.at_most,
-            f64::from(outlook.longest_s / 8_640) / 10.0
-        ),
-    )
+    let mut detail = format!(
+        "at {} % confidence at most {} call{} an older version again within {}, and the plan allows {}",
+        100.0 * plan.confidence,
+        counted(depend.at_most, "client"),
+        plural(depend.at_most != 1),
+        counted(u64::from(plan.horizon_days), "day"),
+        plan.at_most
+    );
+    // 0 where no interval is known.
+    if outlook.longest_s > 0 {
+        let days = f64::from(outlook.longest_s / 8_640) / 10.0;
+        let longest = measured(days, "day");
+        detail.push_str(&format!("; the longest usual interval among those who may is {longest}"));
+    }
+    check("clients", depend.at_most <= plan.at_most, detail)
 }

@@ -17,7 +17,7 @@ fn a_node_that_has_just_started_does_not_know_that_the_old_version_is_quiet() {
     let stats = r#"{"type":"get_migration_stats","window_ms":60000}"#;
     assert!(ask(began_ms + 59_999, stats).contains("\"migration_complete\":false"));
     let sunset = ask(began_ms + 30_000, r#"{"type":"get_sunset","window_ms":60000}"#);
-    assert!(sunset.contains("watched for 0.99 minutes, 1 are asked for"), "{sunset}");
+    assert!(sunset.contains("watched for 0.99 minutes, and the window is 1 minute"), "{sunset}");
     assert!(ask(began_ms + 60_000, stats).contains("\"migration_complete\":true"));
 }
 

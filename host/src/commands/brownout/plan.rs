@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crossfade_protocol::Reason;
 use crossfade_protocol::abi::RouteWord;
+use crossfade_protocol::share::Share;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use super::Common;
 use crate::client::page::{self, Line, Page, Tone, minutes, percent};
 use crate::client::{Client, with_query};
+use crate::clients::{Estimate, Listed};
 use crate::exit::{self, Exit, Failure};
 use crate::module::Module;
 use crate::output::{Output, print, print_json_safely};
@@ -71,10 +73,21 @@ struct Foreseen {
     stopped: bool,
     /// Clients that an old version served last.
     known_clients: u64,
+    /// From how many to how many, with 95 % confidence, where the server keeps a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_range: Option<[u64; 2]>,
     /// How many of them it hits; `None` where nobody can tell.
     hit_clients: Option<u64>,
+    /// The same of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hit_range: Option<[u64; 2]>,
+    /// Whether all of them were counted, and not a sample.
+    exact: bool,
     /// Why nobody can.
     because: Option<&'static str>,
+    /// The same for people.
+    #[serde(skip)]
+    whom: String,
 }
 
 const HASHED: &str = "their names are hashed";
@@ -96,14 +109,14 @@ impl Args {
                 policy.value().clone()
             }
         };
-        let keys = on_an_old_version(&client)?;
+        let old = Old::ask(&client)?;
         let hashed = document["privacy"] == "hashed";
         let mut foreseen = Vec::new();
         for (place, planned) in planned(&document)?.into_iter().enumerate() {
             // By itself: another may run at the same time.
             let mut alone = document.clone();
             alone["brownouts"] = json!([document["brownouts"][place]]);
-            foreseen.push(planned.foresee(&module, &alone, &keys, hashed)?);
+            foreseen.push(planned.foresee(&module, &alone, &old, hashed)?);
         }
         match self.common.output {
             Output::Json => print_json_safely(&json!({ "brownouts": foreseen }))?,
@@ -119,33 +132,46 @@ fn planned(document: &Value) -> Result<Vec<Planned>, Failure> {
         .map_err(|error| Failure::new(Exit::Data, format!("the plan's brownouts: {error}")))
 }
 
-/// The keys of all clients that an old version served last.
-fn on_an_old_version(client: &Client) -> Result<Vec<String>, Failure> {
-    #[derive(Deserialize)]
-    struct Listed {
-        clients: Vec<Named>,
-    }
-    #[derive(Deserialize)]
-    struct Named {
-        client: String,
-        version: String,
-    }
-    let status: crate::client::status::Status = client.get_as(crate::client::watch::STATUS)?;
-    let mut keys = Vec::new();
-    let mut offset = 0_u64;
-    loop {
-        let query = [
-            ("offset", (offset > 0).then(|| offset.to_string())),
-            ("limit", Some("10000".to_owned())),
-        ];
-        let listed: Listed = client.get_as(&with_query("/v1/clients", &query))?;
-        let count = listed.clients.len() as u64;
-        let old = listed.clients.into_iter().filter(|one| one.version != status.new_version());
-        keys.extend(old.map(|one| one.client));
-        if count < 10_000 {
-            return Ok(keys);
+/// The clients that an old version served last.
+struct Old {
+    all: Estimate,
+    /// Those that the server keeps, by their keys.
+    keys: Vec<String>,
+}
+
+/// Clients of one answer.
+const PAGE: u64 = 10_000;
+
+impl Old {
+    fn ask(client: &Client) -> Result<Old, Failure> {
+        let status: crate::client::status::Status = client.get_as(crate::client::watch::STATUS)?;
+        let newest = status.new_version();
+        let mut old = Old { all: Estimate::exact(0), keys: Vec::new() };
+        for version in status.versions.iter().filter(|version| *version != newest) {
+            let mut offset = 0_u64;
+            loop {
+                let query = [
+                    ("version", Some(version.clone())),
+                    ("offset", (offset > 0).then(|| offset.to_string())),
+                    ("limit", Some(PAGE.to_string())),
+                ];
+                let listed: Listed = client.get_as(&with_query("/v1/clients", &query))?;
+                let count = listed.clients.len() as u64;
+                if offset == 0 {
+                    old.all = old.all.plus(listed.estimate());
+                }
+                old.keys.extend(listed.clients.into_iter().map(|one| one.client));
+                if count < PAGE {
+                    break;
+                }
+                offset += count;
+            }
         }
-        offset += count;
+        if old.all.exact {
+            // Some came or went while they were listed.
+            old.all.value = old.keys.len() as u64;
+        }
+        Ok(old)
     }
 }
 
@@ -154,7 +180,7 @@ impl Planned {
         self,
         module: &Module,
         document: &Value,
-        keys: &[String],
+        old: &Old,
         hashed: bool,
     ) -> Result<Foreseen, Failure> {
         let start_ms = moment(&self.start)?;
@@ -162,9 +188,14 @@ impl Planned {
         let stopped = self.stopped_at.is_some();
         let hit_clients = match hashed {
             true => Err(HASHED),
-            false if stopped => Ok(0),
-            false => hit(module, document, keys, start_ms)?.ok_or(ATTRIBUTES),
+            false if stopped => Ok(Estimate::exact(0)),
+            false => {
+                let found = hit(module, document, &old.keys, start_ms)?.ok_or(ATTRIBUTES);
+                found.map(|found| old.all.of_sample(found, old.keys.len() as u64))
+            }
         };
+        let whom = whom(&hit_clients, old, self.percentage);
+        let range = |of: Estimate| of.bounds.map(|(low, high)| [low, high]);
         Ok(Foreseen {
             name: self.name.unwrap_or(self.start),
             start_ms,
@@ -177,10 +208,42 @@ impl Planned {
                 .announce_minutes
                 .map(|minutes| start_ms.saturating_sub((minutes * 60_000.0) as u64)),
             stopped,
-            known_clients: keys.len() as u64,
-            hit_clients: hit_clients.ok(),
+            known_clients: old.all.value,
+            known_range: range(old.all),
+            hit_clients: hit_clients.ok().map(|hit| hit.value),
+            hit_range: hit_clients.ok().and_then(range),
+            exact: old.all.exact,
             because: hit_clients.err(),
+            whom,
         })
+    }
+}
+
+/// How many it hits of how many, and how that is known.
+fn whom(hit: &Result<Estimate, &'static str>, old: &Old, percentage: f64) -> String {
+    let all = old.all.text();
+    let kept = grouped(old.keys.len() as u64);
+    match hit {
+        Ok(hit) if old.all.exact => {
+            let (hit, known) = (grouped(hit.value), grouped(old.all.value));
+            format!("hits {hit} of {known} known clients on an old version")
+        }
+        Ok(hit) => format!(
+            "hits {} of {all} on an old version: the server keeps {kept} of them, who were asked for",
+            hit.text()
+        ),
+        Err(because) => {
+            let share = Share::from_percent(percentage).unwrap_or(Share::FULL);
+            let hit = old.all.part(share);
+            match hit.bounds {
+                Some(_) => format!("hits {} of {all} on an old version: {because}", hit.text()),
+                None => format!(
+                    "hits about {} of {} known clients on an old version: {because}",
+                    grouped(hit.value),
+                    grouped(old.all.value)
+                ),
+            }
+        }
     }
 }
 
@@ -242,18 +305,7 @@ fn text(foreseen: &[Foreseen], columns: Option<u16>) -> Page {
         let line = Line::default().with(Tone::Strong, &one.name);
         let state = if one.stopped { "  stopped" } else { "" };
         page.push(line.and(format!("  {} ({length})", one.local)).with(Tone::Wait, state));
-        let known = grouped(one.known_clients);
-        let whom = match one.hit_clients {
-            Some(hit) => {
-                format!("hits {} of {known} known clients on an old version", grouped(hit))
-            }
-            None => format!(
-                "hits about {} of {known} known clients on an old version: {}",
-                grouped((one.known_clients as f64 * one.percentage / 100.0).round() as u64),
-                one.because.unwrap_or_default()
-            ),
-        };
-        let share = format!("{} of keys get {}; {whom}", percent(one.percentage), one.status);
+        let share = format!("{} of keys get {}; {}", percent(one.percentage), one.status, one.whom);
         page.paragraph(Line::default().to(2), Tone::Plain, &share);
         if let Some(at) = one.announced_ms {
             let at = in_zone(at, at, &TimeZone::system());
@@ -271,6 +323,32 @@ fn text(foreseen: &[Foreseen], columns: Option<u16>) -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sample_is_never_shown_as_everybody() {
+        let keys = vec!["k".to_owned(); 603];
+        let of = |all: Estimate, hit| whom(&hit, &Old { all, keys: keys.clone() }, 40.0);
+        let (exact, sampled) = (
+            Estimate::exact(603),
+            Estimate { value: 19_296, exact: false, bounds: Some((17_800, 20_900)) },
+        );
+        assert_eq!(
+            of(exact, Ok(exact.of_sample(241, 603))),
+            "hits 241 of 603 known clients on an old version"
+        );
+        assert_eq!(
+            of(exact, Err(HASHED)),
+            "hits about 241 of 603 known clients on an old version: their names are hashed"
+        );
+        let text = of(sampled, Ok(sampled.of_sample(241, 603)));
+        assert!(text.starts_with("hits about 7,712 clients ("), "{text}");
+        assert!(text.contains(") of about 19,296 clients (17,800 to 20,900, 95 %"), "{text}");
+        assert!(text.ends_with("the server keeps 603 of them, who were asked for"), "{text}");
+        let text = of(sampled, Err(HASHED));
+        assert!(text.starts_with("hits about 7,718 clients (7,120 to 8,360, 95 %"), "{text}");
+        let text = of(sampled, Ok(sampled.of_sample(0, 603)));
+        assert!(text.starts_with("hits at most 96 clients (95 % confidence) of about"), "{text}");
+    }
 
     #[test]
     fn windows_are_told_in_local_time() {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{Identity, of_this_name, word};
 use crate::client::page::{self, Line, Page, Tone};
 use crate::client::{AgainArgs, Client, ServerArgs, segment, with_query};
 use crate::exit::{self, Exit, Failure};
@@ -16,10 +17,9 @@ struct Common {
     #[arg(value_name = "KEY")]
     key: String,
 
-    /// Where its name comes from, if several clients have it: key, sender, api_key, mtls, jwt
-    /// or address.
-    #[arg(long, value_name = "KIND")]
-    identity: Option<String>,
+    /// Where its name comes from, if several clients have it.
+    #[arg(long, value_enum, value_name = "KIND")]
+    identity: Option<Identity>,
 
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
@@ -97,15 +97,24 @@ impl Common {
     ) -> Result<Exit, Failure> {
         let client = self.server.client()?;
         body["reason"] = self.reason.as_str().into();
-        if let Some(identity) = &self.identity {
-            body["identity"] = identity.as_str().into();
+        if let Some(identity) = self.identity.as_ref().and_then(word) {
+            body["identity"] = identity.into();
         }
         let answer = client.command(&format!("{}/{verb}", self.path()), &body, again)?;
-        self.tell(&client, answer, said)
+        let human = self.output == Output::Human && self.identity.is_none();
+        let names = if human { of_this_name(&client, &self.key) } else { Vec::new() };
+        self.tell(&client, answer, said, &names)
     }
 
-    /// Says what was done, or that it was so before.
-    fn tell(&self, client: &Client, answer: Value, said: [&str; 2]) -> Result<Exit, Failure> {
+    /// Says what was done, or that it was so before. `names` is where clients of this name
+    /// are known from, the one in front that was meant.
+    fn tell(
+        &self,
+        client: &Client,
+        answer: Value,
+        said: [&str; 2],
+        names: &[String],
+    ) -> Result<Exit, Failure> {
         if self.output == Output::Json {
             print_json_safely(&answer)?;
             return Ok(Exit::Ok);
@@ -115,6 +124,16 @@ impl Common {
         let what = said[usize::from(!done.changed)];
         let line = Line::default().with(Tone::Strong, &done.client).and(format!(" {what}"));
         page.push(line.with(Tone::Faint, format!("  revision {}", done.revision)));
+        if let [meant, others @ ..] = names
+            && !others.is_empty()
+        {
+            let text = format!(
+                "That is the one known by {meant}. Others of this name are known by {}: \
+                 --identity says which is meant.",
+                others.join(", ")
+            );
+            page.paragraph(Line::default(), Tone::Wait, &text);
+        }
         if done.rows > 0 {
             let rows = counted(done.rows, "row");
             page.paragraph(
@@ -182,9 +201,11 @@ impl ForgetArgs {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let common = self.common;
         let client = common.server.client()?;
-        let query =
-            [("identity", common.identity.clone()), ("reason", Some(common.reason.clone()))];
+        let query = [
+            ("identity", common.identity.as_ref().and_then(word)),
+            ("reason", Some(common.reason.clone())),
+        ];
         let answer = client.delete(&with_query(&common.path(), &query))?;
-        common.tell(&client, answer, ["is forgotten", "was not known"])
+        common.tell(&client, answer, ["is forgotten", "was not known"], &[])
     }
 }

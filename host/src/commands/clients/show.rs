@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::now_ms;
+use super::{Identity, now_ms, of_this_name, word};
+use crate::client::page::{Line, Tone};
 use crate::client::{ServerArgs, page, segment, with_query};
 use crate::clients::ClientView;
 use crate::exit::{self, Exit, Failure};
@@ -17,10 +18,9 @@ pub(super) struct Args {
     #[arg(value_name = "KEY")]
     key: String,
 
-    /// Where its name comes from, if several clients have it: key, sender, api_key, mtls, jwt
-    /// or address.
-    #[arg(long, value_name = "KIND")]
-    identity: Option<String>,
+    /// Where its name comes from, if several clients have it.
+    #[arg(long, value_enum, value_name = "KIND")]
+    identity: Option<Identity>,
 
     /// For whom the answer is printed.
     #[arg(long, value_enum, default_value_t)]
@@ -41,12 +41,26 @@ impl Args {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let client = self.server.client()?;
         let path = format!("/v1/clients/{}", segment(&self.key));
-        let answer = client.get(&with_query(&path, &[("identity", self.identity)]))?;
+        let answer = client
+            .get(&with_query(&path, &[("identity", self.identity.as_ref().and_then(word))]))?;
         match self.output {
             Output::Json => print_json_safely(&answer)?,
             Output::Human => {
                 let Shown { client: shown, audit_name } = client.read(answer)?;
-                let page = shown.page(audit_name.as_deref(), page::columns(), now_ms());
+                let others: Vec<String> = match self.identity {
+                    Some(_) => Vec::new(),
+                    None => of_this_name(&client, &self.key),
+                };
+                let others = others.into_iter().filter(|other| *other != shown.identity);
+                let others: Vec<String> = others.collect();
+                let mut page = shown.page(audit_name.as_deref(), page::columns(), now_ms());
+                if !others.is_empty() {
+                    let text = format!(
+                        "Others of this name are known by {}: --identity shows them.",
+                        others.join(", ")
+                    );
+                    page.paragraph(Line::default(), Tone::Wait, &text);
+                }
                 print(&page.text(page::color()))?;
             }
         }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::Start;
-use crate::clients::{Listed, Sunset};
+use crate::clients::Listed;
 use crate::replay::policy::{Policy, configure};
 use crate::replay::{Engine, ReplayArgs, ReplayError};
 
@@ -104,11 +104,6 @@ impl<E: Engine> Ledger<E> {
     pub(super) fn clients(&mut self, question: Value, now_ms: u64) -> Result<Listed, ReplayError> {
         let (_, listed) = self.ask("get_clients", question, now_ms)?;
         Ok(listed)
-    }
-
-    /// The statement, as it was written and as it was read.
-    pub(super) fn sunset(&mut self, now_ms: u64) -> Result<(Value, Sunset), ReplayError> {
-        self.ask("get_sunset", json!({}), now_ms)
     }
 
     /// An answer, as it was written and as it was read.

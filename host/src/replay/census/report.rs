@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::ledger::PAGE;
 use super::{Engine, Known, Seen};
-use crate::clients::{self, Listed, csv_rows};
-use crate::output::csv_text;
+use crate::clients::{self, Listed, Sunset, csv_rows};
+use crate::output::{counted, csv_text, warn};
 use crate::replay::reading::Reading;
 use crate::replay::report::{BadLineRow, Input, percent};
 use crate::replay::table::grouped;
@@ -64,7 +64,7 @@ pub(super) fn write<E: Engine>(
 fn csv<E: Engine>(mut known: Known<E>, out: &mut dyn io::Write) -> Result<(), ReplayError> {
     let now_ms = known.seen.clock.span.map_or(0, |(_, last)| last);
     let wrong = |failure: crate::exit::Failure| ReplayError::Census(failure.to_string());
-    let mut offset = 0;
+    let (mut offset, mut written) = (0, 0);
     loop {
         let question = json!({ "offset": offset, "limit": PAGE });
         let listed = known.ledger.clients(question, now_ms)?;
@@ -72,7 +72,11 @@ fn csv<E: Engine>(mut known: Known<E>, out: &mut dyn io::Write) -> Result<(), Re
         // One header for all pages.
         let skip = if offset == 0 { 0 } else { text.find('\n').map_or(0, |end| end + 1) };
         out.write_all(&text.as_bytes()[skip..]).map_err(ReplayError::Write)?;
+        written += listed.clients.len() as u64;
         if (listed.clients.len() as u64) < PAGE {
+            if let Some(sampled) = listed.sampled(written) {
+                warn(&sampled);
+            }
             return out.flush().map_err(ReplayError::Write);
         }
         offset += PAGE;
@@ -84,7 +88,7 @@ fn whole<E: Engine>(
     reading: Reading,
     args: &ReplayArgs,
 ) -> Result<String, ReplayError> {
-    let Known { mut ledger, versions, seen, late } = known;
+    let Known { mut ledger, policy, versions, seen, late } = known;
     let (first_ms, now_ms) = seen.clock.span.unwrap_or_default();
     let Reading { mut input, bad_lines, .. } = reading;
     input.first = Some(time::rfc3339(first_ms));
@@ -99,7 +103,12 @@ fn whole<E: Engine>(
     let oldest = versions.first().map_or("", String::as_str);
     let question = json!({ "version": oldest, "limit": args.top });
     let (top_written, top): (Value, Listed) = ledger.ask("get_clients", question, now_ms)?;
-    let (sunset_written, sunset) = ledger.sunset(now_ms)?;
+    let (mut sunset_written, _) = ledger.ask::<Value>("get_sunset", json!({}), now_ms)?;
+    let newest = versions.last().map_or("", String::as_str);
+    super::checks::of_logs(&mut sunset_written, &policy, seen.quiet(), newest);
+    let sunset: Sunset = serde_json::from_value(sunset_written.clone()).map_err(|error| {
+        ReplayError::Unexpected { request: "get_sunset", reply: error.to_string() }
+    })?;
     let notes = notes(&seen, late, &versions);
     if args.output == Output::Json {
         let version = |(version, requests, total): &(&str, u64, Listed)| {
@@ -134,7 +143,8 @@ fn whole<E: Engine>(
     out.push('\n');
     versions_table(&mut out, &rows, seen.other);
     out.push('\n');
-    out += &sunset.text(page.width, page.color, now_ms);
+    let candidates = (args.top as usize, "`--top 20` shows more, `--output csv` has every client");
+    out += &sunset.text(page.width, page.color, now_ms, candidates);
     if !top.clients.is_empty() {
         let _ = writeln!(out, "\nBusiest on {}", text::shown(oldest.as_bytes(), 30));
         clients::rows(&mut out, &top.clients, page.width, page.color, now_ms);
@@ -156,7 +166,7 @@ fn summary(out: &mut String, input: &Input, (first, last): (u64, u64), args: &Re
         time::shown(last),
         crate::units::span(last - first)
     );
-    let mut lines = format!("{} lines read, {} bad", grouped(input.lines), grouped(input.bad));
+    let mut lines = format!("{} read, {} bad", counted(input.lines, "line"), grouped(input.bad));
     for (count, what) in [
         (input.blank, "blank"),
         (input.out_of_order, "out of order"),
@@ -179,7 +189,7 @@ fn versions_table(out: &mut String, versions: &[(&str, u64, Listed)], other: u64
             text::shown(version.as_bytes(), 30),
             grouped(*requests),
             share(*requests),
-            total.total_text(),
+            total.estimate().text(),
         ]
     });
     let none =
@@ -196,8 +206,8 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
     ];
     if let Some(example) = seen.other_example.as_ref().filter(|_| seen.other > 0) {
         notes.push(format!(
-            "{} requests are of no version, such as {}: see --version-of.",
-            grouped(seen.other),
+            "Of no version: {}, such as {}; see --version-of.",
+            counted(seen.other, "request"),
             text::shown(example.as_bytes(), 80)
         ));
     }
@@ -219,9 +229,8 @@ fn notes(seen: &Seen, late: u64, versions: &[String]) -> Vec<String> {
     }
     if late > 0 {
         notes.push(format!(
-            "{} requests came more than a day out of order: they are counted, but intervals do not \
-             take them in. Name each log alone, so that they are read in order.",
-            grouped(late)
+            "More than a day out of order: {}. That is counted, but not in the intervals. Name each log alone, so that they are read in order.",
+            counted(late, "request")
         ));
     }
     notes

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Engine, Replayed, Session};
+use crate::output::counted;
 use crate::replay::clients::{Clients, Moved};
 use crate::replay::driver::Driver;
 use crate::replay::policy::{Policy, Ramp};
@@ -12,7 +13,6 @@ use crate::replay::reading::Reading;
 use crate::replay::report::{
     ClientRow, PolicyReport, RampRow, ReasonRow, Report, SHAPE, VersionRow, percent,
 };
-use crate::replay::table::grouped;
 use crate::replay::{ReplayArgs, ReplayError, Source, text, time};
 
 /// What the engine has counted: the parts of `migration_stats` that a report needs.
@@ -198,16 +198,16 @@ fn limit_notes<E>(notes: &mut Vec<String>, driver: &Driver<E>, stats: &Migration
     let unlisted = driver.clients.unlisted_requests().max(stats.uncounted_requests);
     if unlisted > 0 {
         notes.push(format!(
-            "There is room for {} clients; {} requests of others count as requests alone, and \
+            "There is room for {}; {} of others count as requests alone, and \
              the table of the busiest may miss some.",
-            grouped(stats.total_clients),
-            grouped(unlisted),
+            counted(stats.total_clients, "client"),
+            counted(unlisted, "request"),
         ));
     }
     if let Some(text) = &driver.refusal {
         notes.push(format!(
-            "The engine refused {} requests, which are left out; the first with: {}",
-            grouped(driver.refused),
+            "The engine refused {}, left out here; the first with: {}",
+            counted(driver.refused, "request"),
             text::shown(text.as_bytes(), 200),
         ));
     }

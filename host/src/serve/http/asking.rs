@@ -226,6 +226,21 @@ pub(super) fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D
     }
 }
 
+/// How many are listed at most, up to `MAX`: who asks for more would take what comes for all
+/// there is.
+///
+/// # Errors
+/// It is no whole number, or over that.
+pub(super) fn at_most<'de, const MAX: u64, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<u64>, D::Error> {
+    let number = Option::<u64>::deserialize(from)?;
+    match number.filter(|number| *number > MAX) {
+        None => Ok(number),
+        Some(number) => Err(D::Error::custom(format!("{number} is over {MAX}"))),
+    }
+}
+
 /// The query, with every parameter that is wrong named.
 pub(super) struct Query<T>(pub(super) T);
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Admin, Json, Operator, Query, Reader, whole};
+use super::asking::{Admin, Json, Operator, Query, Reader, at_most, whole};
 use super::once::Once;
 use super::problem::Answered;
 use super::rollout::{act, reply, shown};
@@ -45,7 +45,8 @@ pub(super) struct Clients {
     #[serde(default, deserialize_with = "whole")]
     offset: Option<u64>,
     /// How many at most; 100 unless it is said, and 10,000 at most.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "at_most::<10_000, _>")]
+    #[param(maximum = 10000)]
     limit: Option<u64>,
 }
 

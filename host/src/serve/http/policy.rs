@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Edge, Json, Operator, Query, Reader, whole};
+use super::asking::{Edge, Json, Operator, Query, Reader, at_most, whole};
 use super::once::{Once, REPLAYED};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Rows, Work};
@@ -186,7 +186,8 @@ pub(super) struct Past {
     #[serde(default, deserialize_with = "whole")]
     up_to: Option<u64>,
     /// How many at most; 20 unless it is said, and 1,000 at most.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "at_most::<1_000, _>")]
+    #[param(maximum = 1000)]
     limit: Option<u64>,
 }
 
@@ -207,7 +208,7 @@ pub(super) async fn history(
     State(app): State<App>,
     Query(asked): Query<Past>,
 ) -> Result<Response, Answered> {
-    let limit = asked.limit.unwrap_or(20).min(1_000) as usize;
+    let limit = asked.limit.unwrap_or(20) as usize;
     let rows = past(&app, asked.up_to.unwrap_or(u64::MAX), limit).await?;
     Ok(axum::Json(json!({ "policies": rows })).into_response())
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::asking::{Json, Operator, Query, Reader, whole};
+use super::asking::{Json, Operator, Query, Reader, at_most, whole};
 use super::once::{Once, REPLAYED};
 use super::problem::Answered;
 use crate::serve::job::{Answer, Note, Query as StoreQuery, Refusal, Rows, Work};
@@ -184,8 +184,12 @@ pub(super) struct Audit {
     /// Entries after this one.
     #[serde(default, deserialize_with = "whole")]
     after: Option<u64>,
-    /// How many at most; 1,000 unless it is said, and 10,000 at most.
+    /// The newest entries before this one, in place of the oldest after another.
     #[serde(default, deserialize_with = "whole")]
+    before: Option<u64>,
+    /// How many at most; 1,000 unless it is said, and 10,000 at most.
+    #[serde(default, deserialize_with = "at_most::<10_000, _>")]
+    #[param(maximum = 10000)]
     limit: Option<u64>,
 }
 
@@ -206,8 +210,15 @@ pub(super) async fn audit(
     State(app): State<App>,
     Query(asked): Query<Audit>,
 ) -> Result<Response, Answered> {
-    let limit = asked.limit.unwrap_or(1_000).min(10_000) as usize;
-    let query = StoreQuery::Audit { after: asked.after.unwrap_or(0), limit };
+    let limit = asked.limit.unwrap_or(1_000) as usize;
+    let query = match (asked.after, asked.before) {
+        (Some(_), Some(_)) => {
+            let text = "`after` and `before` are two directions: name one of them";
+            return Err(Answered::new(400, text));
+        }
+        (None, Some(before)) => StoreQuery::AuditBefore { before, limit },
+        (after, None) => StoreQuery::Audit { after: after.unwrap_or(0), limit },
+    };
     let rows = app.desk().ask(Work::Read(query)).await;
     rows.map(shown).map_err(Answered::from)
 }

@@ -252,6 +252,9 @@ pub(crate) trait Store: Send {
     /// Audit rows after this id, oldest first.
     fn audit(&mut self, after: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError>;
 
+    /// The newest audit rows before this id, oldest first.
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError>;
+
     /// Policies up to this revision, the newest first.
     fn policies(&mut self, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, StoreError>;
 }

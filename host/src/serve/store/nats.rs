@@ -410,7 +410,7 @@ impl Store for Nats {
     }
 
     fn forward(&mut self, totals: &[u8]) -> Result<(), StoreError> {
-        let sent = totals::forward(&self.context, &self.names, totals);
+        let sent = totals::forward(&self.context, &self.streams.totals, &self.names, totals);
         self.runtime.block_on(sent).map_err(|why| self.failed(why))
     }
 
@@ -425,6 +425,13 @@ impl Store for Nats {
         self.runtime.block_on(async {
             self.archive.caught_up().await?;
             self.archive.audit(after, limit).await
+        })
+    }
+
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.runtime.block_on(async {
+            self.archive.caught_up().await?;
+            self.archive.audit_before(before, limit).await
         })
     }
 

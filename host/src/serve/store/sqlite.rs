@@ -361,17 +361,15 @@ impl Store for Sqlite {
     fn audit(&mut self, after: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT id, at_ms, who, what, why, revision FROM audit \
                    WHERE id > ? ORDER BY id LIMIT ?";
-        let read = |row: &Row<'_>| {
-            Ok(AuditRow {
-                id: whole(row.get(0)?),
-                at_ms: whole(row.get(1)?),
-                who: row.get(2)?,
-                what: row.get(3)?,
-                why: row.get(4)?,
-                revision: whole(row.get(5)?),
-            })
-        };
-        self.all(sql, params![signed(after), count(limit)], read)
+        self.all(sql, params![signed(after), count(limit)], audit_row)
+    }
+
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT id, at_ms, who, what, why, revision FROM audit \
+                   WHERE id < ? ORDER BY id DESC LIMIT ?";
+        let mut rows = self.all(sql, params![signed(before), count(limit)], audit_row)?;
+        rows.reverse();
+        Ok(rows)
     }
 
     fn policies(&mut self, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, StoreError> {
@@ -442,6 +440,17 @@ fn judge(path: &Path, error: &rusqlite::Error) -> StoreError {
         },
         _ => failed(path, error),
     }
+}
+
+fn audit_row(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+    Ok(AuditRow {
+        id: whole(row.get(0)?),
+        at_ms: whole(row.get(1)?),
+        who: row.get(2)?,
+        what: row.get(3)?,
+        why: row.get(4)?,
+        revision: whole(row.get(5)?),
+    })
 }
 
 /// Whether a commit that ended so may be found after a crash: its bytes are written, and the

@@ -122,6 +122,12 @@ fn lists_are_cut_where_they_are_asked_to_be(mut store: impl Store) {
     }
     let ids: Vec<u64> = store.events(2, 2).unwrap().iter().map(|row| row.id).collect();
     assert_eq!(ids, [3, 4]);
+    let mut before = |id, limit| -> Vec<u64> {
+        store.audit_before(id, limit).unwrap().iter().map(|row| row.id).collect()
+    };
+    assert_eq!(before(i64::MAX as u64, 2), [4, 5], "the newest, in their order");
+    assert_eq!((before(4, 2), before(4, 9)), (vec![2, 3], vec![1, 2, 3]));
+    assert_eq!((before(1, 9), before(0, 9)), (vec![], vec![]));
     let ids: Vec<u64> = store.audit(3, 10).unwrap().iter().map(|row| row.id).collect();
     assert_eq!(ids, [4, 5]);
     let revisions: Vec<u64> =

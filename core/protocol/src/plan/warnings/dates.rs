@@ -4,6 +4,7 @@ use crate::error::Problem;
 use crate::limits::BROWNOUT_CLIENTS_MAX;
 use crate::plan::{Brownout, Deprecation, Instant, OldVersionAfter, Plan};
 use crate::share::{Minutes, Share};
+use crate::words::{counted, measured, plural};
 
 /// The least time for which a plan may announce a brownout and still be of use: clients that
 /// call once a day should meet the announcement.
@@ -64,8 +65,8 @@ fn of_deprecation(plan: &Plan, dates: &Deprecation, warn: &mut impl FnMut(String
             let asked_ms = u64::from(plan.sunset.notice_days) * 86_400_000;
             if notice_ms < asked_ms {
                 let message = format!(
-                    "is {} days after the deprecation: `sunset.notice_days` asks for {}",
-                    notice_ms / 86_400_000,
+                    "is {} after the deprecation: `sunset.notice_days` asks for {}",
+                    counted(notice_ms / 86_400_000, "day"),
                     plan.sunset.notice_days
                 );
                 warn(path("sunset_at"), &message);
@@ -102,8 +103,8 @@ fn of_brownout(brownout: &Brownout, dates: Option<&Deprecation>, mut warn: impl 
     }
     if brownout.stopped_at.is_none() && brownout.announce_minutes.ms() < NOTICE {
         let message = format!(
-            "announces it {} minutes ahead: a client that calls once a day may not see it",
-            brownout.announce_minutes.minutes()
+            "announces it {} ahead: a client that calls once a day may not see it",
+            measured(brownout.announce_minutes.minutes(), "minute")
         );
         warn(".announce_minutes", &message);
     }
@@ -122,7 +123,9 @@ fn of_brownout(brownout: &Brownout, dates: Option<&Deprecation>, mut warn: impl 
     {
         let fits = Minutes::from_ms(start_ms - deprecated.unix_ms()).minutes();
         let message = format!(
-            "begins to announce it before the deprecation of {deprecated}: at most {fits} fit"
+            "begins to announce it before the deprecation of {deprecated}: at most {} fit{}",
+            measured(fits, "minute"),
+            plural(fits != 1.0)
         );
         warn(".announce_minutes", &message);
     }

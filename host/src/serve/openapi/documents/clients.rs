@@ -20,6 +20,7 @@ pub(crate) enum ClientState {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ClientOrder {
     Requests,
+    OldRequests,
     LastSeen,
     FirstSeen,
     Interval,

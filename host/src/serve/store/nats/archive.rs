@@ -114,6 +114,18 @@ impl Archive {
         self.rows(&self.audit, after, limit).await
     }
 
+    /// The newest before this id, oldest first.
+    pub(super) async fn audit_before(
+        &self,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        let (first, last) = self.ends(&self.audit).await?;
+        let end = before.min(last + 1).max(first);
+        let begin = end.saturating_sub(limit as u64).max(first);
+        self.range(&self.audit, begin, end).await
+    }
+
     /// Up to this revision, the newest first.
     pub(super) async fn policies(
         &self,

@@ -10,11 +10,11 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind, Stream};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
@@ -29,6 +29,10 @@ const READY: usize = 4096;
 
 /// Lines under way at once when totals are handed on.
 const WINDOW: usize = 256;
+
+/// How often a line is tried while others write under its subject. There is one node that
+/// they all have it from.
+const TRIES: usize = 8;
 
 /// How long to wait before reading is begun again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -53,38 +57,114 @@ pub(super) fn subject_of(names: &Names, line: &[u8]) -> Option<String> {
     })
 }
 
-/// Publishes lines, and returns when the servers have all of them.
-pub(super) async fn forward(context: &Context, names: &Names, totals: &[u8]) -> Result<(), String> {
+/// A line to be handed on.
+struct HandedOn {
+    subject: String,
+    line: Bytes,
+    clients: bool,
+}
+
+/// Publishes lines in their order, and returns when the servers have all of them, or newer
+/// ones in their place.
+pub(super) async fn forward(
+    context: &Context,
+    stream: &Stream,
+    names: &Names,
+    totals: &[u8],
+) -> Result<(), String> {
     let lines = totals.split(|byte| *byte == b'\n').enumerate();
-    let mut messages = Vec::new();
-    let clients = names.clients_mark();
+    let mut all = Vec::new();
     for (index, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let subject = subject_of(names, line)
             .ok_or_else(|| format!("line {} of the totals names no node and epoch", index + 1))?;
-        messages.push((subject, Bytes::copy_from_slice(line)));
+        let clients = subject.contains(names.clients_mark());
+        all.push(HandedOn { subject, line: Bytes::copy_from_slice(line), clients });
     }
-    for window in messages.chunks(WINDOW) {
+    for window in all.chunks(WINDOW) {
+        let looks = window.iter().map(|one| one.follows(stream, false));
+        let follow: Vec<Option<u64>> =
+            futures_util::stream::iter(looks).buffered(WINDOW).try_collect().await?;
         let mut under_way = Vec::with_capacity(window.len());
-        for (subject, line) in window {
-            let mut message = PublishMessage::build().payload(line.clone());
-            if subject.contains(clients) {
-                // One that comes again stays where it was: behind the next one it would come
-                // too late, and not be counted.
-                message = message.expected_last_subject_sequence(0);
-            }
-            let sent = context.send_publish(subject.clone(), message).await;
-            under_way.push(sent.map_err(|error| error.to_string())?);
+        for (one, after) in window.iter().zip(follow) {
+            let Some(after) = after else { continue };
+            under_way.push((one, one.publish(context, after).await?));
         }
-        for ack in under_way {
-            match ack.await {
-                Err(error) if error.kind() != PublishErrorKind::WrongLastSequence => {
-                    return Err(error.to_string());
-                }
-                _ => {}
+        for (one, ack) in under_way {
+            if !is_kept(ack).await? && !one.clients {
+                one.try_again(context, stream).await?;
             }
         }
     }
     Ok(())
+}
+
+impl HandedOn {
+    /// Which message of its subject it may follow; `None` if it is not wanted there.
+    ///
+    /// A report of clients follows none: one that comes again stays where it was, for behind
+    /// the next one it would come too late, and not be counted. Totals may have been overtaken
+    /// by way of another server, and must not take the place of newer ones, which were
+    /// acknowledged.
+    async fn follows(&self, stream: &Stream, surely: bool) -> Result<Option<u64>, String> {
+        if self.clients {
+            return Ok(Some(0));
+        }
+        let sequence =
+            |line: &[u8]| serde_json::from_slice(line).map_or(0, |whose: Whose| whose.sequence);
+        Ok(match last_of(stream, &self.subject, surely).await? {
+            Some((_, there)) if sequence(&there) > sequence(&self.line) => None,
+            Some((seq, _)) => Some(seq),
+            None => Some(0),
+        })
+    }
+
+    async fn publish(&self, context: &Context, after: u64) -> Result<PublishAckFuture, String> {
+        let message = PublishMessage::build().payload(self.line.clone());
+        let message = message.expected_last_subject_sequence(after);
+        let sent = context.send_publish(self.subject.clone(), message).await;
+        sent.map_err(|error| error.to_string())
+    }
+
+    /// Another wrote under its subject since it was looked at.
+    async fn try_again(&self, context: &Context, stream: &Stream) -> Result<(), String> {
+        for _ in 0..TRIES {
+            let Some(after) = self.follows(stream, true).await? else { return Ok(()) };
+            if is_kept(self.publish(context, after).await?).await? {
+                return Ok(());
+            }
+        }
+        Err(format!("others write under {}", self.subject))
+    }
+}
+
+/// Whether a message was kept; not if it does not follow what it says.
+async fn is_kept(ack: PublishAckFuture) -> Result<bool, String> {
+    match ack.await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The newest message of a subject: from the stream's leader, or from whoever has one.
+async fn last_of(
+    stream: &Stream,
+    subject: &str,
+    surely: bool,
+) -> Result<Option<(u64, Bytes)>, String> {
+    if !surely {
+        match stream.direct_get_last_for_subject(subject).await {
+            Ok(message) => return Ok(Some((message.sequence, message.payload))),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+            // Its leader may be reached for all that.
+            Err(_) => {}
+        }
+    }
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(Some((message.sequence, message.payload))),
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Lets go of reports of clients that a commit holds: the messages with these numbers.

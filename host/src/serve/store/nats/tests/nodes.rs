@@ -185,3 +185,27 @@ fn a_remote_site_takes_part_over_one_connection() {
     member.tell(totals("lab/1", 1).as_bytes());
     arrives(&mut store, &totals("lab/1", 1));
 }
+
+/// Two servers that stand by hand on what one node told each, the earlier one later.
+#[test]
+fn totals_that_were_overtaken_do_not_take_the_place_of_those_that_overtook_them() {
+    let (servers, runtime) = (Servers::three(), runtime());
+    let mut slow = open(&servers, &runtime, "users", "http://a");
+    let mut quick = open(&servers, &runtime, "users", "http://b");
+    let both = format!("{}\n{}\n", totals("eu-1", 2), totals("eu-2", 1));
+    quick.forward(both.as_bytes()).unwrap();
+    slow.forward(format!("{}\n", totals("eu-1", 1)).as_bytes()).unwrap();
+    // What comes again may be kept again, and what is newer is.
+    slow.forward(format!("{}\n", totals("eu-1", 2)).as_bytes()).unwrap();
+    quick.forward(format!("{}\n", totals("eu-2", 2)).as_bytes()).unwrap();
+    drop(quick);
+    until("the lead", || (slow.try_lead().unwrap() == Lead::Ours).then_some(()));
+    slow.load().unwrap();
+    let mut heard = Vec::new();
+    until("both", || {
+        heard.extend(slow.incoming(usize::MAX).unwrap());
+        (heard.len() >= 2).then_some(())
+    });
+    heard.sort();
+    assert_eq!(heard, [totals("eu-1", 2), totals("eu-2", 2)].map(String::into_bytes));
+}

@@ -1,17 +1,25 @@
-//! What is served in one batch, and what is said when nobody knows what became of it.
+//! The controller on a real store: what is served in one batch, and what is said when nobody
+//! knows what became of it. In a file of their own, for the controller's is also compiled
+//! where there are no modules.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::*;
-use crate::serve::job::{Note, Once};
-use crate::serve::module;
-use crate::serve::store::sqlite::Sqlite;
-use crate::serve::store::{AuditRow, Checkpoint, Commit, EventRow};
+use super::controller::{Controller, Setup};
+use super::job::{Answer, Job, Note, Once, Refusal, Work};
+use super::module;
+use super::shared::{Shared, State};
+use super::store::sqlite::Sqlite;
+use super::store::{
+    AuditRow, Checkpoint, Commit, EventRow, Lead, PolicyRow, Saved, Store, StoreError,
+};
+use crate::plugin::PluginOptions;
 
 /// A file that is written to, and what goes wrong on the way back.
 struct Trying {
@@ -64,6 +72,10 @@ impl Store for Trying {
 
     fn audit(&mut self, after: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         self.file.audit(after, limit)
+    }
+
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        self.file.audit_before(before, limit)
     }
 
     fn policies(&mut self, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, StoreError> {
