@@ -118,6 +118,16 @@ pub(crate) struct Report {
     pub(crate) has_names: bool,
 }
 
+/// Of the 32 bytes of a hash, enough that no two clients of a billion share one.
+pub(crate) const HASH_BYTES: usize = 16;
+
+/// Whether a client is called as hashes are written: `h:` and 32 hexadecimal digits.
+pub(crate) fn is_hash(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("h:")
+        .is_some_and(|digits| digits.len() == 2 * HASH_BYTES && digits.bytes().all(digit))
+}
+
 /// What is read from the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Query {

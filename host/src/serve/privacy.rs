@@ -15,15 +15,13 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::access::secret;
+use super::job::{HASH_BYTES, is_hash};
 use super::shared::Published;
 
 pub(crate) use rotate::{GRACE_DAYS, rotate};
 
 /// The file with the key in the data directory.
 pub(crate) const KEY_FILE: &str = "privacy.key";
-
-/// Of the 32 bytes of a hash, enough that no two clients of a billion share one.
-const HASH_BYTES: usize = 16;
 
 /// Hashes identities.
 #[derive(Clone)]
@@ -121,13 +119,6 @@ fn hash(key: &Hmac<Sha256>, id: &str) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Whether this is written as our hashes are.
-pub(crate) fn is_hash(text: &str) -> bool {
-    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.strip_prefix("h:")
-        .is_some_and(|digits| digits.len() == 2 * HASH_BYTES && digits.bytes().all(digit))
 }
 
 #[cfg(test)]

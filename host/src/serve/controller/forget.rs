@@ -6,8 +6,7 @@ use tracing::{info, warn};
 
 use super::batch::{Batch, Forgotten, Reply};
 use super::{Controller, Running, Trouble};
-use crate::serve::job::{Answer, Note, Refusal};
-use crate::serve::privacy::is_hash;
+use crate::serve::job::{Answer, Note, Refusal, is_hash};
 use crate::serve::store::{Scrubbed, scrub};
 
 /// The protocol's error codes for something that is not there, and for something that cannot

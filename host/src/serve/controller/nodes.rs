@@ -7,8 +7,7 @@ use crossfade_protocol::limits::{SOURCE_SILENT_MS, TOTALS_SOURCES_MAX};
 use crossfade_protocol::totals::Totals;
 use serde_json::{Value, json};
 
-use crate::serve::job::{Of, Report};
-use crate::serve::privacy::is_hash;
+use crate::serve::job::{Of, Report, is_hash};
 
 /// A node that has not reported for so long is not counted among those that do.
 const REPORTING_MS: u64 = 30_000;
