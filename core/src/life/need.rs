@@ -215,7 +215,7 @@ impl fmt::Display for Need {
                 return write!(
                     f,
                     "clients have {} of notice, and `sunset.notice_days` asks for {asked}",
-                    counted(u64::from(days), "day")
+                    counted(days, "day")
                 );
             }
             Need::Compared(seen, asked) => {

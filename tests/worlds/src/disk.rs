@@ -449,6 +449,12 @@ impl Store for Store1 {
         Ok(disk.audit.iter().filter(|row| row.id > after).take(limit).cloned().collect())
     }
 
+    fn audit_before(&mut self, before: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let disk = lock(&self.disk);
+        let rows: Vec<_> = disk.audit.iter().filter(|row| row.id < before).cloned().collect();
+        Ok(rows[rows.len().saturating_sub(limit)..].to_vec())
+    }
+
     fn policies(&mut self, up_to: u64, limit: usize) -> Result<Vec<PolicyRow>, StoreError> {
         let disk = lock(&self.disk);
         let rows = disk.policies.iter().rev().filter(|row| row.revision <= up_to);
