@@ -164,11 +164,14 @@ fn a_log_in_which_the_old_version_was_left_long_ago_says_that_it_can_go() {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("last called 110 days before the logs end, 14 days are"), "{text}");
     // Of nobody who may call again an interval is known.
-    assert!(words.contains("30 days, 0 are allowed") && !words.contains("interval"), "{text}");
+    assert!(
+        words.contains("30 days, and the plan allows 0") && !words.contains("interval"),
+        "{text}"
+    );
 
     let one = "10.0.0.1 - - [01/Jan/2026:12:00:00 +0000] \"GET /about HTTP/1.1\" 200 5\n";
     let text = said(&(one.to_owned() + &log), &[]);
-    assert!(text.contains("- 1 request is of no version, such as /about: see"), "{text}");
+    assert!(text.contains("- Of no version: 1 request, such as /about; see"), "{text}");
 
     let text = said(&(days("/v1/x", 0..10) + &days("/v2/x", 10..20)), &[]);
     assert!(text.contains("✘ The old version cannot be switched off yet."), "{text}");

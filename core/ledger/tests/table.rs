@@ -391,6 +391,10 @@ proptest! {
                     ledger.renumber(&places, newest);
                     for client in model.values_mut() {
                         client.version = places[usize::from(client.version)];
+                        // What was found against a version is not held against the next.
+                        if other_newest {
+                            client.flags = client.flags.without(Flags::PINNED_BACK);
+                        }
                         if other_newest && client.new.requests > 0 {
                             let new = std::mem::take(&mut client.new);
                             let first = if client.old.requests == 0 { u32::MAX } else { client.old.first_s };
