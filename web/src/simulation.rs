@@ -1,5 +1,7 @@
 //! A script played with the linked engine, for the page's worker.
 
+use std::convert::Infallible;
+
 use crossfade_core::Engine as Core;
 use crossfade_core::guest::Guest;
 use crossfade_sim::{
