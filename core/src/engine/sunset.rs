@@ -56,13 +56,7 @@ impl Engine {
         let elsewhere = self.elsewhere();
         let phase = self.controller.rollout().map(|rollout| rollout.phase());
         let mut checks = vec![
-            check(
-                "share",
-                elsewhere.is_none(),
-                elsewhere.unwrap_or_else(|| {
-                    format!("the policy sends everything to {}", self.policy.version_name(newest))
-                }),
-            ),
+            check("share", elsewhere.is_none(), elsewhere.unwrap_or_else(|| self.everything())),
             check("quiet", self.migration_complete(window_ms), self.quietness(window_ms)),
         ];
         if self.reported_clients().is_none() {
@@ -150,15 +144,22 @@ impl Engine {
             return Some(format!("rule `{}` leads to an older version", rule.name));
         }
         let share = self.policy.traffic().share_of(self.policy.newest());
-        if share != Share::FULL {
-            return Some(format!("the policy sends {share} to {newest}"));
-        }
+        (share != Share::FULL).then(|| format!("the policy sends {share} to {newest}"))
+    }
+
+    /// What a policy that sends every key to the newest version sends there.
+    fn everything(&self) -> String {
+        let newest = self.policy.version_name(self.policy.newest());
         // Where it is an address, every request has one.
-        let keyless = plan.key.from != KeyFrom::Address
+        let keyless = self.policy.plan().key.from != KeyFrom::Address
             && self.policy.decide(&Request::of_key(b""), 0).version != self.policy.newest();
-        keyless.then(|| {
-            format!("requests without a key go to {stable}: with `on_missing_key: random` in the plan's `key` they go to {newest}")
-        })
+        match keyless {
+            false => format!("the policy sends everything to {newest}"),
+            true => format!(
+                "the policy sends every key to {newest}; requests without one go to {} unless the plan's `key` says `on_missing_key: random`",
+                self.versions().stable()
+            ),
+        }
     }
 
     fn quietness(&self, window_ms: u64) -> String {
