@@ -65,7 +65,7 @@ impl Fleet {
         let data = self.path(name);
         std::fs::create_dir_all(&data).unwrap();
         let tokens = self.path("tokens");
-        std::fs::write(&tokens, "ops operate,report secret-of-the-operators\n").unwrap();
+        std::fs::write(&tokens, "ops operate,report,admin secret-of-the-operators\n").unwrap();
         std::fs::write(data.join("operator.token"), "secret-of-the-operators").unwrap();
         let more = ["--store", url, "--tokens", path(&tokens)];
         Server::start(&data, Some(&self.path("plan.yaml")), &more)

@@ -52,8 +52,16 @@ impl Kept {
     }
 
     fn check(&self, leader: &Server) {
-        let said = leader.get("/v1/policies?limit=10000");
-        let rows = said.body["policies"].as_array().unwrap();
+        let mut rows: Vec<serde_json::Value> = Vec::new();
+        loop {
+            let oldest = rows.last().map_or(u64::MAX >> 1, |row| row["revision"].as_u64().unwrap());
+            let said = leader.get(&format!("/v1/policies?limit=1000&up_to={}", oldest - 1));
+            let more = said.body["policies"].as_array().unwrap();
+            if more.is_empty() {
+                break;
+            }
+            rows.extend_from_slice(more);
+        }
         for (revision, share) in &*self.policies.lock().unwrap() {
             let row = rows.iter().find(|row| row["revision"] == *revision);
             let found = row.and_then(|row| row["document"]["canary_percentage"].as_f64());
