@@ -107,5 +107,17 @@ fn cell(value: &str) -> String {
 
 /// `1 problem`, `1,753 problems`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", crate::replay::grouped(count), plural(count == 1))
+    format!("{} {noun}{}", grouped(count), plural(count == 1))
+}
+/// `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }

@@ -1,5 +1,6 @@
 //! The report as tables, for people.
 
+pub(crate) use crate::output::grouped;
 use std::fmt::Write as _;
 
 use comfy_table::Table;
@@ -172,19 +173,6 @@ fn shown(value: &str, chars_max: usize) -> String {
 
 fn percent(percent: f64) -> String {
     format!("{percent:.2} %")
-}
-
-/// `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]
