@@ -13,18 +13,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use serde_json::{Value, json};
 use support::process::{crossfade, run, stderr};
-use support::serve::Server;
-
-const PLAN: &str = "\
-api: users
-versions: { from: v1, to: v2 }
-key: { header: x-user-id }
-rollout:
-  steps:
-    - { percentage: 1, duration_minutes: 60 }
-    - { percentage: 10, duration_minutes: 60 }
-    - { percentage: 20, duration_minutes: 60 }
-";
+use support::serve::{ROLLOUT, Server};
 
 /// Stands between a command and its server, and swallows answers to what is no `GET`.
 struct Swallowing {
@@ -100,7 +89,7 @@ impl World {
     fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
         let plan = folder.path().join("plan.yaml");
-        std::fs::write(&plan, PLAN).unwrap();
+        std::fs::write(&plan, ROLLOUT).unwrap();
         let server = Server::start(&folder.path().join("crossfade-data"), Some(&plan), &[]);
         let between = Swallowing::before(&server.url);
         World { server, between, folder }
@@ -136,7 +125,7 @@ fn a_command_whose_answers_get_lost_is_done_once_and_says_how_it_went() {
     let output = world.swallowing(2, &["promote", "--reason", "seen enough"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("Step 2 of 3: 10 % to the new version"), "{said}");
+    assert!(said.contains("Step 2 of 4: 10 % to the new version"), "{said}");
     let told = stderr(&output);
     assert!(
         told.ends_with(
@@ -182,7 +171,7 @@ fn a_policy_whose_answer_got_lost_is_not_taken_for_somebody_elses() {
     let world = World::new();
     assert_eq!(world.swallowing(0, &["abort"]).status.code(), Some(0));
     let plan = world.folder.path().join("next.yaml");
-    std::fs::write(&plan, PLAN.replace("x-user-id", "x-account-id")).unwrap();
+    std::fs::write(&plan, ROLLOUT.replace("x-user-id", "x-account-id")).unwrap();
     let output = world.swallowing(1, &["policy", "set", "next.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -10,19 +10,7 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 use support::http::{Answer, ask};
-use support::serve::Server;
-
-const PLAN: &str = "\
-api: users
-versions: { from: v1, to: v2 }
-key: { header: x-user-id }
-rollout:
-  steps:
-    - { percentage: 1, duration_minutes: 60 }
-    - { percentage: 10, duration_minutes: 60 }
-    - { percentage: 20, duration_minutes: 60 }
-    - { percentage: 50, duration_minutes: 60 }
-";
+use support::serve::{ROLLOUT, Server};
 
 const TOKENS: &str = "\
 alice operate,report secret-of-alice-secret
@@ -38,7 +26,7 @@ struct World {
 impl World {
     fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("plan.yaml"), PLAN).unwrap();
+        std::fs::write(folder.path().join("plan.yaml"), ROLLOUT).unwrap();
         std::fs::write(folder.path().join("tokens"), TOKENS).unwrap();
         let mut world = World { folder, server: None };
         world.start();

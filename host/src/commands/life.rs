@@ -1,6 +1,6 @@
 //! `crossfade life`.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::page::{self, Line, Page, Tone};
@@ -9,6 +9,7 @@ use crate::client::{AgainArgs, ServerArgs};
 use crate::exit::{self, Exit, Failure};
 use crate::output::{Output, print, print_json_safely};
 use crate::replay::time;
+use crate::serve::openapi::documents::LifePhase;
 
 /// Show where a migration stands in its whole life, and take it to another phase.
 ///
@@ -40,7 +41,7 @@ enum What {
     Advance {
         /// The phase to go to.
         #[arg(value_enum, value_name = "PHASE")]
-        to: Phase,
+        to: LifePhase,
 
         /// Why, for the audit log.
         #[arg(long, value_name = "TEXT")]
@@ -56,27 +57,6 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
-}
-
-#[derive(Debug, Clone, Copy, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-enum Phase {
-    /// Nobody is on the new version; edges mirror
-    Shadow,
-    /// The share of the new version is set by hand
-    Canary,
-    /// A rollout runs
-    Rollout,
-    /// Everybody is on the new version
-    Complete,
-    /// Clients are told that the old version will go
-    Deprecated,
-    /// A share of the old version's calls is refused
-    Brownout,
-    /// The day of the old version's end is settled
-    Sunset,
-    /// The old version is switched off
-    Gone,
 }
 
 const EXAMPLES: &str = "\

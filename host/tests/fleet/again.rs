@@ -4,18 +4,8 @@ use serde_json::{Value, json};
 
 use super::servers::Network;
 use super::support::http::{Answer, ask};
+use super::support::serve::ROLLOUT;
 use super::{Fleet, Server, Servers, assert_acts_are_whole, leads, until};
-
-const ROLLOUT: &str = "\
-api: users
-versions: { from: v1, to: v2 }
-key: { header: x-user-id }
-rollout:
-  steps:
-    - { percentage: 1, duration_minutes: 60 }
-    - { percentage: 10, duration_minutes: 60 }
-    - { percentage: 20, duration_minutes: 60 }
-";
 
 fn promote(server: &Server, key: &str) -> Answer {
     let headers = [

@@ -21,6 +21,19 @@ key: { header: x-user-id }
 canary_percentage: 10
 ";
 
+/// Hours for each step, so that only commands move it.
+pub(crate) const ROLLOUT: &str = "\
+api: users
+versions: { from: v1, to: v2 }
+key: { header: x-user-id }
+rollout:
+  steps:
+    - { percentage: 1, duration_minutes: 60 }
+    - { percentage: 10, duration_minutes: 60 }
+    - { percentage: 20, duration_minutes: 60 }
+    - { percentage: 50, duration_minutes: 60 }
+";
+
 /// A running server, on a port of its own. It is killed when a test fails.
 pub(crate) struct Server {
     running: Running,

@@ -30,9 +30,8 @@ fn a_broken_partner_is_pinned_back_on_three_servers() {
     pinned_back("partner_fleet", &Store::fleet(), By::Operator);
 }
 
-/// `cargo xtask test-e2e --long`
 #[test]
-#[ignore = "takes eight minutes"]
+#[ignore = "takes eight minutes: `cargo xtask test-e2e --long` runs it"]
 fn a_broken_partner_is_found_and_pinned_back_without_anybody() {
     pinned_back("partner_found", &Store::Embedded, By::Itself);
 }

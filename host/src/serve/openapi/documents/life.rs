@@ -40,16 +40,24 @@ pub(crate) struct Brownout {
 }
 
 /// A phase of a migration's life.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LifePhase {
+    /// Nobody is on the new version; edges mirror
     Shadow,
+    /// The share of the new version is set by hand
     Canary,
+    /// A rollout runs
     Rollout,
+    /// Everybody is on the new version
     Complete,
+    /// Clients are told that the old version will go
     Deprecated,
+    /// A share of the old version's calls is refused
     Brownout,
+    /// The day of the old version's end is settled
     Sunset,
+    /// The old version is switched off
     Gone,
 }
 
